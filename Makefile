@@ -1,0 +1,40 @@
+# `make test` is the first command on a fresh machine: it makes .venv, installs what is pinned, and runs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ifdef OFFLINE
+PIP_FROM := --no-index --find-links wheelhouse
+endif
+
+.PHONY: test check wheelhouse lock clean
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=")'
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(PIP) install $(PIP_FROM) --require-hashes -r requirements.txt
+	$(PIP) install $(PIP_FROM) --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+wheelhouse: $(STAMP)
+	$(BIN)/python -m pip --disable-pip-version-check download --require-hashes -r requirements.txt -d wheelhouse
+
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	printf 'hatchling\neditables\n' > $(VENV)/build.in
+	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  --prerelease=if-necessary --python-version 3.11 --extra dev pyproject.toml $(VENV)/build.in \
+	  -o requirements.txt > /dev/null
+
+clean:
+	rm -rf $(VENV)

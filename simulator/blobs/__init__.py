@@ -1,0 +1,1 @@
+"""Large payloads and results by SHA-256."""

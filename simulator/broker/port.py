@@ -1,0 +1,101 @@
+"""The Broker port: streams with ordered, acknowledged publication, durable pull consumers, and plain signals."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from zjops.domain.events import DurableSpec, StreamSpec
+
+
+class Outgoing(NamedTuple):
+    """A message to publish; `msg_id` is what the broker deduplicates on inside its window."""
+
+    subject: str
+    data: bytes
+    msg_id: str | None = None
+    headers: dict[str, str] | None = None
+
+
+class Message(Protocol):
+    """A delivered message; until `ack` it comes back after the durable's ack_wait."""
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def headers(self) -> dict[str, str]: ...
+
+    @property
+    def sequence(self) -> int:
+        """Its number in the stream, from 1."""
+        ...
+
+    @property
+    def delivered(self) -> int:
+        """Which delivery this is, from 1."""
+        ...
+
+    @property
+    def timestamp_ms(self) -> int:
+        """When the stream stored it, Unix ms."""
+        ...
+
+    async def ack(self) -> None:
+        """Done: it does not come back."""
+        ...
+
+    async def nak(self, delay_s: float = 0.0) -> None:
+        """Not now: it comes back after the delay."""
+        ...
+
+    async def in_progress(self) -> None:
+        """Still at it: the durable's ack_wait begins again."""
+        ...
+
+
+Callback = Callable[[str, bytes], Awaitable[None]]
+Unlisten = Callable[[], Awaitable[None]]
+
+
+class Broker(Protocol):
+    """What roles need of a broker. Every method raises `BrokerUnavailable` after a bounded wait."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def ensure(self, streams: Sequence[StreamSpec], durables: Sequence[DurableSpec]) -> None:
+        """Create or update streams and durables. Safe to repeat."""
+        ...
+
+    async def publish(self, stream: str, messages: Sequence[Outgoing], *, expected_last: int | None = None) -> int:
+        """Publish in order and wait until all are stored; returns the last sequence.
+
+        With `expected_last` every message names its predecessor's sequence. Raises `Fenced` with the stream's actual
+        last sequence when another writer was there; a prefix of the messages may then be stored.
+        """
+        ...
+
+    async def last(self, stream: str) -> tuple[int, str | None]:
+        """The last sequence ever given (0 for none) and the id of the last message, when it is still there."""
+        ...
+
+    async def fetch(self, durable: str, batch: int, wait_s: float) -> list[Message]:
+        """Up to `batch` messages, at once if any wait, else whatever comes within `wait_s` (maybe none)."""
+        ...
+
+    async def pending(self, durable: str) -> int:
+        """How many messages of a durable are not acknowledged yet."""
+        ...
+
+    async def signal(self, subject: str, data: bytes = b"") -> None:
+        """Tell whoever listens now: no storage, no promise."""
+        ...
+
+    async def listen(self, subject: str, callback: Callback) -> Unlisten:
+        """Be told of signals; `*` stands for one part. Returns how to stop."""
+        ...

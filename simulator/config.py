@@ -1,0 +1,57 @@
+"""The platform's settings: one frozen tree, read once, handed to components in slices."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zjops.domain.errors import UsageError
+
+PREFIX = "ZJOPS_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting; durations in seconds, sizes in bytes. `ZJOPS_<NAME>` or `settings.json` in the home set them."""
+
+    # Batches close at this many jobs or at this age of their oldest job, whichever comes first (C81).
+    batch_max_jobs: int = 1000
+    batch_max_age_s: float = 5.0
+    # Blocks on top, the block itself included, before an outcome is final (`depth:N`, C81).
+    finality_depth: int = 3
+    block_time_s: float = 1.0
+    chain_id: int = 31338
+    # Jobs that run at once in one worker process.
+    worker_slots: int = 2
+    # How often idle services look for work that nobody announced.
+    poll_s: float = 0.25
+    # How long a holder of a lease may be silent before another takes over.
+    lease_s: float = 6.0
+    # How long an idempotency key is kept (R24).
+    idempotency_s: int = 86_400
+    # Rows wait at most this long before they are written to the metering log.
+    meter_flush_s: float = 1.0
+    # Published outbox rows are kept this long, so that a lost tail of a stream can be published again (C82).
+    outbox_keep_s: int = 3600
+    audience: str = "https://api.zama.ai"
+    # First and doubled delay before a failed attempt is dispatched again, and its ceiling.
+    retry_first_s: float = 0.5
+    retry_most_s: float = 30.0
+
+
+def load_settings(home: Path | None, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Defaults, then `settings.json` of the home, then the environment, then arguments. Raises `UsageError`."""
+    known = {field.name: field for field in msgspec.structs.fields(Settings)}
+    values: dict[str, Any] = {}
+    path = home / "settings.json" if home else None
+    try:
+        if path and path.exists():
+            values |= msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        source = os.environ if environ is None else environ
+        values |= {name: source[PREFIX + name.upper()] for name in known if PREFIX + name.upper() in source}
+        return msgspec.convert(values | overrides, Settings, strict=False)
+    except (msgspec.MsgspecError, OSError) as exc:
+        raise UsageError(f"settings: {exc}") from exc

@@ -1,0 +1,192 @@
+"""The outbox: the only way by which events and work leave the store, and the relay that publishes them in order.
+
+A row is written in the transaction of the change it tells of and gets a dense number there. The relay publishes each
+stream in that order and lets the broker check every event against its predecessor's sequence in the stream
+(`Nats-Expected-Last-Sequence`). So a second relay is refused, and after a crash between publish and mark the
+stream's own last message says where to go on: nothing is lost or repeated, inside or outside any duplicate window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import partial
+
+import msgspec
+
+from simulator.broker.port import Broker, Outgoing
+from simulator.lease import Lease
+from simulator.store.port import Row, Store, Tx
+from simulator.telemetry import Telemetry
+from zjops.domain.clock import Clock
+from zjops.domain.errors import Fenced, UnreachableError
+from zjops.domain.events import (
+    EVENTS,
+    OPS,
+    OUTBOX_WAKE,
+    WORK,
+    EventType,
+    JobEvent,
+    OpsEvent,
+    Work,
+    envelope,
+    work_subject,
+)
+from zjops.domain.ids import Ids
+from zjops.domain.jobs import band
+
+CHAINED = (EVENTS, OPS)
+OUTBOX_HEADER = "Zjops-Outbox"
+TRACE_HEADER = "traceparent"
+MOST = 500
+PURGE_EVERY_S = 60.0
+
+
+def _put(tx: Tx, stream: str, subject: str, msg_id: str, payload: bytes, now: int, traceparent: str | None) -> None:
+    tx.run(
+        "outbox_put",
+        stream=stream, subject=subject, msg_id=msg_id, payload=payload, traceparent=traceparent, now=now,
+    )  # fmt: skip
+
+
+def enqueue_event(tx: Tx, ids: Ids, kind: EventType, data: JobEvent, now: int, traceparent: str | None) -> None:
+    """Tell of a job's change, inside the transaction that makes it."""
+    event_id = str(ids.uuid())
+    payload = envelope(event_id, data.tenant, kind.cloud_type, data.job_id, now, data, traceparent)
+    _put(tx, EVENTS, kind.subject, event_id, payload, now, traceparent)
+
+
+def enqueue_ops(tx: Tx, ids: Ids, clock: Clock, event: OpsEvent, traceparent: str | None = None) -> None:
+    """Tell of an operator's or a policy's act, inside the transaction that makes it."""
+    event_id, now = str(ids.uuid()), clock.now_ms()
+    tenant, subject = event.tenant or "platform", f"ops.{event.kind}"
+    cloud_type = f"ai.zama.jobs.ops.{event.kind}.v1"
+    _put(tx, OPS, subject, event_id, envelope(event_id, tenant, cloud_type, tenant, now, event, traceparent), now, None)
+
+
+def enqueue_work(tx: Tx, ids: Ids, work: Work, priority: int, now: int) -> None:
+    """Dispatch a job to the workers, inside the transaction that decides it."""
+    subject = work_subject(work.job_type, band(priority))
+    _put(tx, WORK, subject, str(ids.uuid()), msgspec.json.encode(work), now, work.traceparent)
+
+
+def _after(tx: Tx, *, stream: str, after: int) -> list[Row]:
+    return tx.all("outbox_after", stream=stream, after=after, most=MOST)
+
+
+class Relay:
+    """Publishes the outbox, one relay at a time."""
+
+    def __init__(
+        self, store: Store, broker: Broker, clock: Clock, telemetry: Telemetry, lease: Lease, *,
+        poll_s: float, keep_s: int,
+    ) -> None:  # fmt: skip
+        self._store, self._broker, self._clock, self._telemetry = store, broker, clock, telemetry
+        self._lease, self._poll_s, self._keep_s = lease, poll_s, keep_s
+        self._wake = asyncio.Event()
+        self._cursors: dict[str, int] = {}
+        self._sequences: dict[str, int] = {}
+        self._purged_at = float("-inf")
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Say that rows were written, so that the relay need not find out by itself."""
+        self._wake.set()
+
+    async def start(self) -> None:
+        if self._task is None:
+            await self._broker.listen(OUTBOX_WAKE, self._woken)
+            self._task = asyncio.create_task(self._run(), name="outbox relay")
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            with contextlib.suppress(UnreachableError):
+                await self._lease.release()
+
+    async def _woken(self, subject: str, data: bytes) -> None:
+        self.wake()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if not await self._lease.hold():
+                    self._cursors.clear()
+                    await self._clock.sleep(self._poll_s)
+                elif not await self.publish_once():
+                    await self._idle()
+            except Fenced:
+                self._cursors.clear()
+            except UnreachableError as exc:
+                self._telemetry.log("warning", "relay waits", reason=str(exc))
+                self._cursors.clear()
+                await self._clock.sleep(self._poll_s)
+
+    async def _idle(self) -> None:
+        await self._purge()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), self._poll_s)
+        self._wake.clear()
+
+    async def publish_once(self) -> int:
+        """Publish what waits, at most 500 rows a stream; returns how many. Events go before the work they tell of."""
+        published = 0
+        for stream in (EVENTS, WORK, OPS):
+            if stream not in self._cursors:
+                await self._resume(stream)
+            after = self._cursors[stream]
+            rows = await self._store.read(partial(_after, stream=stream, after=after))
+            if rows:
+                await self._publish(stream, rows)
+                published += len(rows)
+        return published
+
+    async def _resume(self, stream: str) -> None:
+        """Find where to go on: behind the row that the stream's last message came from."""
+        if stream == WORK:
+            row = await self._store.read(lambda tx: tx.one("outbox_first_unpublished", stream=stream))
+            last = await self._store.read(lambda tx: tx.one("outbox_last_published", stream=stream))
+            assert row is not None
+            assert last is not None
+            self._cursors[stream] = row["n"] - 1 if row["n"] else last["n"]
+            return
+        sequence, msg_id = await self._broker.last(stream)
+        self._sequences[stream] = sequence
+        self._cursors[stream] = await self._store.read(lambda tx: self._row_of(tx, stream, sequence, msg_id))
+
+    @staticmethod
+    def _row_of(tx: Tx, stream: str, sequence: int, msg_id: str | None) -> int:
+        if sequence == 0:
+            return 0
+        found = tx.one("outbox_find", stream=stream, msg_id=msg_id)
+        # A last message whose row was purged is older than every row that is left.
+        return int(found["n"]) if found else 0
+
+    async def _publish(self, stream: str, rows: list[Row]) -> None:
+        messages = [Outgoing(row["subject"], row["payload"], row["msg_id"], self._headers(row)) for row in rows]
+        expected = self._sequences[stream] if stream in CHAINED else None
+        last = await self._broker.publish(stream, messages, expected_last=expected)
+        if stream in CHAINED:
+            self._sequences[stream] = last
+        await self._store.transact(lambda tx: self._mark(tx, stream, rows[0]["n"], rows[-1]["n"]))
+        self._cursors[stream] = rows[-1]["n"]
+        self._telemetry.count("outbox_published_total", len(rows), stream=stream)
+
+    @staticmethod
+    def _headers(row: Row) -> dict[str, str]:
+        headers = {OUTBOX_HEADER: str(row["n"])}
+        return headers | {TRACE_HEADER: row["traceparent"]} if row["traceparent"] else headers
+
+    def _mark(self, tx: Tx, stream: str, first: int, last: int) -> None:
+        self._lease.guard(tx)
+        tx.run("outbox_mark", stream=stream, first=first, last=last, now=self._clock.now_ms())
+
+    async def _purge(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._purged_at >= PURGE_EVERY_S:
+            self._purged_at = now
+            before = self._clock.now_ms() - self._keep_s * 1000
+            await self._store.transact(lambda tx: tx.run("outbox_purge", before=before))

@@ -1,0 +1,1 @@
+"""The job store: one port, named SQL, and its adapters."""

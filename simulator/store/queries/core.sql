@@ -1,0 +1,56 @@
+-- Leases, outbox, export: what several roles share.
+
+-- name: lease_get
+SELECT owner, epoch, expires_at FROM leases WHERE name = :name;
+
+-- name: lease_put
+INSERT INTO leases (name, owner, epoch, expires_at) VALUES (:name, :owner, :epoch, :expires_at)
+ON CONFLICT (name) DO UPDATE SET owner = :owner, epoch = :epoch, expires_at = :expires_at;
+
+-- name: lease_drop
+UPDATE leases SET expires_at = 0 WHERE name = :name AND owner = :owner AND epoch = :epoch;
+
+-- name: outbox_put
+INSERT INTO outbox (stream, subject, msg_id, payload, traceparent, created_at)
+VALUES (:stream, :subject, :msg_id, :payload, :traceparent, :now);
+
+-- name: outbox_last
+SELECT coalesce(max(n), 0) AS n FROM outbox;
+
+-- name: outbox_after
+SELECT n, subject, msg_id, payload, traceparent FROM outbox
+WHERE stream = :stream AND n > :after ORDER BY n LIMIT :most;
+
+-- name: outbox_find
+SELECT n FROM outbox WHERE stream = :stream AND msg_id = :msg_id;
+
+-- name: outbox_first_unpublished
+SELECT coalesce(min(n), 0) AS n FROM outbox WHERE stream = :stream AND published_at IS NULL;
+
+-- name: outbox_last_published
+SELECT coalesce(max(n), 0) AS n FROM outbox WHERE stream = :stream AND published_at IS NOT NULL;
+
+-- name: outbox_mark
+UPDATE outbox SET published_at = :now WHERE stream = :stream AND n BETWEEN :first AND :last AND published_at IS NULL;
+
+-- name: outbox_purge
+DELETE FROM outbox WHERE published_at < :before AND n < (SELECT max(n) FROM outbox);
+
+-- name: outbox_unpublished
+SELECT count(*) AS count FROM outbox WHERE published_at IS NULL;
+
+-- name: setting_get
+SELECT value FROM settings WHERE name = :name;
+
+-- name: setting_put
+INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = :value;
+
+-- name: export_counts
+SELECT (SELECT count(*) FROM jobs) AS jobs, (SELECT count(*) FROM batches) AS batches;
+
+-- name: export_jobs
+SELECT j.*, i.idempotency_key FROM jobs j LEFT JOIN idempotency i ON i.job_id = j.id
+WHERE j.id > :after ORDER BY j.id LIMIT :most;
+
+-- name: export_batches
+SELECT * FROM batches WHERE id > :after ORDER BY id LIMIT :most;

@@ -1,0 +1,42 @@
+-- Accepting and cancelling jobs.
+
+-- name: tenant_get
+SELECT tenant, name, plan, status, overrides, created_at, active_jobs FROM tenants WHERE tenant = :tenant;
+
+-- name: idempotency_get
+SELECT job_id, fingerprint, response FROM idempotency WHERE scope_hash = :scope_hash AND expires_at > :now;
+
+-- name: idempotency_put
+INSERT INTO idempotency (scope_hash, job_id, idempotency_key, fingerprint, response, expires_at)
+VALUES (:scope_hash, :job_id, :idempotency_key, :fingerprint, :response, :expires_at)
+ON CONFLICT (scope_hash) DO UPDATE SET job_id = excluded.job_id, fingerprint = excluded.fingerprint,
+  response = excluded.response, expires_at = excluded.expires_at;
+
+-- name: idempotency_purge
+DELETE FROM idempotency WHERE expires_at < :now;
+
+-- name: usage_get
+SELECT held, charged, released FROM usage WHERE tenant = :tenant AND month = :month;
+
+-- name: usage_hold
+INSERT INTO usage (tenant, month, held) VALUES (:tenant, :month, :units)
+ON CONFLICT (tenant, month) DO UPDATE SET held = held + :units;
+
+-- name: usage_settle
+UPDATE usage SET held = held - :charged - :released, charged = charged + :charged, released = released + :released
+WHERE tenant = :tenant AND month = :month;
+
+-- name: tenant_active
+UPDATE tenants SET active_jobs = active_jobs + :change WHERE tenant = :tenant;
+
+-- name: job_insert
+INSERT INTO jobs (id, tenant, plan, job_type, priority, timeout_s, status, accepted_at, updated_at, payload_bytes,
+  compute_units, parameters, parameters_sha256, callback_url, metadata, salt, traceparent)
+VALUES (:id, :tenant, :plan, :job_type, :priority, :timeout_s, 'pending', :now, :now, :payload_bytes,
+  :compute_units, :parameters, :parameters_sha256, :callback_url, :metadata, :salt, :traceparent);
+
+-- name: job_get
+SELECT * FROM jobs WHERE id = :id;
+
+-- name: job_cancel_requested
+UPDATE jobs SET cancel_requested_at = :now, updated_at = :now WHERE id = :id AND cancel_requested_at IS NULL;

@@ -1,0 +1,143 @@
+"""The one door for metrics, logs and trace context.
+
+Logs are JSON lines with the members of R114; metrics are those of R113 under Prometheus' naming rules, the design's
+own two names kept as aliases (C62); trace context is W3C Trace Context, 32 lowercase hex (C31).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any, TextIO
+
+import psutil
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from zjops.domain.clock import Clock, rfc3339
+from zjops.domain.ids import Ids
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.3, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+"""OpenTelemetry's advised boundaries with 0.3 added, without which p95 < 300 ms cannot be judged (C60)."""
+BYTES = (256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 10_485_760, 104_857_600)
+LONG_SECONDS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 120, 300)
+
+COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "http_requests_total": ("Answered requests.", ("method", "route", "status", "plan")),
+    "auth_failures_total": ("Requests refused with 401.", ("reason",)),
+    "rate_limit_exceeded_total": ("Requests refused with 429.", ("plan", "limit")),
+    "jobs_submitted_total": ("Accepted jobs.", ("job_type", "plan")),
+    "jobs_completed_total": ("Jobs that completed.", ("job_type",)),
+    "jobs_failed_total": ("Jobs that failed.", ("job_type", "code")),
+    "jobs_cancelled_total": ("Jobs that were cancelled.", ("job_type",)),
+    "blockchain_confirmations_total": ("Confirmation transactions by outcome.", ("outcome",)),
+    "blockchain_gas_used_total": ("Gas of confirmation transactions.", ()),
+    "outbox_published_total": ("Outbox rows published.", ("stream",)),
+    "metering_rows_total": ("Rows written to the log.", ("log",)),
+}
+HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
+    "http_request_duration_seconds": ("Time to answer.", ("method", "route", "plan"), SECONDS),
+    "http_request_size_bytes": ("Size of request bodies.", ("method", "route"), BYTES),
+    "jobs_processing_duration_seconds": ("Run time of finished attempts.", ("job_type",), (*SECONDS, 30, 60, 300)),
+    "blockchain_confirmation_duration_seconds": ("From settled to final.", (), LONG_SECONDS),
+}
+GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "jobs_queue_depth": ("Work that waits or is claimed.", ("durable",)),
+    "outbox_unpublished": ("Outbox rows not yet published.", ()),
+    "relayer_open_batches": ("Batches that are not final.", ()),
+}
+
+
+class _ProcessCollector(Collector):
+    """What the operating system says of this process; the design's names are aliases of the well-formed ones (C62)."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._process.cpu_percent()
+
+    def collect(self) -> list[Metric]:
+        cpu = self._process.cpu_percent()
+        io = psutil.disk_io_counters() if sys.platform != "linux" else self._process.io_counters()
+        net = psutil.net_io_counters()
+        disk = CounterMetricFamily("disk_io_bytes", "Bytes read and written.", labels=["direction"])
+        network = CounterMetricFamily("network_io_bytes", "Bytes sent and received.", labels=["direction"])
+        if io is not None:
+            disk.add_metric(["read"], io.read_bytes)
+            disk.add_metric(["write"], io.write_bytes)
+        network.add_metric(["sent"], net.bytes_sent)
+        network.add_metric(["received"], net.bytes_recv)
+        return [
+            GaugeMetricFamily("cpu_usage_percent", "Processor time in percent of one core.", cpu),
+            GaugeMetricFamily("cpu_usage_ratio", "Processor time as a share of one core.", cpu / 100),
+            GaugeMetricFamily("memory_usage_bytes", "Resident memory.", self._process.memory_info().rss),
+            disk,
+            network,
+        ]
+
+
+class Telemetry:
+    """Metrics and logs of one process. `stream=None` says nothing, as tests and virtual time want it."""
+
+    def __init__(self, service: str, clock: Clock, stream: TextIO | None = sys.stdout, process: bool = False) -> None:
+        self._service, self._clock = service, clock
+        self.registry = CollectorRegistry()
+        self._counters = {n: Counter(n, h, labels, registry=self.registry) for n, (h, labels) in COUNTERS.items()}
+        self._gauges = {n: Gauge(n, h, labels, registry=self.registry) for n, (h, labels) in GAUGES.items()}
+        self._histograms = {
+            n: Histogram(n, h, labels, buckets=b, registry=self.registry) for n, (h, labels, b) in HISTOGRAMS.items()
+        }
+        if process:
+            self.registry.register(_ProcessCollector())
+        self._logger = (
+            structlog.wrap_logger(
+                structlog.PrintLogger(stream) if stream else None,
+                processors=[structlog.processors.JSONRenderer()],
+            )
+            if stream
+            else None
+        )
+
+    def log(self, level: str, message: str, **fields: Any) -> None:
+        """One JSON line (R114). `trace_id`, `tenant_id` and `job_id` stand at the top, the rest under `metadata`."""
+        if self._logger is None:
+            return
+        top = {name: fields.pop(name) for name in ("trace_id", "tenant_id", "job_id") if name in fields}
+        line = {"timestamp": rfc3339(self._clock.now_ms()), "level": level, "service": self._service}
+        self._logger.msg(message, **line, **top, message=message, metadata=fields)
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter of the table."""
+        counter = self._counters[name]
+        (counter.labels(**labels) if labels else counter).inc(amount)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Put a value into a histogram of the table."""
+        histogram = self._histograms[name]
+        (histogram.labels(**labels) if labels else histogram).observe(value)
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge of the table."""
+        gauge = self._gauges[name]
+        (gauge.labels(**labels) if labels else gauge).set(value)
+
+    def metrics_text(self) -> bytes:
+        """Everything in the Prometheus text format."""
+        return generate_latest(self.registry)
+
+
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+def child_traceparent(parent: str | None, ids: Ids) -> str:
+    """A new span in the caller's trace (W3C Trace Context), or a new trace when there is no valid parent."""
+    match = _TRACEPARENT.fullmatch(parent or "")
+    trace = match[1] if match and set(match[1]) != {"0"} else ids.token(16).hex()
+    return f"00-{trace}-{ids.token(8).hex()}-01"
+
+
+def trace_id(traceparent: str | None) -> str:
+    """The 32 hex digits of a traceparent, or none's."""
+    match = _TRACEPARENT.fullmatch(traceparent or "")
+    return match[1] if match else "0" * 32

@@ -1,0 +1,99 @@
+"""One suite for every adapter of the Store port."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from simulator.store.port import Store, Tx
+from simulator.store.sqlite import MemorySqliteStore, SqliteStore
+from zjops.domain.errors import StoreUnavailable
+
+
+@pytest.fixture(params=["memory", "file"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    adapter: Store = MemorySqliteStore() if request.param == "memory" else SqliteStore(tmp_path / "store.db")
+    await adapter.start()
+    yield adapter
+    await adapter.stop()
+
+
+def _put(tx: Tx, name: str, value: str = "x") -> str:
+    tx.run("setting_put", name=name, value=value)
+    return name
+
+
+def _get(tx: Tx, name: str) -> str | None:
+    row = tx.one("setting_get", name=name)
+    return row["value"] if row else None
+
+
+async def test_a_commit_is_seen_by_the_next_read(store: Store) -> None:
+    assert await store.transact(lambda tx: _put(tx, "a", "1")) == "a"
+    assert await store.read(lambda tx: _get(tx, "a")) == "1"
+
+
+async def test_a_work_that_fails_undoes_only_itself(store: Store) -> None:
+    def fails(tx: Tx) -> None:
+        _put(tx, "bad")
+        raise LookupError("no")
+
+    works = [store.transact(lambda tx, n=n: _put(tx, f"k{n}")) for n in range(20)]
+    works.insert(10, store.transact(fails))  # type: ignore[arg-type]
+    results = await asyncio.gather(*works, return_exceptions=True)
+    assert [type(r) for r in results].count(LookupError) == 1
+    assert await store.read(lambda tx: _get(tx, "bad")) is None
+    assert all([await store.read(lambda tx, n=n: _get(tx, f"k{n}")) for n in range(20)])
+
+
+async def test_outbox_numbers_are_dense_also_after_a_rollback(store: Store) -> None:
+    def put(tx: Tx, fail: bool) -> None:
+        tx.run("outbox_put", stream="EVENTS", subject="s", msg_id="m", payload=b"", traceparent=None, now=1)
+        if fail:
+            raise LookupError
+
+    await asyncio.gather(
+        *(store.transact(lambda tx, n=n: put(tx, n % 3 == 0)) for n in range(30)), return_exceptions=True
+    )
+    rows = await store.read(lambda tx: tx.all("outbox_after", stream="EVENTS", after=0, most=100))
+    assert [row["n"] for row in rows] == list(range(1, 21))
+
+
+async def test_start_and_stop_are_safe_twice_and_a_stopped_store_says_so(store: Store) -> None:
+    await store.start()
+    await store.stop()
+    await store.stop()
+    with pytest.raises(StoreUnavailable):
+        await store.transact(lambda tx: _put(tx, "a"))
+
+
+async def test_two_adapters_on_one_file_lose_no_update(tmp_path: Path) -> None:
+    stores = [SqliteStore(tmp_path / "store.db") for _ in range(2)]
+    for one in stores:
+        await one.start()
+
+    def increment(tx: Tx) -> None:
+        _put(tx, "n", str(int(_get(tx, "n") or 0) + 1))
+
+    await asyncio.gather(*(stores[i % 2].transact(increment) for i in range(100)))
+    assert await stores[0].read(lambda tx: _get(tx, "n")) == "100"
+    for one in stores:
+        await one.stop()
+
+
+async def test_a_committed_file_is_there_after_reopening(tmp_path: Path) -> None:
+    for expected in (None, "1"):
+        store = SqliteStore(tmp_path / "store.db")
+        await store.start()
+        assert await store.read(lambda tx: _get(tx, "a")) == expected
+        await store.transact(lambda tx: _put(tx, "a", "1"))
+        await store.stop()
+
+
+async def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"half a file" * 1000)
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await SqliteStore(tmp_path / "store.db").start()
+    with pytest.raises(StoreUnavailable, match="cannot be written"):
+        await SqliteStore(tmp_path / "no" / "folder" / "store.db").start()

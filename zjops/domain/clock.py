@@ -1,0 +1,147 @@
+"""The only place that asks the system what time it is.
+
+Services receive a `Clock`. In virtual time the *event loop* is virtual: `VirtualLoop` never waits, it jumps to the
+next timer, so that `asyncio.sleep`, `wait_for` and every time-out keep their meaning without a special case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import selectors
+import time
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """What a service may know about time."""
+
+    def now_ms(self) -> int:
+        """Wall time in milliseconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary point, never going back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds of this clock."""
+        ...
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class VirtualClock:
+    """The time of the running `VirtualLoop`, counted from a fixed start."""
+
+    def __init__(self, start_ms: int) -> None:
+        self._start_ms = start_ms
+
+    def now_ms(self) -> int:
+        return self._start_ms + round(self.monotonic() * 1000)
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class ManualClock:
+    """A clock that stands still until a test moves it: for pure rules, which never sleep."""
+
+    def __init__(self, start_ms: int = 0) -> None:
+        self.ms = float(start_ms)
+
+    def now_ms(self) -> int:
+        return int(self.ms)
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+        await asyncio.sleep(0)
+
+    def advance(self, seconds: float) -> None:
+        """Move forward by that many seconds."""
+        self.ms += seconds * 1000
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """A selector that moves virtual time forward where a real one would wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or timeout is None or timeout <= 0:
+            return ready if ready or timeout is not None else super().select(None)
+        self.now += timeout
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop in which waiting costs nothing: idle time is skipped, order is kept."""
+
+    def __init__(self) -> None:
+        self._jump = _JumpingSelector()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        # Rounded so that sums of float steps never fall just short of a timer and loop without moving.
+        return round(self._jump.now, 6)
+
+
+def run_virtual(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in virtual time and return its result."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
+
+
+def rfc3339(ms: int) -> str:
+    """Unix milliseconds as RFC 3339 in UTC with milliseconds, e.g. `2026-11-24T08:00:00.000Z`."""
+    moment = dt.datetime.fromtimestamp(ms // 1000, dt.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+
+
+def parse_rfc3339(text: str) -> int:
+    """RFC 3339 to Unix milliseconds. Raises `ValueError` when malformed or without an offset."""
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time needs an offset, such as Z")
+    return round(moment.timestamp() * 1000)
+
+
+def utc_date(ms: int) -> str:
+    """The UTC day of a moment as `YYYY-MM-DD`."""
+    return rfc3339(ms)[:10]
+
+
+def utc_month(ms: int) -> str:
+    """The UTC month of a moment as `YYYY-MM`: the billing period it belongs to (C76)."""
+    return rfc3339(ms)[:7]
+
+
+def month_bounds_ms(month: str) -> tuple[int, int]:
+    """First moment of a UTC month `YYYY-MM` and of the next, in Unix milliseconds."""
+    year, number = int(month[:4]), int(month[5:7])
+    start = dt.datetime(year, number, 1, tzinfo=dt.UTC)
+    end = dt.datetime(year + number // 12, number % 12 + 1, 1, tzinfo=dt.UTC)
+    return int(start.timestamp()) * 1000, int(end.timestamp()) * 1000

@@ -1,0 +1,129 @@
+"""Identifiers: UUIDs, job ids, salts, and the one source of randomness that is handed to services."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import secrets
+import uuid
+from typing import Protocol
+
+from zjops.domain.clock import Clock
+
+_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
+JOB_PREFIX = "job_"
+
+
+class Ids(Protocol):
+    """Where new identifiers and salts come from, so that a seed gives the same run again."""
+
+    def uuid(self) -> uuid.UUID:
+        """A fresh UUID, version 7 (RFC 9562), so that a store's index grows at its end."""
+        ...
+
+    def token(self, size: int) -> bytes:
+        """`size` bytes that nobody can guess (with a seed: that only the seed's holder can)."""
+        ...
+
+    def chance(self) -> float:
+        """A number in [0, 1), for jitter and simulated failures."""
+        ...
+
+
+def _uuid7(ms: int, noise: bytes) -> uuid.UUID:
+    value = (ms & (1 << 48) - 1) << 80 | int.from_bytes(noise, "big")
+    value = value & ~(0xF << 76) | 7 << 76
+    value = value & ~(0x3 << 62) | 2 << 62
+    return uuid.UUID(int=value)
+
+
+class SystemIds:
+    """Randomness of the operating system."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def uuid(self) -> uuid.UUID:
+        return _uuid7(self._clock.now_ms(), secrets.token_bytes(10))
+
+    def token(self, size: int) -> bytes:
+        return secrets.token_bytes(size)
+
+    def chance(self) -> float:
+        return random.random()  # noqa: S311 - jitter, not a secret
+
+
+class SeededIds:
+    """The same identifiers again for the same seed and the same order of questions."""
+
+    def __init__(self, clock: Clock, seed: int) -> None:
+        self._clock = clock
+        self._random = random.Random(seed)  # noqa: S311 - reproducibility is the point
+
+    def uuid(self) -> uuid.UUID:
+        return _uuid7(self._clock.now_ms(), self._random.randbytes(10))
+
+    def token(self, size: int) -> bytes:
+        return self._random.randbytes(size)
+
+    def chance(self) -> float:
+        return self._random.random()
+
+
+def base58(data: bytes) -> str:
+    """Base58 with the Bitcoin alphabet; each leading zero byte becomes a `1`."""
+    number, text = int.from_bytes(data, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _ALPHABET[digit] + text
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
+
+
+def unbase58(text: str) -> bytes:
+    """The inverse of `base58`. Raises `ValueError` on a letter outside the alphabet."""
+    number = 0
+    for letter in text:
+        if letter not in _VALUES:
+            raise ValueError(f"{letter!r} is not in the base58 alphabet")
+        number = number * 58 + _VALUES[letter]
+    body = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return b"\0" * (len(text) - len(text.lstrip("1"))) + body
+
+
+def job_id(key: bytes) -> str:
+    """The public id of a job from the 16 bytes of its UUID (R7)."""
+    return JOB_PREFIX + base58(key)
+
+
+def job_key(text: str) -> bytes:
+    """The 16 bytes of a public job id. Raises `ValueError` when it is not one."""
+    if not text.startswith(JOB_PREFIX) or len(text) > 30:
+        raise ValueError("a job id is job_ and a base58 UUID")
+    key = unbase58(text[len(JOB_PREFIX) :])
+    if len(key) != 16 or job_id(key) != text:
+        raise ValueError("a job id is job_ and a base58 UUID")
+    return key
+
+
+def derived_uuid(namespace: bytes, name: str) -> uuid.UUID:
+    """UUIDv5 (RFC 9562): the same namespace and name give the same id."""
+    return uuid.uuid5(uuid.UUID(bytes=namespace), name)
+
+
+def parse_uuid4(text: str) -> uuid.UUID:
+    """A UUID version 4, bare or as a quoted Structured-Field String. Raises `ValueError` otherwise (R23)."""
+    bare = text[1:-1] if len(text) == 38 and text[0] == text[-1] == '"' else text
+    value = uuid.UUID(bare)
+    if len(bare) != 36 or value.version != 4 or value.variant != uuid.RFC_4122:
+        raise ValueError("not a UUID version 4")
+    return value
+
+
+def fingerprint(*parts: bytes) -> bytes:
+    """SHA-256 over length-prefixed parts, so that no two lists of parts share one input."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()

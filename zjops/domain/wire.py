@@ -1,0 +1,278 @@
+"""The only request and response models of the REST interface. JSON names are camelCase; times RFC 3339 UTC."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from zjops.domain.jobs import (
+    DEFAULT_PRIORITY,
+    DEFAULT_TIMEOUT_S,
+    MAX_TIMEOUT_S,
+    MIN_TIMEOUT_S,
+    JobState,
+    JobType,
+)
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of every model: frozen, keyword-only, camelCase on the wire."""
+
+
+class SubmitRequest(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+    """The body of `POST /v1/jobs` (R3-R6)."""
+
+    job_type: JobType
+    parameters: dict[str, Any]
+    priority: Annotated[int, Meta(ge=0, le=10)] = DEFAULT_PRIORITY
+    timeout_seconds: Annotated[int, Meta(ge=MIN_TIMEOUT_S, le=MAX_TIMEOUT_S)] = DEFAULT_TIMEOUT_S
+    callback_url: Annotated[str, Meta(max_length=2048, pattern="^https?://")] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Links(Wire, frozen=True, kw_only=True):
+    """Where a job and its parts are, as paths."""
+
+    self_: str = msgspec.field(name="self")
+    status: str | None = None
+    proof: str | None = None
+    cancel: str | None = None
+
+
+class JobAccepted(Wire, frozen=True, kw_only=True):
+    """The body of a 202 (R2)."""
+
+    job_id: str
+    status: JobState
+    submitted_at: str
+    estimated_completion: str
+    links: Links
+
+
+class Confirmation(Wire, frozen=True, kw_only=True):
+    """Where a job's outcome stands on chain (R76)."""
+
+    tx_hash: str
+    block_number: int
+    confirmed_at: str
+
+
+class JobError(Wire, frozen=True, kw_only=True):
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+class JobView(Wire, frozen=True, kw_only=True):
+    """One job as its tenant sees it (R11)."""
+
+    job_id: str
+    status: JobState
+    job_type: JobType
+    priority: int
+    submitted_at: str
+    updated_at: str
+    compute_units: int
+    attempt: int = 0
+    started_at: str | None = None
+    completed_at: str | None = None
+    cancel_requested_at: str | None = None
+    blockchain_confirmation: Confirmation | None = None
+    result: Any = None
+    result_url: str | None = None
+    error: JobError | None = None
+    metadata: dict[str, Any] | None = None
+    links: Links
+
+
+class StatusView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """The short form for polling (R12)."""
+
+    job_id: str
+    status: JobState
+    progress_percent: int
+    updated_at: str
+
+
+class CancelAccepted(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """The body of an accepted cancellation (R13, C23)."""
+
+    job_id: str
+    status: str = "cancellation_requested"
+
+
+class Pagination(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """Where a page stands in the whole list."""
+
+    total: int
+    limit: int
+    offset: int
+    has_more: bool
+
+
+class PageLinks(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """Addresses of the neighbouring pages."""
+
+    next: str | None = None
+    previous: str | None = None
+
+
+class JobPage(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """A page of jobs (R10)."""
+
+    jobs: list[JobView]
+    pagination: Pagination
+    links: PageLinks
+
+
+class ProofLeaf(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """The leaf's fields; digests are 0x-prefixed hex of 32 bytes (C72)."""
+
+    sequence: int
+    job_key: str
+    result_digest: str
+    usage_digest: str
+    status: int
+
+
+class ProofUsage(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """What was billed, as it went into the usage digest."""
+
+    payload_bytes: int
+    compute_units: int
+    accepted_at_unix_ms: int
+
+
+class ProofBatch(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """The batch that committed the leaf."""
+
+    id: int
+    first_sequence: int
+    count: int
+    root: str
+
+
+class ProofTransaction(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """The transaction that committed the batch."""
+
+    hash: str
+    block_number: int
+    gas_used: int
+
+
+class ProofView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """Everything that anyone needs to check a job against the chain without trusting the API."""
+
+    schema: str = "zjops.proof/1"
+    job_id: str
+    tenant_id: str
+    status: JobState
+    leaf: ProofLeaf
+    salt: str
+    usage: ProofUsage
+    proof: list[str]
+    batch: ProofBatch
+    transaction: ProofTransaction
+    chain_id: int
+    contract: str
+
+
+class TokenReply(msgspec.Struct, frozen=True):
+    """The token endpoint's answer (RFC 6749 section 5.1)."""
+
+    access_token: str
+    expires_in: int
+    scope: str
+    token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
+
+
+class TenantCreate(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator says of a new tenant. `overrides` are negotiated values of the plan."""
+
+    tenant_id: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
+    plan: str
+    name: str | None = None
+    overrides: dict[str, Any] = {}
+
+
+class TenantChange(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator changes of a tenant; what is left out stays."""
+
+    plan: str | None = None
+    status: str | None = None
+    overrides: dict[str, Any] | None = None
+    reason: str | None = None
+
+
+class TenantView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """A tenant with its plan, state and this month's units."""
+
+    tenant_id: str
+    name: str | None
+    plan: str
+    status: str
+    overrides: dict[str, Any]
+    client_id: str
+    created_at: str
+    month: str
+    compute_units_limit: int
+    compute_units_held: int
+    compute_units_charged: int
+    active_jobs: int
+
+
+class TenantCreated(TenantView, frozen=True, kw_only=True):
+    """A new tenant with the secret of its client, shown this once."""
+
+    client_secret: str
+
+
+class ExportRow(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """One job of the consistent export that the audit reads."""
+
+    job_id: str
+    tenant: str
+    plan: str
+    job_type: str
+    status: JobState
+    idempotency_key: str | None
+    accepted_at: int
+    payload_bytes: int
+    compute_units: int
+    charge: str
+    attempt: int
+    error_code: str | None
+    salt: str
+    result_sha3: str | None
+    batch_id: int | None
+    chain_sequence: int | None
+    leaf_index: int | None
+    tx_hash: str | None
+    confirmed_at: int | None
+    submitted_outbox: int | None = None
+
+
+class ExportBatch(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """One batch of the consistent export."""
+
+    batch_id: int
+    first_sequence: int
+    count: int
+    root: str
+    state: str
+    tx_hash: str | None
+    gas_used: int | None
+
+
+class ExportHead(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """First line of the export: what it is and how far the outbox had got."""
+
+    schema: str = "zjops.export/1"
+    at_ms: int
+    jobs: int
+    batches: int
+    outbox_last: int
+    outbox_unpublished: int
