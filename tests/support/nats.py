@@ -81,7 +81,8 @@ class NatsServer:
                 self.port = port
                 return
             self.kill()
-            assert not (self.port or attempt >= 4), f"nats-server did not start, see {self.folder}/nats.log"
+            if self.port or attempt >= 4:
+                raise RuntimeError(f"nats-server did not start, see {self.folder}/nats.log")
 
     def _launch(self, port: int) -> None:
         config = self.folder / "nats.conf"
