@@ -60,7 +60,12 @@ def job_key_digest(tenant_id: str, job_id: str, salt: bytes) -> bytes:
 
 def result_digest(salt: bytes, served: bytes) -> bytes:
     """`keccak256(abi.encode(bytes32 salt, keccak256(served bytes)))`: what the result endpoint serves (C72)."""
-    return keccak256(salt + keccak256(served))
+    return result_digest_of(salt, keccak256(served))
+
+
+def result_digest_of(salt: bytes, served_keccak: bytes) -> bytes:
+    """The same from the Keccak-256 of the served bytes, which is what a store keeps."""
+    return keccak256(salt + served_keccak)
 
 
 def usage_digest(

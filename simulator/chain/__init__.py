@@ -1,0 +1,1 @@
+"""The confirmation chain: one port, a real EVM and memory behind it."""
