@@ -36,7 +36,7 @@ def work_message(row: Row, attempt_base: int) -> Work:
         job_type=row["job_type"],
         timeout_s=row["timeout_s"],
         attempt_base=attempt_base,
-        parameters=msgspec.Raw(row["parameters"]) if row["parameters"] is not None else None,
+        parameters=msgspec.Raw(row["parameters"]) if row["parameters"] is not None else msgspec.UNSET,
         parameters_sha256=row["parameters_sha256"],
         traceparent=row["traceparent"],
     )

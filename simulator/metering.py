@@ -13,7 +13,7 @@ import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import polars as pl
@@ -47,6 +47,18 @@ OPS_SCHEMA: dict[str, pl.DataType] = {
 }  # fmt: skip
 
 RowOf = Callable[[Message], dict[str, Any]]
+T = TypeVar("T")
+
+
+class Offload(Protocol):
+    """How slow file work is done: in a thread, or in place where time is virtual."""
+
+    async def __call__(self, work: Callable[..., T], *args: Any) -> T: ...
+
+
+async def in_place(work: Callable[..., T], *args: Any) -> T:
+    """Do it here and now: virtual time must not run on while a thread works."""
+    return work(*args)
 
 
 def event_row(message: Message) -> dict[str, Any]:
@@ -80,8 +92,11 @@ def ops_row(message: Message) -> dict[str, Any]:
 class LogWriter:
     """Writes one stream to Parquet files under `folder/date=YYYY-MM-DD/`, by the stream's own time in UTC."""
 
-    def __init__(self, folder: Path, prefix: str, schema: dict[str, pl.DataType], row_of: RowOf) -> None:
+    def __init__(
+        self, folder: Path, prefix: str, schema: dict[str, pl.DataType], row_of: RowOf, offload: Offload
+    ) -> None:
         self._folder, self._prefix, self._schema, self._row_of = folder, prefix, schema, row_of
+        self._offload = offload
         self._waiting: dict[int, Message] = {}
         self._last: int | None = None
 
@@ -98,7 +113,7 @@ class LogWriter:
     async def take(self, messages: list[Message]) -> None:
         """Keep what is new; what a file already holds is acknowledged at once."""
         if self._last is None:
-            self._last = await asyncio.to_thread(self.last_named)
+            self._last = await self._offload(self.last_named)
         for message in messages:
             if message.sequence <= self._last:
                 await message.ack()
@@ -112,7 +127,7 @@ class LogWriter:
             return 0
         for day in sorted({utc_date(m.timestamp_ms) for m in run}):
             part = [m for m in run if utc_date(m.timestamp_ms) == day]
-            await asyncio.to_thread(self._write, day, part)
+            await self._offload(self._write, day, part)
         self._last = run[-1].sequence
         for message in run:
             del self._waiting[message.sequence]
@@ -149,13 +164,14 @@ class Meter:
     """Drives one writer a stream: fetch, flush by age or size."""
 
     def __init__(
-        self, broker: Broker, log_dir: Path, clock: Clock, telemetry: Telemetry, *, flush_s: float, idle_s: float = 5.0
-    ) -> None:
+        self, broker: Broker, log_dir: Path, clock: Clock, telemetry: Telemetry, *,
+        flush_s: float, idle_s: float = 5.0, offload: Offload,
+    ) -> None:  # fmt: skip
         self._broker, self._clock, self._telemetry = broker, clock, telemetry
         self._flush_s, self._idle_s = flush_s, idle_s
         self._writers = {
-            "meter-events": LogWriter(log_dir / "events", "events", EVENT_SCHEMA, event_row),
-            "meter-ops": LogWriter(log_dir / "ops", "ops", OPS_SCHEMA, ops_row),
+            "meter-events": LogWriter(log_dir / "events", "events", EVENT_SCHEMA, event_row, offload),
+            "meter-ops": LogWriter(log_dir / "ops", "ops", OPS_SCHEMA, ops_row, offload),
         }
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -40,6 +40,7 @@ FETCH = 256
 FETCH_WAIT_S = 5.0
 CANCEL_EVERY_S = 1.0
 MOST = 200
+UNREADABLE_S = 30.0
 
 _EVENT_OF = {
     JobState.COMPLETED: EventType.COMPLETED,
@@ -110,8 +111,10 @@ class Settlement:
         try:
             await self._apply(message)
         except (msgspec.MsgspecError, ValueError) as exc:
-            # It can never be understood: say so loudly and let go, or it would come back for ever.
+            # A version that understands it may yet be started: it stays until then.
             self._telemetry.log("error", "unreadable result", subject=message.subject, reason=str(exc))
+            await message.nak(UNREADABLE_S)
+            return
         except BlobMissing as exc:
             self._telemetry.log("error", "result blob missing", reason=str(exc))
             await message.nak(1.0)
@@ -166,7 +169,7 @@ class Settlement:
         if outcome.result_sha256:
             data = await self._blobs.get(outcome.result_sha256)
             return Served(None, outcome.result_sha256, len(data), keccak256(data))
-        data = bytes(outcome.result or b"null")
+        data = b"null" if isinstance(outcome.result, msgspec.UnsetType) else bytes(outcome.result)
         return Served(data, None, len(data), keccak256(data))
 
     def _settle(self, tx: Tx, outcome: Outcome, served: Served | None) -> tuple[str, JobState] | None:

@@ -93,7 +93,7 @@ class Telemetry:
         self._logger = (
             structlog.wrap_logger(
                 structlog.PrintLogger(stream) if stream else None,
-                processors=[structlog.processors.JSONRenderer()],
+                processors=[structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()],
             )
             if stream
             else None
@@ -105,7 +105,7 @@ class Telemetry:
             return
         top = {name: fields.pop(name) for name in ("trace_id", "tenant_id", "job_id") if name in fields}
         line = {"timestamp": rfc3339(self._clock.now_ms()), "level": level, "service": self._service}
-        self._logger.msg(message, **line, **top, message=message, metadata=fields)
+        self._logger.msg(message, **line, **top, metadata=fields)
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter of the table."""

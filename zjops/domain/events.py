@@ -179,7 +179,7 @@ class Work(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     job_type: str
     timeout_s: int
     attempt_base: int = 0
-    parameters: msgspec.Raw | None = None
+    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     parameters_sha256: str | None = None
     traceparent: str | None = None
 
@@ -192,7 +192,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     kind: OutcomeKind
     started_at: int
     ended_at: int
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     result_sha256: str | None = None
     result_bytes: int = 0
     error_code: str | None = None

@@ -1,0 +1,146 @@
+"""The composition root: the only file that imports adapters and puts the platform together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from simulator.blobs.memory import MemoryBlobs
+from simulator.blobs.port import Blobs
+from simulator.broker.memory import MemoryBroker
+from simulator.broker.port import Broker
+from simulator.chain.memory import MemoryChain
+from simulator.chain.port import Chain
+from simulator.config import Settings
+from simulator.intake import Intake, Tenant
+from simulator.lease import Lease
+from simulator.metering import Meter, Offload, in_place
+from simulator.outbox import Relay
+from simulator.relayer import Relayer
+from simulator.service import Stack
+from simulator.settlement import Settlement
+from simulator.store.port import Store, Tx
+from simulator.store.sqlite import MemorySqliteStore
+from simulator.telemetry import Telemetry
+from simulator.worker.executor import Executor
+from simulator.worker.handlers import validate
+from simulator.worker.slots import InlineSlots, Slots
+from simulator.worker.worker import Worker
+from zjops.domain.clock import Clock, VirtualClock
+from zjops.domain.errors import Problem
+from zjops.domain.events import DURABLES, STREAMS
+from zjops.domain.ids import Ids, SeededIds
+from zjops.domain.plans import price_book
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything that differs between one environment and another."""
+
+    store: Store
+    broker: Broker
+    chain: Chain
+    blobs: Blobs
+    slots: Slots
+    clock: Clock
+    ids: Ids
+    offload: Offload
+
+
+class Platform:
+    """All roles on one set of ports, in one process."""
+
+    def __init__(self, ports: Ports, settings: Settings, telemetry: Telemetry, log_dir: Path, owner: str) -> None:
+        self.ports, self.settings, self.telemetry = ports, settings, telemetry
+        self._owner = owner
+        self.relay = self._relay()
+        self.intake = Intake(
+            ports.store, ports.blobs, ports.clock, ports.ids, telemetry, decode=decode_body, validate=validate,
+            wake=self.relay.wake, signal=ports.broker.signal, keep_s=settings.idempotency_s,
+        )  # fmt: skip
+        meter = Meter(
+            ports.broker, log_dir, ports.clock, telemetry, flush_s=settings.meter_flush_s, offload=ports.offload
+        )
+        self._infrastructure = Stack(ports.store, ports.broker, ports.chain)
+        self._roles = Stack(self.relay, self._settlement(), self._relayer(), meter, self._worker())
+
+    def _lease(self, name: str) -> Lease:
+        return Lease(self.ports.store, self.ports.clock, name, self._owner, self.settings.lease_s)
+
+    def _relay(self) -> Relay:
+        ports, settings = self.ports, self.settings
+        return Relay(
+            ports.store, ports.broker, ports.clock, self.telemetry, self._lease("outbox"),
+            poll_s=settings.poll_s, keep_s=settings.outbox_keep_s,
+        )  # fmt: skip
+
+    def _settlement(self) -> Settlement:
+        ports, settings = self.ports, self.settings
+        return Settlement(
+            ports.store, ports.broker, ports.blobs, ports.clock, ports.ids, self.telemetry,
+            retry_first_s=settings.retry_first_s, retry_most_s=settings.retry_most_s, poll_s=settings.poll_s,
+        )  # fmt: skip
+
+    def _relayer(self) -> Relayer:
+        ports, settings = self.ports, self.settings
+        return Relayer(
+            ports.store, ports.chain, ports.broker, ports.clock, ports.ids, self.telemetry, self._lease("relayer"),
+            max_jobs=settings.batch_max_jobs, max_age_s=settings.batch_max_age_s, depth=settings.finality_depth,
+            poll_s=settings.block_time_s,
+        )  # fmt: skip
+
+    def _worker(self) -> Worker:
+        ports = self.ports
+        executor = Executor(ports.slots, ports.blobs, ports.clock)
+        return Worker(
+            ports.broker, ports.slots, executor, ports.clock, self.telemetry, concurrency=self.settings.worker_slots
+        )
+
+    async def start(self) -> None:
+        """Start the ports, make streams and durables, start the roles."""
+        await self._infrastructure.start()
+        await self.ports.broker.ensure(STREAMS, DURABLES)
+        await self._roles.start()
+
+    async def stop(self) -> None:
+        """Stop everything in reverse."""
+        await self._roles.stop()
+        await self._infrastructure.stop()
+
+    async def add_tenant(self, tenant: str, plan: str, **overrides: Any) -> Tenant:
+        """Make a tenant on a plan with negotiated values; one that exists stays as it is."""
+        terms = price_book().plan(plan, overrides)
+
+        def put(tx: Tx) -> None:
+            values = msgspec.json.encode(overrides, order="sorted").decode()
+            now = self.ports.clock.now_ms()
+            tx.run("tenant_put", tenant=tenant, name=None, plan=plan, overrides=values, now=now)
+
+        await self.ports.store.transact(put)
+        return Tenant(tenant, terms, "active")
+
+
+def decode_body(body: bytes) -> Any:
+    """A request body as plain values. Raises `Problem`."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise Problem("malformed-request", f"The body is not JSON: {exc}") from exc
+
+
+def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> Platform:
+    """The platform on memory ports and virtual time: call it inside a `VirtualLoop`.
+
+    The same seed and the same order of submissions give the same log, byte for byte.
+    """
+    chosen = Settings(**({"poll_s": 10.0, "lease_s": 60.0, "worker_slots": 8, "meter_flush_s": 60.0} | settings))
+    clock = VirtualClock(start_ms)
+    ports = Ports(
+        store=MemorySqliteStore(), broker=MemoryBroker(clock), blobs=MemoryBlobs(), slots=InlineSlots(), clock=clock,
+        chain=MemoryChain(clock, chain_id=chosen.chain_id, block_time_s=chosen.block_time_s),
+        ids=SeededIds(clock, seed), offload=in_place,
+    )  # fmt: skip
+    return Platform(ports, chosen, Telemetry("platform", clock, stream=None), log_dir, owner=f"virtual-{seed}")

@@ -1,0 +1,236 @@
+"""The worker: when to claim, when to run, when to report. What an attempt is, the executor knows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import msgspec
+
+from simulator.broker.port import Broker, Message, Outgoing, Unlisten
+from simulator.telemetry import Telemetry
+from simulator.worker.executor import Attempt, Executor
+from simulator.worker.queue import ClaimQueue
+from simulator.worker.slots import Slots
+from zjops.domain.clock import Clock
+from zjops.domain.errors import UnreachableError
+from zjops.domain.events import (
+    CONTROL_CANCEL,
+    RESULT_DONE,
+    RESULT_PROGRESS,
+    RESULT_STARTED,
+    RESULTS,
+    WORK_ACK_WAIT_S,
+    Outcome,
+    Progress,
+    Started,
+    Work,
+    work_durable,
+)
+from zjops.domain.jobs import JobType, OutcomeKind, Priority
+
+EXTEND_EVERY_S = WORK_ACK_WAIT_S / 3
+LONG_RUN_S = 0.2
+"""A job that runs longer than this is told as started."""
+DRAIN_S = 5.0
+UNREADABLE_S = 30.0
+
+
+class Claim:
+    """A delivered work message with its place in a worker."""
+
+    def __init__(self, message: Message, work: Work) -> None:
+        self.message, self.work = message, work
+        self.attempt = work.attempt_base + message.delivered
+        self.task: asyncio.Task[None] | None = None
+        self.execution: asyncio.Task[Outcome] | None = None
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """The job is no longer wanted: end its code, or do not begin it."""
+        self.cancelled = True
+        if self.execution is not None:
+            self.execution.cancel()
+
+
+class Worker:
+    """Pulls by type and priority, keeps its slots busy, reports every outcome before it lets go of the work."""
+
+    def __init__(
+        self, broker: Broker, slots: Slots, executor: Executor, clock: Clock, telemetry: Telemetry, *,
+        concurrency: int, prefetch: int = 32, wait_s: float = 5.0, backoff_s: float = 0.25,
+    ) -> None:  # fmt: skip
+        self._broker, self._slots, self._executor = broker, slots, executor
+        self._clock, self._telemetry = clock, telemetry
+        self._prefetch, self._wait_s, self._backoff_s = prefetch, wait_s, backoff_s
+        self._places = asyncio.Semaphore(concurrency)
+        self._queue: ClaimQueue[Claim] = ClaimQueue()
+        self._held: dict[int, Claim] = {}
+        self._arrived, self._taken = asyncio.Event(), asyncio.Condition()
+        self._reports: list[tuple[Outgoing, Message | None]] = []
+        self._reported, self._flushing = asyncio.Event(), asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._unlisten: Unlisten | None = None
+
+    async def start(self) -> None:
+        if self._tasks:
+            return
+        await self._slots.start()
+        self._unlisten = await self._broker.listen(CONTROL_CANCEL, self._on_cancel)
+        loops = [self._pull(t, p) for p in Priority for t in JobType]
+        loops += [self._start_jobs(), self._extend_claims(), self._publish_reports()]
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
+
+    async def stop(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        if not tasks:
+            return
+        publisher = tasks.pop()
+        await _cancel(tasks)
+        if self._unlisten is not None:
+            with contextlib.suppress(UnreachableError):
+                await self._unlisten()
+        await self._drain()
+        await _cancel([publisher])
+        await self._slots.stop()
+
+    async def _drain(self) -> None:
+        """Hand back what has not begun and wait a little for what has."""
+        for claim in self._queue.drain():
+            with contextlib.suppress(UnreachableError):
+                await claim.message.nak()
+        running = [claim.task for claim in self._held.values() if claim.task is not None]
+        if running:
+            await asyncio.wait(running, timeout=DRAIN_S)
+            await _cancel([task for task in running if not task.done()])
+        with contextlib.suppress(UnreachableError, TimeoutError):
+            await asyncio.wait_for(self._flush(), DRAIN_S)
+
+    async def _pull(self, job_type: JobType, priority: Priority) -> None:
+        durable = work_durable(job_type, priority)
+        while True:
+            async with self._taken:
+                await self._taken.wait_for(lambda: self._queue.count(job_type, priority) < self._prefetch)
+            room = self._prefetch - self._queue.count(job_type, priority)
+            try:
+                messages = await self._broker.fetch(durable, room, self._wait_s)
+            except UnreachableError as exc:
+                self._telemetry.log("warning", "worker waits", reason=str(exc))
+                await self._clock.sleep(self._backoff_s)
+                continue
+            for message in messages:
+                await self._admit(message, job_type, priority)
+
+    async def _admit(self, message: Message, job_type: JobType, priority: Priority) -> None:
+        try:
+            work = msgspec.json.decode(message.data, type=Work)
+        except msgspec.MsgspecError as exc:
+            self._telemetry.log("error", "unreadable work", subject=message.subject, reason=str(exc))
+            # A version that understands it may yet be started: it stays until then.
+            await message.nak(UNREADABLE_S)
+            return
+        if message.sequence in self._held:
+            # A claim that lapsed and came back to us: the later delivery speaks for it.
+            self._held[message.sequence].attempt = work.attempt_base + message.delivered
+            return
+        claim = self._held[message.sequence] = Claim(message, work)
+        self._queue.put(job_type, priority, claim)
+        self._arrived.set()
+
+    async def _start_jobs(self) -> None:
+        while True:
+            await self._places.acquire()
+            while (claim := self._queue.take()) is None:
+                self._arrived.clear()
+                await self._arrived.wait()
+            async with self._taken:
+                self._taken.notify_all()
+            claim.task = asyncio.create_task(self._run(claim))
+
+    async def _run(self, claim: Claim) -> None:
+        attempt = Attempt(claim.work, claim.attempt, self._clock.now_ms())
+        attempt.on_progress = lambda percent: self._tell_progress(claim, percent)
+        long_run = asyncio.create_task(self._tell_started(attempt))
+        outcome = None
+        try:
+            if not claim.cancelled:
+                claim.execution = asyncio.create_task(self._executor.execute(attempt))
+                outcome = await claim.execution
+        except asyncio.CancelledError:
+            pass
+        except Exception as exc:
+            # The platform's own trouble, not the job's: let the claim lapse so that another attempt follows.
+            self._telemetry.log("error", "attempt abandoned", job_id=claim.work.job_id, reason=repr(exc))
+        finally:
+            long_run.cancel()
+            self._places.release()
+        if outcome is None and claim.cancelled:
+            outcome = self._executor.cancelled(attempt)
+        self._finish(claim, outcome)
+
+    def _finish(self, claim: Claim, outcome: Outcome | None) -> None:
+        if outcome is None or (outcome.kind is OutcomeKind.CANCELLED and not claim.cancelled):
+            self._held.pop(claim.message.sequence, None)
+            return
+        msg_id = f"{outcome.job_id}:{claim.attempt}:done"
+        final = msgspec.structs.replace(outcome, attempt=claim.attempt)
+        self._report(Outgoing(RESULT_DONE, msgspec.json.encode(final), msg_id), claim.message)
+
+    def _report(self, out: Outgoing, message: Message | None) -> None:
+        self._reports.append((out, message))
+        self._reported.set()
+
+    async def _tell_started(self, attempt: Attempt) -> None:
+        await self._clock.sleep(LONG_RUN_S)
+        started = Started(job_id=attempt.work.job_id, attempt=attempt.number, started_at=attempt.started_at)
+        msg_id = f"{started.job_id}:{started.attempt}:started"
+        self._report(Outgoing(RESULT_STARTED, msgspec.json.encode(started), msg_id), None)
+
+    def _tell_progress(self, claim: Claim, percent: int) -> None:
+        progress = Progress(job_id=claim.work.job_id, attempt=claim.attempt, percent=percent, at=self._clock.now_ms())
+        self._report(Outgoing(RESULT_PROGRESS, msgspec.json.encode(progress)), None)
+
+    async def _publish_reports(self) -> None:
+        while True:
+            await self._reported.wait()
+            try:
+                await self._flush()
+            except UnreachableError as exc:
+                self._telemetry.log("warning", "outcomes wait", reason=str(exc), waiting=len(self._reports))
+                await self._clock.sleep(self._backoff_s)
+
+    async def _flush(self) -> None:
+        """Publish what waits; only what the broker has stored is acknowledged and let go."""
+        async with self._flushing:
+            while self._reports:
+                sent = self._reports[:]
+                await self._broker.publish(RESULTS, [out for out, _ in sent])
+                del self._reports[: len(sent)]
+                for _, message in sent:
+                    if message is not None:
+                        self._held.pop(message.sequence, None)
+                        await message.ack()
+            self._reported.clear()
+
+    async def _extend_claims(self) -> None:
+        while True:
+            await self._clock.sleep(EXTEND_EVERY_S)
+            for claim in list(self._held.values()):
+                try:
+                    await claim.message.in_progress()
+                except UnreachableError:
+                    break
+
+    async def _on_cancel(self, subject: str, data: bytes) -> None:
+        wanted = subject.rpartition(".")[2]
+        for claim in self._held.values():
+            if claim.work.job_id == wanted and not claim.cancelled:
+                claim.cancel()
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
