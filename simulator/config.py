@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     worker_slots: int = 2
     # How often idle services look for work that nobody announced.
     poll_s: float = 0.25
+    # How long one question to the broker may wait for messages before it is asked again.
+    idle_s: float = 5.0
     # How long a holder of a lease may be silent before another takes over.
     lease_s: float = 6.0
     # How long an idempotency key is kept (R24).

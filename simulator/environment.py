@@ -62,8 +62,9 @@ class Platform:
             wake=self.relay.wake, signal=ports.broker.signal, keep_s=settings.idempotency_s,
         )  # fmt: skip
         meter = Meter(
-            ports.broker, log_dir, ports.clock, telemetry, flush_s=settings.meter_flush_s, offload=ports.offload
-        )
+            ports.broker, log_dir, ports.clock, telemetry, flush_s=settings.meter_flush_s, idle_s=settings.idle_s,
+            offload=ports.offload,
+        )  # fmt: skip
         self._infrastructure = Stack(ports.store, ports.broker, ports.chain)
         self._roles = Stack(self.relay, self._settlement(), self._relayer(), meter, self._worker())
 
@@ -82,6 +83,7 @@ class Platform:
         return Settlement(
             ports.store, ports.broker, ports.blobs, ports.clock, ports.ids, self.telemetry,
             retry_first_s=settings.retry_first_s, retry_most_s=settings.retry_most_s, poll_s=settings.poll_s,
+            idle_s=settings.idle_s,
         )  # fmt: skip
 
     def _relayer(self) -> Relayer:
@@ -96,8 +98,9 @@ class Platform:
         ports = self.ports
         executor = Executor(ports.slots, ports.blobs, ports.clock)
         return Worker(
-            ports.broker, ports.slots, executor, ports.clock, self.telemetry, concurrency=self.settings.worker_slots
-        )
+            ports.broker, ports.slots, executor, ports.clock, self.telemetry,
+            concurrency=self.settings.worker_slots, idle_s=self.settings.idle_s,
+        )  # fmt: skip
 
     async def start(self) -> None:
         """Start the ports, make streams and durables, start the roles."""
@@ -136,7 +139,9 @@ def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> P
 
     The same seed and the same order of submissions give the same log, byte for byte.
     """
-    chosen = Settings(**({"poll_s": 10.0, "lease_s": 60.0, "worker_slots": 8, "meter_flush_s": 60.0} | settings))
+    chosen = Settings(
+        **({"poll_s": 10.0, "lease_s": 60.0, "worker_slots": 8, "meter_flush_s": 600.0, "idle_s": 3600.0} | settings)
+    )
     clock = VirtualClock(start_ms)
     ports = Ports(
         store=MemorySqliteStore(), broker=MemoryBroker(clock), blobs=MemoryBlobs(), slots=InlineSlots(), clock=clock,

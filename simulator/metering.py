@@ -165,7 +165,7 @@ class Meter:
 
     def __init__(
         self, broker: Broker, log_dir: Path, clock: Clock, telemetry: Telemetry, *,
-        flush_s: float, idle_s: float = 5.0, offload: Offload,
+        flush_s: float, idle_s: float, offload: Offload,
     ) -> None:  # fmt: skip
         self._broker, self._clock, self._telemetry = broker, clock, telemetry
         self._flush_s, self._idle_s = flush_s, idle_s

@@ -27,6 +27,8 @@ from zjops.domain.merkle import Leaf, Tree, job_key_digest, result_digest_of, sh
 PAUSED = "relayer_paused"
 RESEND_AFTER_S = 30.0
 OPEN_MOST = 64
+IDLE_SHARE = 10
+"""With nothing on the way, ten looks in the life of a batch are enough."""
 
 
 def leaf_of(row: Row, sequence: int) -> Leaf:
@@ -73,20 +75,21 @@ class Relayer:
 
     async def _run(self) -> None:
         while True:
+            delay_s = self._poll_s
             try:
-                if await self._lease.hold():
-                    await self.step()
+                if await self._lease.hold() and not await self.step():
+                    delay_s = max(self._poll_s, self._max_age_s / IDLE_SHARE)
             except Fenced:
                 self._telemetry.log("info", "another relayer is active")
             except (UnreachableError, ChainRefused) as exc:
                 self._telemetry.log("warning", "relayer waits", reason=str(exc))
-            await self._clock.sleep(self._poll_s)
+            await self._clock.sleep(delay_s)
 
-    async def step(self) -> None:
-        """One look at everything: close what is due, then move every open batch one step on."""
+    async def step(self) -> int:
+        """Close what is due, then move every open batch one step on; returns how many are open."""
         paused = await self._store.read(lambda tx: tx.one("setting_get", name=PAUSED))
         if paused is not None and paused["value"] == "1":
-            return
+            return 0
         await self.close_due()
         batches = await self._store.read(lambda tx: tx.all("batches_open", most=OPEN_MOST))
         self._telemetry.gauge("relayer_open_batches", len(batches))
@@ -94,6 +97,7 @@ class Relayer:
             # A later batch is refused by the contract until the one before it is mined.
             if not await self._advance(batch):
                 break
+        return len(batches)
 
     async def close_due(self) -> bool:
         """Close one batch when enough jobs wait, or one has waited long enough (C81)."""

@@ -37,7 +37,6 @@ from zjops.domain.merkle import keccak256
 
 DURABLE = "settlement"
 FETCH = 256
-FETCH_WAIT_S = 5.0
 CANCEL_EVERY_S = 1.0
 MOST = 200
 UNREADABLE_S = 30.0
@@ -63,11 +62,11 @@ class Settlement:
 
     def __init__(
         self, store: Store, broker: Broker, blobs: Blobs, clock: Clock, ids: Ids, telemetry: Telemetry, *,
-        retry_first_s: float, retry_most_s: float, poll_s: float,
+        retry_first_s: float, retry_most_s: float, poll_s: float, idle_s: float,
     ) -> None:  # fmt: skip
         self._store, self._broker, self._blobs = store, broker, blobs
         self._clock, self._ids, self._telemetry = clock, ids, telemetry
-        self._first_s, self._most_s, self._poll_s = retry_first_s, retry_most_s, poll_s
+        self._first_s, self._most_s, self._poll_s, self._idle_s = retry_first_s, retry_most_s, poll_s, idle_s
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -94,7 +93,7 @@ class Settlement:
 
     async def _consume(self) -> None:
         while True:
-            await self._patiently(self.settle_waiting(FETCH_WAIT_S))
+            await self._patiently(self.settle_waiting(self._idle_s))
 
     async def settle_waiting(self, wait_s: float = 0.0) -> int:
         """Settle what has come in; a message is acknowledged only after its commit. Returns how many."""

@@ -58,14 +58,15 @@ class Worker:
 
     def __init__(
         self, broker: Broker, slots: Slots, executor: Executor, clock: Clock, telemetry: Telemetry, *,
-        concurrency: int, prefetch: int = 32, wait_s: float = 5.0, backoff_s: float = 0.25,
+        concurrency: int, idle_s: float, prefetch: int = 32, backoff_s: float = 0.25,
     ) -> None:  # fmt: skip
         self._broker, self._slots, self._executor = broker, slots, executor
         self._clock, self._telemetry = clock, telemetry
-        self._prefetch, self._wait_s, self._backoff_s = prefetch, wait_s, backoff_s
+        self._prefetch, self._idle_s, self._backoff_s = prefetch, idle_s, backoff_s
         self._places = asyncio.Semaphore(concurrency)
         self._queue: ClaimQueue[Claim] = ClaimQueue()
         self._held: dict[int, Claim] = {}
+        self._holding = asyncio.Event()
         self._arrived, self._taken = asyncio.Event(), asyncio.Condition()
         self._reports: list[tuple[Outgoing, Message | None]] = []
         self._reported, self._flushing = asyncio.Event(), asyncio.Lock()
@@ -113,7 +114,7 @@ class Worker:
                 await self._taken.wait_for(lambda: self._queue.count(job_type, priority) < self._prefetch)
             room = self._prefetch - self._queue.count(job_type, priority)
             try:
-                messages = await self._broker.fetch(durable, room, self._wait_s)
+                messages = await self._broker.fetch(durable, room, self._idle_s)
             except UnreachableError as exc:
                 self._telemetry.log("warning", "worker waits", reason=str(exc))
                 await self._clock.sleep(self._backoff_s)
@@ -134,6 +135,7 @@ class Worker:
             self._held[message.sequence].attempt = work.attempt_base + message.delivered
             return
         claim = self._held[message.sequence] = Claim(message, work)
+        self._holding.set()
         self._queue.put(job_type, priority, claim)
         self._arrived.set()
 
@@ -214,6 +216,9 @@ class Worker:
 
     async def _extend_claims(self) -> None:
         while True:
+            if not self._held:
+                self._holding.clear()
+            await self._holding.wait()
             await self._clock.sleep(EXTEND_EVERY_S)
             for claim in list(self._held.values()):
                 try:

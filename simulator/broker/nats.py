@@ -1,0 +1,192 @@
+"""The Broker port on a real NATS server with JetStream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext, api
+from nats.js.errors import BadRequestError, NotFoundError
+from nats.nuid import NUID
+
+from simulator.broker.connection import Connection, Link, translating
+from simulator.broker.pipeline import Batch
+from simulator.broker.port import Callback, Message, Outgoing, Unlisten
+from simulator.broker.pull import NatsMessage, Pull, is_delivery
+from zjops.domain.errors import BrokerUnavailable, Fenced, UsageError
+from zjops.domain.events import DURABLES, DurableSpec, StreamSpec
+
+PUBLISH_WITHIN_S = 10.0
+OUTAGE_WAIT_S = 1.0
+"""How long a fetch waits for the connection before it says that there is none."""
+ANSWER_MARGIN_S = 2.0
+_IN_USE = 10058
+"""JetStream's error code for a stream that exists with other settings."""
+
+
+class NatsBroker:
+    """Streams, durables and signals over one connection, which comes back by itself."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self._connection = Connection(url, user, password)
+        self._durables = {durable.name: durable for durable in DURABLES}
+        self._inbox = f"_INBOX.{NUID().next().decode()}"
+        self._batches: dict[str, Batch] = {}
+        self._pulls: dict[str, Pull] = {}
+        self._numbers = 0
+        self._started = False
+
+    async def start(self) -> None:
+        if self._started:
+            return
+        await self._connection.open()
+        try:
+            await self._connection.subscribe(f"{self._inbox}.P.*", self._on_answer)
+            await self._connection.subscribe(f"{self._inbox}.F.*", self._on_delivery)
+        except BaseException:
+            await self._connection.close()
+            raise
+        self._started = True
+
+    async def stop(self) -> None:
+        self._started = False
+        await self._connection.close()
+
+    async def ensure(self, streams: Sequence[StreamSpec], durables: Sequence[DurableSpec]) -> None:
+        for stream in streams:
+            await self._connection.ask(partial(_ensure_stream, spec=stream))
+        for durable in durables:
+            await self._connection.ask(partial(_ensure_durable, spec=durable))
+            self._durables[durable.name] = durable
+
+    async def publish(self, stream: str, messages: Sequence[Outgoing], *, expected_last: int | None = None) -> int:
+        if not messages:
+            return (await self.last(stream))[0] if expected_last is None else expected_last
+        batch = Batch(stream, messages, expected_last)
+        link = await self._connection.link()
+        number = self._number()
+        self._batches[number] = batch
+        try:
+            work = batch.deliver(link.client, f"{self._inbox}.P.{number}")
+            await self._connection.guard(link, work, PUBLISH_WITHIN_S)
+        finally:
+            batch.closed = True
+            del self._batches[number]
+        if batch.fenced:
+            raise Fenced((await self.last(stream))[0])
+        if batch.error is not None:
+            raise batch.error
+        return batch.last
+
+    async def last(self, stream: str) -> tuple[int, str | None]:
+        return await self._connection.ask(partial(_last, stream=stream))
+
+    async def fetch(self, durable: str, batch: int, wait_s: float) -> list[Message]:
+        spec = self._spec(durable)
+        link = await self._connection.link(min(wait_s, OUTAGE_WAIT_S))
+        number, pull = self._number(), Pull(batch)
+        self._pulls[number] = pull
+        try:
+            work = self._pull(link, spec, pull, f"{self._inbox}.F.{number}", wait_s)
+            await self._connection.guard(link, work, wait_s + ANSWER_MARGIN_S)
+        except BrokerUnavailable:
+            if not pull.messages:
+                raise
+        except asyncio.CancelledError:
+            await self._give_back(pull.messages)
+            raise
+        finally:
+            del self._pulls[number]
+        return [NatsMessage(self._connection, message) for message in pull.messages]
+
+    @staticmethod
+    async def _pull(link: Link, spec: DurableSpec, pull: Pull, reply: str, wait_s: float) -> None:
+        """Ask once: `no_wait` with `expires` waits for a first message and then takes what is there, no more."""
+        request = {"batch": pull.batch, "no_wait": True}
+        if wait_s > 0:
+            request["expires"] = round(wait_s * 1e9)
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.name}"
+        await link.client.publish(subject, msgspec.json.encode(request), reply)
+        await pull.done
+
+    async def pending(self, durable: str) -> int:
+        spec = self._spec(durable)
+        info = await self._connection.ask(lambda js: js.consumer_info(spec.stream, spec.name))
+        return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
+    async def signal(self, subject: str, data: bytes = b"") -> None:
+        link = self._connection.now
+        if link is not None:
+            with contextlib.suppress(BrokerUnavailable), translating():
+                await link.client.publish(subject, data)
+
+    async def listen(self, subject: str, callback: Callback) -> Unlisten:
+        async def handle(message: Msg) -> None:
+            await callback(message.subject, message.data)
+
+        return await self._connection.subscribe(subject, handle)
+
+    def _spec(self, durable: str) -> DurableSpec:
+        if durable not in self._durables:
+            raise UsageError(f"there is no durable {durable}")
+        return self._durables[durable]
+
+    def _number(self) -> str:
+        self._numbers += 1
+        return str(self._numbers)
+
+    async def _on_answer(self, message: Msg) -> None:
+        batch = self._batches.get(message.subject.rpartition(".")[2])
+        if batch is not None:
+            batch.answer(message)
+
+    async def _on_delivery(self, message: Msg) -> None:
+        pull = self._pulls.get(message.subject.rpartition(".")[2])
+        if pull is not None:
+            pull.receive(message)
+        elif is_delivery(message):
+            await self._give_back([message])
+
+    async def _give_back(self, messages: list[Msg]) -> None:
+        """Whoever asked has left: somebody else gets them now, not when the claim runs out."""
+        for message in messages:
+            with contextlib.suppress(BrokerUnavailable):
+                await NatsMessage(self._connection, message).nak()
+
+
+async def _ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
+    config = api.StreamConfig(
+        name=spec.name, subjects=list(spec.subjects), retention=api.RetentionPolicy(spec.retention),
+        max_age=spec.max_age_s, duplicate_window=spec.duplicate_window_s, storage=api.StorageType.FILE,
+    )  # fmt: skip
+    try:
+        await js.add_stream(config)
+    except BadRequestError as exc:
+        if exc.err_code != _IN_USE:
+            raise
+        await js.update_stream(config)
+
+
+async def _ensure_durable(js: JetStreamContext, spec: DurableSpec) -> None:
+    await js.add_consumer(
+        spec.stream,
+        api.ConsumerConfig(
+            name=spec.name, durable_name=spec.name, filter_subject=spec.filter, ack_wait=spec.ack_wait_s,
+            max_ack_pending=spec.max_ack_pending,
+        ),
+    )  # fmt: skip
+
+
+async def _last(js: JetStreamContext, stream: str) -> tuple[int, str | None]:
+    sequence = (await js.stream_info(stream)).state.last_seq
+    if not sequence:
+        return 0, None
+    try:
+        message = await js.get_msg(stream, seq=sequence)
+    except NotFoundError:
+        return sequence, None
+    return sequence, (message.headers or {}).get("Nats-Msg-Id")
