@@ -146,12 +146,16 @@ class Intake:
             raise Problem(
                 "validation-failed", "The body is not an object.", errors=[FieldError("#", "is not an object")]
             )
-        errors = field_errors(raw)
-        if not errors:
-            errors = self._validate(raw["jobType"], raw["parameters"])
-        if errors:
-            raise Problem("validation-failed", f"{len(errors)} field(s) are wrong.", errors=errors)
-        return msgspec.convert(raw, SubmitRequest)
+        try:
+            request = msgspec.convert(raw, SubmitRequest)
+        except msgspec.ValidationError:
+            # The library names the first fault only; a client wants them all.
+            errors = field_errors(raw)
+        else:
+            errors = self._validate(request.job_type.value, request.parameters)
+            if not errors:
+                return request
+        raise Problem("validation-failed", f"{len(errors)} field(s) are wrong.", errors=errors)
 
     def _seen(self, tx: Tx, scope_hash: bytes, mark: bytes) -> Accepted | None:
         row = tx.one("idempotency_get", scope_hash=scope_hash, now=self._clock.now_ms())

@@ -199,13 +199,13 @@ class Meter:
         """Gather messages for one flush interval after the first, then write them; returns rows."""
         writer = self._writers[durable]
         messages = await self._broker.fetch(durable, FETCH, wait_s)
-        until = self._clock.monotonic() + self._flush_s
-        while messages:
+        if not messages:
+            return 0
+        await writer.take(messages)
+        if len(messages) < FETCH:
+            await self._clock.sleep(self._flush_s)
+        while writer.waiting < FLUSH_ROWS and (messages := await self._broker.fetch(durable, FETCH, 0)):
             await writer.take(messages)
-            left = until - self._clock.monotonic()
-            if left <= 0 or writer.waiting >= FLUSH_ROWS:
-                break
-            messages = await self._broker.fetch(durable, FETCH, left)
         rows = await writer.flush()
         if rows:
             self._telemetry.count("metering_rows_total", rows, log=durable)

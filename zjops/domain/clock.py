@@ -14,6 +14,8 @@ from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+RESOLUTION_S = 1e-6
+"""The least step of virtual time."""
 
 
 class Clock(Protocol):
@@ -93,7 +95,8 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(0)
         if ready or timeout is None or timeout <= 0:
             return ready if ready or timeout is not None else super().select(None)
-        self.now += timeout
+        # Rounded so that sums of float steps never fall just short of a timer and loop without moving.
+        self.now = max(round(self.now + timeout, 6), self.now + RESOLUTION_S)
         return ready
 
 
@@ -105,8 +108,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jump)
 
     def time(self) -> float:
-        # Rounded so that sums of float steps never fall just short of a timer and loop without moving.
-        return round(self._jump.now, 6)
+        return self._jump.now
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:
