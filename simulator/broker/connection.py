@@ -99,16 +99,20 @@ class Connection:
         """The live connection, waited for a while when it is away."""
         if not self._opened:
             raise BrokerUnavailable("the broker is not started")
-        if self._link is None:
+        if self.now is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._up.wait(), within_s)
-        if self._link is None:
+        link = self.now
+        if link is None:
             raise BrokerUnavailable(f"no connection to the broker at {self._url}")
-        return self._link
+        return link
 
     @property
     def now(self) -> Link | None:
         """The live connection, if there is one at this moment."""
+        if self._link is not None and self._link.client.is_closed:
+            # The client tells of its end only after it has tidied up.
+            self._lose(self._link)
         return self._link
 
     async def ask(self, question: Callable[[JetStreamContext], Coroutine[Any, Any, T]]) -> T:
@@ -132,7 +136,7 @@ class Connection:
         raise BrokerUnavailable(f"the broker did not answer within {within_s:g} s")
 
     async def subscribe(self, subject: str, handler: Handler) -> Callable[[], Awaitable[None]]:
-        """Have messages of a subject handled, across reconnections; returns how to stop."""
+        """Have messages of a subject handled from now on, across reconnections; returns how to stop."""
         link = await self.link()
         self._numbers += 1
         number = self._numbers

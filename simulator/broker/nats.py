@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 from functools import partial
 
-import msgspec
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 from nats.js.errors import BadRequestError, NotFoundError
 from nats.nuid import NUID
 
-from simulator.broker.connection import Connection, Link, translating
+from simulator.broker.connection import Connection, translating
 from simulator.broker.pipeline import Batch
 from simulator.broker.port import Callback, Message, Outgoing, Unlisten
-from simulator.broker.pull import NatsMessage, Pull, is_delivery
+from simulator.broker.pull import Inbox, NatsMessage
 from zjops.domain.errors import BrokerUnavailable, Fenced, UsageError
 from zjops.domain.events import DURABLES, DurableSpec, StreamSpec
 
 PUBLISH_WITHIN_S = 10.0
 OUTAGE_WAIT_S = 1.0
 """How long a fetch waits for the connection before it says that there is none."""
-ANSWER_MARGIN_S = 2.0
 _IN_USE = 10058
 """JetStream's error code for a stream that exists with other settings."""
 
@@ -36,7 +33,7 @@ class NatsBroker:
         self._durables = {durable.name: durable for durable in DURABLES}
         self._inbox = f"_INBOX.{NUID().next().decode()}"
         self._batches: dict[str, Batch] = {}
-        self._pulls: dict[str, Pull] = {}
+        self._inboxes: dict[str, list[Inbox]] = {}
         self._numbers = 0
         self._started = False
 
@@ -46,7 +43,6 @@ class NatsBroker:
         await self._connection.open()
         try:
             await self._connection.subscribe(f"{self._inbox}.P.*", self._on_answer)
-            await self._connection.subscribe(f"{self._inbox}.F.*", self._on_delivery)
         except BaseException:
             await self._connection.close()
             raise
@@ -88,30 +84,17 @@ class NatsBroker:
     async def fetch(self, durable: str, batch: int, wait_s: float) -> list[Message]:
         spec = self._spec(durable)
         link = await self._connection.link(min(wait_s, OUTAGE_WAIT_S))
-        number, pull = self._number(), Pull(batch)
-        self._pulls[number] = pull
+        free = self._inboxes.setdefault(durable, [])
+        if free:
+            inbox = free.pop()
+        else:
+            inbox = Inbox(self._connection, f"{self._inbox}.F.{self._number()}", spec)
+            await inbox.open()
         try:
-            work = self._pull(link, spec, pull, f"{self._inbox}.F.{number}", wait_s)
-            await self._connection.guard(link, work, wait_s + ANSWER_MARGIN_S)
-        except BrokerUnavailable:
-            if not pull.messages:
-                raise
-        except asyncio.CancelledError:
-            await self._give_back(pull.messages)
-            raise
+            messages = await inbox.fetch(link, batch, wait_s)
         finally:
-            del self._pulls[number]
-        return [NatsMessage(self._connection, message) for message in pull.messages]
-
-    @staticmethod
-    async def _pull(link: Link, spec: DurableSpec, pull: Pull, reply: str, wait_s: float) -> None:
-        """Ask once: `no_wait` with `expires` waits for a first message and then takes what is there, no more."""
-        request = {"batch": pull.batch, "no_wait": True}
-        if wait_s > 0:
-            request["expires"] = round(wait_s * 1e9)
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.name}"
-        await link.client.publish(subject, msgspec.json.encode(request), reply)
-        await pull.done
+            free.append(inbox)
+        return [NatsMessage(self._connection, message) for message in messages]
 
     async def pending(self, durable: str) -> int:
         spec = self._spec(durable)
@@ -143,19 +126,6 @@ class NatsBroker:
         batch = self._batches.get(message.subject.rpartition(".")[2])
         if batch is not None:
             batch.answer(message)
-
-    async def _on_delivery(self, message: Msg) -> None:
-        pull = self._pulls.get(message.subject.rpartition(".")[2])
-        if pull is not None:
-            pull.receive(message)
-        elif is_delivery(message):
-            await self._give_back([message])
-
-    async def _give_back(self, messages: list[Msg]) -> None:
-        """Whoever asked has left: somebody else gets them now, not when the claim runs out."""
-        for message in messages:
-            with contextlib.suppress(BrokerUnavailable):
-                await NatsMessage(self._connection, message).nak()
 
 
 async def _ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:

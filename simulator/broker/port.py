@@ -62,7 +62,7 @@ Unlisten = Callable[[], Awaitable[None]]
 
 
 class Broker(Protocol):
-    """What roles need of a broker. Every method raises `BrokerUnavailable` after a bounded wait."""
+    """What roles need of a broker. Every method but `signal` raises `BrokerUnavailable` after a bounded wait."""
 
     async def start(self) -> None: ...
 
@@ -75,8 +75,10 @@ class Broker(Protocol):
     async def publish(self, stream: str, messages: Sequence[Outgoing], *, expected_last: int | None = None) -> int:
         """Publish in order and wait until all are stored; returns the last sequence.
 
-        With `expected_last` every message names its predecessor's sequence. Raises `Fenced` with the stream's actual
-        last sequence when another writer was there; a prefix of the messages may then be stored.
+        With `expected_last` every message has an id and names its predecessor. Raises `Fenced` with the stream's actual
+        last sequence when another writer was there; a prefix of the messages may then be stored, never a part with
+        a hole. After `BrokerUnavailable` any prefix may be stored. Without `expected_last`, a message whose id the
+        stream has seen inside its window is taken for stored.
         """
         ...
 
@@ -93,7 +95,7 @@ class Broker(Protocol):
         ...
 
     async def signal(self, subject: str, data: bytes = b"") -> None:
-        """Tell whoever listens now: no storage, no promise."""
+        """Tell whoever listens now: no storage, no promise, no error when the broker is away."""
         ...
 
     async def listen(self, subject: str, callback: Callback) -> Unlisten:

@@ -1,26 +1,36 @@
-"""One request for messages of a durable, and the messages that come of it."""
+"""Requests for messages of a durable, and the messages that come of them."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 from nats.aio.msg import Msg
 
-from simulator.broker.connection import Connection, translating
+from simulator.broker.connection import Connection, Link, translating
 from zjops.domain.errors import BrokerUnavailable
+from zjops.domain.events import DurableSpec
 
+ANSWER_MARGIN_S = 2.0
+"""How much later than asked an empty answer may come before the connection counts as mute."""
+AT_ONCE_S = 0.005
+HEARTBEAT_S = 0.25
 _NOTHING = frozenset(("404", "408"))
 """Statuses that end a request in order: no messages (any more), time is up."""
 _HEARTBEAT = "100"
 
 
-def is_delivery(message: Msg) -> bool:
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def _is_delivery(message: Msg) -> bool:
     """Whether a message comes from a stream; a status of the server has nothing to acknowledge."""
     return message.reply.startswith("$JS.ACK.")
 
 
-class Pull:
+class _Pull:
     """Collects until the batch is full or the server says that there is no more."""
 
     def __init__(self, batch: int) -> None:
@@ -28,27 +38,87 @@ class Pull:
         self.messages: list[Msg] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def receive(self, message: Msg) -> None:
-        """Take a delivery or a status of the server."""
-        if is_delivery(message):
-            self.messages.append(message)
-            if len(self.messages) >= self.batch:
-                self._end(None)
-            return
-        status = (message.headers or {}).get("Status", "")
-        if status in _NOTHING or self.messages:
-            self._end(None)
-        elif status != _HEARTBEAT:
-            description = (message.headers or {}).get("Description", "no such durable")
-            self._end(BrokerUnavailable(f"the broker refuses: {status} {description}"))
-
-    def _end(self, error: BrokerUnavailable | None) -> None:
+    def take(self, message: Msg) -> bool:
+        """Take a delivery, unless the pull is over."""
         if self.done.done():
+            return False
+        self.messages.append(message)
+        if len(self.messages) >= self.batch:
+            self.done.set_result(None)
+        return True
+
+    def status(self, message: Msg) -> None:
+        """Take a status of the server."""
+        headers = message.headers or {}
+        status = headers.get("Status", "")
+        if self.done.done() or status == _HEARTBEAT:
             return
-        if error is None:
+        if status in _NOTHING or self.messages:
             self.done.set_result(None)
         else:
-            self.done.set_exception(error)
+            reason = headers.get("Description", "no such durable")
+            self.done.set_exception(BrokerUnavailable(f"the broker refuses: {status} {reason}"))
+
+
+class Inbox:
+    """Where the messages of one durable arrive, for one fetch at a time.
+
+    A delivery carries its own subject and so does not tell which request it answers; a status carries the request's.
+    """
+
+    def __init__(self, connection: Connection, subject: str, spec: DurableSpec) -> None:
+        self._connection, self._subject, self._spec = connection, subject, spec
+        self._pull: _Pull | None = None
+        self._reply = ""
+        self._requests = 0
+
+    async def open(self) -> None:
+        """Begin to listen; what comes stays with this inbox across reconnections."""
+        await self._connection.subscribe(f"{self._subject}.*", self._receive)
+
+    async def fetch(self, link: Link, batch: int, wait_s: float) -> list[Msg]:
+        """One request and what came of it; nothing that was delivered is lost when the caller leaves."""
+        self._requests += 1
+        self._reply = f"{self._subject}.{self._requests}"
+        pull = self._pull = _Pull(batch)
+        try:
+            await self._connection.guard(link, self._ask(link, pull, wait_s), wait_s + ANSWER_MARGIN_S)
+        except BrokerUnavailable:
+            if not pull.messages:
+                raise
+        except asyncio.CancelledError:
+            await self._give_back(pull.messages)
+            raise
+        finally:
+            self._pull = None
+        return pull.messages
+
+    async def _ask(self, link: Link, pull: _Pull, wait_s: float) -> None:
+        """`no_wait` with `expires` waits for a first message and then takes what is there, no more.
+
+        When nothing more may be delivered because too much is claimed, the server keeps such a request open after the
+        first messages; a heartbeat makes it end there too.
+        """
+        request = {"batch": pull.batch, "no_wait": True, "expires": _nanoseconds(max(wait_s, AT_ONCE_S))}
+        if wait_s >= 2 * HEARTBEAT_S:
+            request["idle_heartbeat"] = _nanoseconds(HEARTBEAT_S)
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._spec.stream}.{self._spec.name}"
+        await link.client.publish(subject, msgspec.json.encode(request), self._reply)
+        await pull.done
+
+    async def _receive(self, message: Msg) -> None:
+        pull = self._pull
+        if _is_delivery(message):
+            if pull is None or not pull.take(message):
+                await self._give_back([message])
+        elif pull is not None and message.subject == self._reply:
+            pull.status(message)
+
+    async def _give_back(self, messages: list[Msg]) -> None:
+        """Whoever asked has left: somebody else gets them now, not when the claim runs out."""
+        for message in messages:
+            with contextlib.suppress(BrokerUnavailable):
+                await NatsMessage(self._connection, message).nak()
 
 
 class NatsMessage:
@@ -57,7 +127,7 @@ class NatsMessage:
     __slots__ = ("_connection", "_reply", "data", "delivered", "headers", "sequence", "subject", "timestamp_ms")
 
     def __init__(self, connection: Connection, message: Msg) -> None:
-        # $JS.ACK.[<domain>.<account>.]<stream>.<durable>.<delivered>.<stream seq>.<durable seq>.<ns>.<pending>[.<token>]
+        # $JS.ACK.[<domain>.<account>.]<stream>.<durable>.<delivered>.<stream seq>.<durable seq>.<ns>.<pending>
         parts = message.reply.split(".")
         first = 4 if len(parts) == 9 else 6
         self._connection = connection
@@ -73,7 +143,7 @@ class NatsMessage:
         await self._send(b"+ACK")
 
     async def nak(self, delay_s: float = 0.0) -> None:
-        delay = b" " + msgspec.json.encode({"delay": round(delay_s * 1e9)}) if delay_s > 0 else b""
+        delay = b" " + msgspec.json.encode({"delay": _nanoseconds(delay_s)}) if delay_s > 0 else b""
         await self._send(b"-NAK" + delay)
 
     async def in_progress(self) -> None:
