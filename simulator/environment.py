@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from starlette.types import ASGIApp
 
+from simulator.api.app import build_app
+from simulator.api.deps import ApiDeps, Readiness
+from simulator.api.strictjson import decode
 from simulator.blobs.memory import MemoryBlobs
 from simulator.blobs.port import Blobs
 from simulator.broker.memory import MemoryBroker
@@ -15,6 +19,9 @@ from simulator.broker.port import Broker
 from simulator.chain.memory import MemoryChain
 from simulator.chain.port import Chain
 from simulator.config import Settings
+from simulator.gateway.directory import Directory
+from simulator.identity.issuer import REALM_PATH, Issuer
+from simulator.identity.verifier import Verifier
 from simulator.intake import Intake, Tenant
 from simulator.lease import Lease
 from simulator.metering import Meter, Offload, in_place
@@ -30,7 +37,6 @@ from simulator.worker.handlers import validate
 from simulator.worker.slots import InlineSlots, Slots
 from simulator.worker.worker import Worker
 from zjops.domain.clock import Clock, VirtualClock
-from zjops.domain.errors import Problem
 from zjops.domain.events import DURABLES, STREAMS
 from zjops.domain.ids import Ids, SeededIds
 from zjops.domain.plans import price_book
@@ -58,7 +64,7 @@ class Platform:
         self._owner = owner
         self.relay = self._relay()
         self.intake = Intake(
-            ports.store, ports.blobs, ports.clock, ports.ids, telemetry, decode=decode_body, validate=validate,
+            ports.store, ports.blobs, ports.clock, ports.ids, telemetry, decode=decode, validate=validate,
             wake=self.relay.wake, signal=ports.broker.signal, keep_s=settings.idempotency_s,
         )  # fmt: skip
         meter = Meter(
@@ -113,6 +119,19 @@ class Platform:
         await self._roles.stop()
         await self._infrastructure.stop()
 
+    async def api(self, base_url: str, readiness: Readiness, processes: int = 1) -> ASGIApp:
+        """The REST interface on this platform, which must be started: its gateway, issuer and routers."""
+        ports, settings = self.ports, self.settings
+        issuer = Issuer(ports.store, ports.clock, ports.ids, issuer=base_url + REALM_PATH, audience=settings.audience)
+        await issuer.start()
+        verifier = Verifier(ports.clock, issuer.jwks, issuer=issuer.issuer, audience=settings.audience)
+        deps = ApiDeps(
+            store=ports.store, blobs=ports.blobs, clock=ports.clock, ids=ports.ids, intake=self.intake, issuer=issuer,
+            verifier=verifier, directory=Directory(ports.store, ports.clock), telemetry=self.telemetry,
+            chain=await ports.chain.identity(), readiness=readiness, base_url=base_url, wake=self.relay.wake,
+        )  # fmt: skip
+        return build_app(deps, processes=processes)
+
     async def add_tenant(self, tenant: str, plan: str, **overrides: Any) -> Tenant:
         """Make a tenant on a plan with negotiated values; one that exists stays as it is."""
         terms = price_book().plan(plan, overrides)
@@ -124,14 +143,6 @@ class Platform:
 
         await self.ports.store.transact(put)
         return Tenant(tenant, terms, "active")
-
-
-def decode_body(body: bytes) -> Any:
-    """A request body as plain values. Raises `Problem`."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as exc:
-        raise Problem("malformed-request", f"The body is not JSON: {exc}") from exc
 
 
 def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> Platform:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import nats.errors
@@ -123,6 +124,7 @@ class Connection:
     async def guard(self, link: Link, work: Coroutine[Any, Any, T], within_s: float) -> T:
         """The outcome of work on a link; ends early when the link is lost, and gives up a link that is mute."""
         task = asyncio.ensure_future(work)
+        task.add_done_callback(_seen)
         try:
             await asyncio.wait((task, link.lost), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
@@ -182,8 +184,14 @@ class Connection:
             raise
         self._link = link
         self._up.set()
-        if client.is_closed:
-            self._lose(link)
+        for task in (client._reading_task, client._flusher_task):
+            if task is not None:
+                # Either may end by an error that the client does not report.
+                task.add_done_callback(partial(self._ended, link))
+
+    def _ended(self, link: Link, task: asyncio.Task[Any]) -> None:
+        _seen(task)
+        self._lose(link)
 
     async def _dial(self, client: Client, gone: Callable[[], Awaitable[None]]) -> None:
         await client.connect(
@@ -216,6 +224,12 @@ class Connection:
         task.add_done_callback(self._tasks.discard)
 
 
+def _seen(task: asyncio.Task[Any]) -> None:
+    """An outcome that comes after its caller was told of the loss concerns nobody."""
+    if not task.cancelled():
+        task.exception()
+
+
 def _end(lost: asyncio.Future[None]) -> None:
     if not lost.done():
         lost.set_result(None)
@@ -226,11 +240,16 @@ async def _note(exc: Exception) -> None:
 
 
 async def _discard(client: Client) -> None:
-    """Close a client, and cut its socket when the other side does not read any more."""
+    """Close a client and finish what its own close leaves behind when the socket fails or stalls meanwhile."""
     try:
-        with contextlib.suppress(*_AWAY):
-            await asyncio.wait_for(client.close(), CLOSE_WITHIN_S)
+        await asyncio.wait_for(client.close(), CLOSE_WITHIN_S)
+    except _AWAY as exc:
+        _log.debug("nats: %s", exc)
     finally:
+        for subscription in list(client._subs.values()):
+            subscription._stop_processing()
         writer = getattr(client._transport, "_io_writer", None)
         if writer is not None:
-            writer.transport.abort()
+            # A transport that is closed already has no loop to abort on.
+            with contextlib.suppress(AttributeError):
+                writer.transport.abort()

@@ -70,7 +70,7 @@ class NatsBroker:
             work = batch.deliver(link.client, f"{self._inbox}.P.{number}")
             await self._connection.guard(link, work, PUBLISH_WITHIN_S)
         finally:
-            batch.closed = True
+            batch.close()
             del self._batches[number]
         if batch.fenced:
             raise Fenced((await self.last(stream))[0])

@@ -52,14 +52,14 @@ class Batch:
         self.last = 0
         self.fenced = False
         self.error: ZjopsError | None = None
-        self.closed = False
+        self._closed = False
 
     async def deliver(self, client: Client, inbox: str) -> None:
         """Send everything, stop at the first refusal, and return when all that was sent is answered."""
         for start in range(0, len(self._messages), SLICE):
             await self._at_most(UNDER_WAY)
             for index in range(start, min(start + SLICE, len(self._messages))):
-                if self.closed or self.fenced or self.error:
+                if self._closed or self.fenced or self.error:
                     break
                 message = self._messages[index]
                 self._sent += 1
@@ -67,6 +67,11 @@ class Batch:
             # The client writes only when this task gives way.
             await asyncio.sleep(0)
         await self._at_most(0)
+
+    def close(self) -> None:
+        """Nobody waits any more: send nothing further. The client may swallow a cancellation, so `deliver` is told."""
+        self._closed = True
+        self._wake()
 
     def _headers(self, index: int) -> dict[str, str]:
         message = self._messages[index]
@@ -90,8 +95,8 @@ class Batch:
             self.fenced = True
         else:
             self.last = max(self.last, ack.seq)
-        if self._room is not None and not self._room.done() and self._sent - self._answered <= self._bound:
-            self._room.set_result(None)
+        if self._sent - self._answered <= self._bound:
+            self._wake()
 
     def _refused(self, error: _Error) -> None:
         if error.err_code in WRONG_LAST:
@@ -101,8 +106,12 @@ class Batch:
         else:
             self.error = self.error or BrokerUnavailable(f"the broker refuses: {error.description}")
 
+    def _wake(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
     async def _at_most(self, bound: int) -> None:
         self._bound = bound
-        if self._sent - self._answered > bound:
+        if self._sent - self._answered > bound and not self._closed:
             self._room = asyncio.get_running_loop().create_future()
             await self._room

@@ -1,0 +1,1 @@
+"""The REST interface: one router a resource, behind the gateway."""

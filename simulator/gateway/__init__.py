@@ -1,0 +1,1 @@
+"""What every request passes before it reaches a resource: an ordered list of ASGI middleware."""

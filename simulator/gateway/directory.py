@@ -1,0 +1,54 @@
+"""Tenants with their plan and this month's units, remembered for a second so that reads do not burden the store."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from simulator.intake import Tenant
+from simulator.store.port import Store
+from zjops.domain.clock import Clock, month_bounds_ms, utc_month
+from zjops.domain.plans import price_book
+
+REMEMBER_S = 1.0
+
+
+class TenantState(NamedTuple):
+    """A tenant, its units used this month, and when the month ends (Unix ms)."""
+
+    tenant: Tenant
+    used: int
+    reset_ms: int
+
+
+def tenant_from(row: dict[str, Any]) -> Tenant:
+    """A tenant from its row, negotiated values applied."""
+    overrides = msgspec.json.decode(row["overrides"], type=dict[str, Any])
+    return Tenant(row["tenant"], price_book().plan(row["plan"], overrides), row["status"])
+
+
+class Directory:
+    """Looks tenants up."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._known: dict[str, tuple[float, TenantState]] = {}
+
+    def forget(self, tenant: str) -> None:
+        """Read a tenant anew at the next request."""
+        self._known.pop(tenant, None)
+
+    async def get(self, tenant: str) -> TenantState | None:
+        """A tenant's state, at most a second old; None when there is no such tenant."""
+        now = self._clock.monotonic()
+        known = self._known.get(tenant)
+        if known and now - known[0] < REMEMBER_S:
+            return known[1]
+        month = utc_month(self._clock.now_ms())
+        row = await self._store.read(lambda tx: tx.one("tenant_usage", tenant=tenant, month=month))
+        if row is None:
+            return None
+        state = TenantState(tenant_from(row), row["held"] + row["charged"], month_bounds_ms(month)[1])
+        self._known[tenant] = (now, state)
+        return state
