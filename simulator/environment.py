@@ -1,7 +1,13 @@
-"""The composition root: the only file that imports adapters and puts the platform together."""
+"""The composition root: the only file that imports adapters and puts the platform together.
+
+A process loads the code of the roles that it hosts and of no others, which is why their imports stand where they are
+used: the interface needs no EVM client, the worker no HTTP framework.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,37 +15,34 @@ from typing import Any
 import msgspec
 from starlette.types import ASGIApp
 
-from simulator.api.app import build_app
-from simulator.api.deps import ApiDeps, Readiness
 from simulator.api.strictjson import decode
-from simulator.blobs.memory import MemoryBlobs
 from simulator.blobs.port import Blobs
-from simulator.broker.memory import MemoryBroker
 from simulator.broker.port import Broker
-from simulator.chain.memory import MemoryChain
-from simulator.chain.port import Chain
+from simulator.chain.deployment import load_deployment, save_deployment
+from simulator.chain.port import Chain, ChainIdentity
 from simulator.config import Settings
-from simulator.gateway.directory import Directory
-from simulator.identity.issuer import REALM_PATH, Issuer
-from simulator.identity.verifier import Verifier
 from simulator.intake import Intake, Tenant
 from simulator.lease import Lease
-from simulator.metering import Meter, Offload, in_place
 from simulator.outbox import Relay
-from simulator.relayer import Relayer
-from simulator.service import Stack
-from simulator.settlement import Settlement
+from simulator.service import Service, Stack
 from simulator.store.port import Store, Tx
-from simulator.store.sqlite import MemorySqliteStore
 from simulator.telemetry import Telemetry
-from simulator.worker.executor import Executor
 from simulator.worker.handlers import validate
-from simulator.worker.slots import InlineSlots, Slots
-from simulator.worker.worker import Worker
-from zjops.domain.clock import Clock, VirtualClock
-from zjops.domain.events import DURABLES, STREAMS
-from zjops.domain.ids import Ids, SeededIds
+from simulator.worker.slots import InlineSlots, ProcessSlots, Slots
+from zjops.domain.clock import Clock, SystemClock, VirtualClock
+from zjops.domain.errors import ChainUnavailable, UnreachableError
+from zjops.domain.events import DURABLES, EVENTS, STREAMS
+from zjops.domain.ids import Ids, SeededIds, SystemIds
 from zjops.domain.plans import price_book
+from zjops.domain.runfile import RunFile
+
+ROLES = ("outbox", "settlement", "relayer", "meter", "worker")
+STORING = frozenset({"api", "outbox", "settlement", "relayer"})
+"""Roles that use the store; a worker never does (R101)."""
+SAMPLE_EVERY_S = 5.0
+CHAIN_WITHIN_S = 30.0
+
+Offload = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -53,38 +56,52 @@ class Ports:
     slots: Slots
     clock: Clock
     ids: Ids
-    offload: Offload
+    offload: Any
 
 
 class Platform:
-    """All roles on one set of ports, in one process."""
+    """Some roles, or all, on one set of ports in one process."""
 
-    def __init__(self, ports: Ports, settings: Settings, telemetry: Telemetry, log_dir: Path, owner: str) -> None:
-        self.ports, self.settings, self.telemetry = ports, settings, telemetry
-        self._owner = owner
-        self.relay = self._relay()
+    def __init__(
+        self, ports: Ports, settings: Settings, telemetry: Telemetry, log_dir: Path, owner: str,
+        roles: Sequence[str] = ROLES,
+    ) -> None:  # fmt: skip
+        self.ports, self.settings, self.telemetry, self.roles = ports, settings, telemetry, tuple(roles)
+        self._owner, self._log_dir = owner, log_dir
+        self.relay = self._outbox()
         self.intake = Intake(
             ports.store, ports.blobs, ports.clock, ports.ids, telemetry, decode=decode, validate=validate,
             wake=self.relay.wake, signal=ports.broker.signal, keep_s=settings.idempotency_s,
         )  # fmt: skip
-        meter = Meter(
-            ports.broker, log_dir, ports.clock, telemetry, flush_s=settings.meter_flush_s, idle_s=settings.idle_s,
-            offload=ports.offload,
-        )  # fmt: skip
-        self._infrastructure = Stack(ports.store, ports.broker, ports.chain)
-        self._roles = Stack(self.relay, self._settlement(), self._relayer(), meter, self._worker())
+        self._infrastructure = Stack(*self._needed())
+        self._roles = Stack(*(self._build(role) for role in ROLES if role in roles))
+
+    def _needed(self) -> list[Service]:
+        """The ports that the roles of this process use."""
+        needed: list[Service] = [self.ports.store] if STORING & set(self.roles) else []
+        needed.append(self.ports.broker)
+        return [*needed, self.ports.chain] if "relayer" in self.roles else needed
+
+    def _build(self, role: str) -> Service:
+        builders: dict[str, Callable[[], Service]] = {
+            "outbox": lambda: self.relay, "settlement": self._settlement, "relayer": self._relayer,
+            "meter": self._meter, "worker": self._worker,
+        }  # fmt: skip
+        return builders[role]()
 
     def _lease(self, name: str) -> Lease:
         return Lease(self.ports.store, self.ports.clock, name, self._owner, self.settings.lease_s)
 
-    def _relay(self) -> Relay:
+    def _outbox(self) -> Relay:
         ports, settings = self.ports, self.settings
         return Relay(
             ports.store, ports.broker, ports.clock, self.telemetry, self._lease("outbox"),
             poll_s=settings.poll_s, keep_s=settings.outbox_keep_s,
         )  # fmt: skip
 
-    def _settlement(self) -> Settlement:
+    def _settlement(self) -> Service:
+        from simulator.settlement import Settlement
+
         ports, settings = self.ports, self.settings
         return Settlement(
             ports.store, ports.broker, ports.blobs, ports.clock, ports.ids, self.telemetry,
@@ -92,7 +109,9 @@ class Platform:
             idle_s=settings.idle_s,
         )  # fmt: skip
 
-    def _relayer(self) -> Relayer:
+    def _relayer(self) -> Service:
+        from simulator.relayer import Relayer
+
         ports, settings = self.ports, self.settings
         return Relayer(
             ports.store, ports.chain, ports.broker, ports.clock, ports.ids, self.telemetry, self._lease("relayer"),
@@ -100,7 +119,19 @@ class Platform:
             poll_s=settings.block_time_s,
         )  # fmt: skip
 
-    def _worker(self) -> Worker:
+    def _meter(self) -> Service:
+        from simulator.metering import Meter
+
+        ports, settings = self.ports, self.settings
+        return Meter(
+            ports.broker, self._log_dir, ports.clock, self.telemetry, flush_s=settings.meter_flush_s,
+            idle_s=settings.idle_s, offload=ports.offload,
+        )  # fmt: skip
+
+    def _worker(self) -> Service:
+        from simulator.worker.executor import Executor
+        from simulator.worker.worker import Worker
+
         ports = self.ports
         executor = Executor(ports.slots, ports.blobs, ports.clock)
         return Worker(
@@ -119,30 +150,64 @@ class Platform:
         await self._roles.stop()
         await self._infrastructure.stop()
 
-    async def api(self, base_url: str, readiness: Readiness, processes: int = 1) -> ASGIApp:
+    async def readiness(self) -> dict[str, bool]:
+        """Which of the ports that this process uses answer now."""
+        ports = self.ports
+        checks: dict[str, Callable[[], Any]] = {"broker": lambda: ports.broker.last(EVENTS)}
+        if STORING & set(self.roles):
+            checks["store"] = lambda: ports.store.read(lambda tx: tx.one("setting_get", name="ready"))
+        if "relayer" in self.roles:
+            checks["chain"] = ports.chain.head
+        return {name: await _answers(check) for name, check in checks.items()}
+
+    async def api(
+        self, base_url: str, readiness: Any = None, processes: int = 1, chain: Callable[[], ChainIdentity] | None = None
+    ) -> ASGIApp:
         """The REST interface on this platform, which must be started: its gateway, issuer and routers."""
+        from simulator.api.app import build_app
+        from simulator.api.deps import ApiDeps
+        from simulator.gateway.directory import Directory
+        from simulator.identity.issuer import REALM_PATH, Issuer
+        from simulator.identity.verifier import Verifier
+
         ports, settings = self.ports, self.settings
         issuer = Issuer(ports.store, ports.clock, ports.ids, issuer=base_url + REALM_PATH, audience=settings.audience)
         await issuer.start()
         verifier = Verifier(ports.clock, issuer.jwks, issuer=issuer.issuer, audience=settings.audience)
+        if chain is None:
+            identity = await ports.chain.identity()
+            chain = lambda: identity  # noqa: E731 - one shape for both cases
         deps = ApiDeps(
             store=ports.store, blobs=ports.blobs, clock=ports.clock, ids=ports.ids, intake=self.intake, issuer=issuer,
             verifier=verifier, directory=Directory(ports.store, ports.clock), telemetry=self.telemetry,
-            chain=await ports.chain.identity(), readiness=readiness, base_url=base_url, wake=self.relay.wake,
+            chain=chain, readiness=readiness or self.readiness, base_url=base_url, wake=self.relay.wake,
         )  # fmt: skip
         return build_app(deps, processes=processes)
 
     async def add_tenant(self, tenant: str, plan: str, **overrides: Any) -> Tenant:
         """Make a tenant on a plan with negotiated values; one that exists stays as it is."""
         terms = price_book().plan(plan, overrides)
-
-        def put(tx: Tx) -> None:
-            values = msgspec.json.encode(overrides, order="sorted").decode()
-            now = self.ports.clock.now_ms()
-            tx.run("tenant_put", tenant=tenant, name=None, plan=plan, overrides=values, now=now)
-
-        await self.ports.store.transact(put)
+        values = msgspec.json.encode(overrides, order="sorted").decode()
+        now = self.ports.clock.now_ms()
+        await self.ports.store.transact(
+            lambda tx: tx.run("tenant_put", tenant=tenant, name=None, plan=plan, overrides=values, now=now)
+        )
         return Tenant(tenant, terms, "active")
+
+    def sampler(self) -> Service:
+        """What sets the gauges of the shared queues; one process of a platform runs it."""
+        from simulator.sampler import Sampler
+
+        ports = self.ports
+        return Sampler(ports.store, ports.broker, ports.clock, self.telemetry, every_s=SAMPLE_EVERY_S)
+
+
+async def _answers(check: Callable[[], Any]) -> bool:
+    try:
+        await check()
+    except UnreachableError:
+        return False
+    return True
 
 
 def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> Platform:
@@ -150,6 +215,12 @@ def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> P
 
     The same seed and the same order of submissions give the same log, byte for byte.
     """
+    from simulator.blobs.memory import MemoryBlobs
+    from simulator.broker.memory import MemoryBroker
+    from simulator.chain.memory import MemoryChain
+    from simulator.metering import in_place
+    from simulator.store.sqlite import MemorySqliteStore
+
     chosen = Settings(
         **({"poll_s": 10.0, "lease_s": 60.0, "worker_slots": 8, "meter_flush_s": 600.0, "idle_s": 3600.0} | settings)
     )
@@ -160,3 +231,60 @@ def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> P
         ids=SeededIds(clock, seed), offload=in_place,
     )  # fmt: skip
     return Platform(ports, chosen, Telemetry("platform", clock, stream=None), log_dir, owner=f"virtual-{seed}")
+
+
+async def local(home: Path, run: RunFile, roles: Sequence[str], settings: Settings, telemetry: Telemetry) -> Platform:
+    """Roles on the real parts of a home: SQLite, files, the NATS server and the chain that `run` names."""
+    from simulator.blobs.files import FileBlobs
+    from simulator.broker.nats import NatsBroker
+    from simulator.store.sqlite import SqliteStore
+
+    clock = SystemClock()
+    ids = SystemIds(clock)
+    ports = Ports(
+        store=SqliteStore(home / "store.sqlite"), broker=NatsBroker(run.nats_url, run.nats_user, run.nats_password),
+        blobs=FileBlobs(home / "blobs"), slots=ProcessSlots(settings.worker_slots), clock=clock, ids=ids,
+        chain=await _web3_chain(home, run, clock, ids) if "relayer" in roles else NoChain(),
+        offload=asyncio.to_thread,
+    )  # fmt: skip
+    return Platform(ports, settings, telemetry, home / "log", f"{run.run_id}-{ids.token(4).hex()}", roles)
+
+
+class NoChain:
+    """Stands where a process has no business with the chain: asking it is a mistake."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise ChainUnavailable("this process does not talk to the chain")
+
+
+async def _web3_chain(home: Path, run: RunFile, clock: Clock, ids: Ids) -> Chain:
+    """The chain of a home, with the contract deployed the first time."""
+    from simulator.chain.keys import ensure_keys
+    from simulator.chain.registry import Web3Chain, deploy
+
+    keys = ensure_keys(home, ids)
+    deployment = load_deployment(home)
+    if deployment is None:
+        contract, code_hash = await deploy(
+            run.rpc_url, admin_key=keys.admin, operator=keys.operator_address, chain_id=run.chain_id, clock=clock
+        )
+        deployment = ChainIdentity(run.chain_id, contract, code_hash)
+        save_deployment(home, deployment)
+    return Web3Chain(
+        run.rpc_url, contract=deployment.contract, operator_key=keys.operator, chain_id=deployment.chain_id
+    )
+
+
+def seed_clients(run: RunFile, ids: Ids, now_ms: int) -> Callable[[Tx], None]:
+    """A transaction that makes the tenants and clients that `run` names, the operator's among them."""
+    from simulator.identity.clients import store_client
+
+    def put(tx: Tx) -> None:
+        for entry in (run.operator, *run.clients):
+            tx.run("tenant_put", tenant=entry.tenant, name=None, plan=entry.plan, overrides="{}", now=now_ms)
+            store_client(
+                tx, ids, client_id=entry.client_id, secret=entry.client_secret, tenant=entry.tenant,
+                scopes=tuple(entry.scopes), now=now_ms,
+            )  # fmt: skip
+
+    return put

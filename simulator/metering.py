@@ -20,6 +20,7 @@ import polars as pl
 
 from simulator.broker.port import Broker, Message
 from simulator.outbox import OUTBOX_HEADER
+from simulator.service import background
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock, parse_rfc3339, utc_date
 from zjops.domain.errors import StoreUnavailable, UnreachableError
@@ -177,7 +178,7 @@ class Meter:
 
     async def start(self) -> None:
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._run(durable)) for durable in self._writers]
+            self._tasks = [background(self._run(durable), durable) for durable in self._writers]
 
     async def stop(self) -> None:
         tasks, self._tasks = self._tasks, []

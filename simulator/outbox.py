@@ -16,6 +16,7 @@ import msgspec
 
 from simulator.broker.port import Broker, Outgoing
 from simulator.lease import Lease
+from simulator.service import background
 from simulator.store.port import Row, Store, Tx
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
@@ -96,7 +97,7 @@ class Relay:
     async def start(self) -> None:
         if self._task is None:
             await self._broker.listen(OUTBOX_WAKE, self._woken)
-            self._task = asyncio.create_task(self._run(), name="outbox relay")
+            self._task = background(self._run(), "outbox relay")
 
     async def stop(self) -> None:
         task, self._task = self._task, None

@@ -15,6 +15,7 @@ from simulator.job_events import job_event
 from simulator.lease import Lease
 from simulator.outbox import enqueue_event
 from simulator.policy.batching import batch_due, confirmations
+from simulator.service import background
 from simulator.store.port import Row, Store, Tx
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
@@ -62,7 +63,7 @@ class Relayer:
 
     async def start(self) -> None:
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="relayer")
+            self._task = background(self._run(), "relayer")
 
     async def stop(self) -> None:
         task, self._task = self._task, None

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+
+def background(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """Run a service's loop as a task whose failure is never silent.
+
+    An error that a loop does not handle is told to the event loop's exception handler; a role process ends on it,
+    so that its supervisor starts it again, instead of going on without the loop.
+    """
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_tell)
+    return task
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        context = {"message": f"{task.get_name()} ended by an error", "exception": error, "task": task}
+        task.get_loop().call_exception_handler(context)
 
 
 class Service(Protocol):

@@ -16,6 +16,7 @@ from simulator.intake import cancel_now, settle_units
 from simulator.job_events import job_event, work_message
 from simulator.outbox import enqueue_event, enqueue_work
 from simulator.policy.retry import Again, Ending, Stale, decide, is_current
+from simulator.service import background
 from simulator.store.port import Row, Store, Tx
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
@@ -72,7 +73,7 @@ class Settlement:
     async def start(self) -> None:
         if not self._tasks:
             loops = (self._consume(), self._dispatch_retries(), self._repeat_cancels())
-            self._tasks = [asyncio.create_task(loop) for loop in loops]
+            self._tasks = [background(loop, "settlement") for loop in loops]
 
     async def stop(self) -> None:
         tasks, self._tasks = self._tasks, []

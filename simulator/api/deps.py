@@ -35,7 +35,7 @@ class ApiDeps:
     verifier: Verifier
     directory: Directory
     telemetry: Telemetry
-    chain: ChainIdentity
+    chain: Callable[[], ChainIdentity]
     readiness: Readiness
     base_url: str
     wake: Callable[[], None]

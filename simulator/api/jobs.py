@@ -171,6 +171,7 @@ class JobRoutes:
     def _proof_view(self, row: Row, batch: Row, rows: list[Row], job_id: str) -> ProofView:
         leaf = leaf_of(row, row["chain_sequence"])
         path = tree_of(rows, batch["first_sequence"]).proof(row["leaf_index"])
+        chain = self._deps.chain()
         return ProofView(
             job_id=job_id, tenant_id=row["tenant"], status=JobState(row["status"]), salt=_hex(row["salt"]),
             leaf=ProofLeaf(
@@ -188,7 +189,7 @@ class JobRoutes:
             transaction=ProofTransaction(
                 hash=batch["tx_hash"], block_number=batch["block_number"], gas_used=batch["gas_used"]
             ),
-            chain_id=self._deps.chain.chain_id, contract=self._deps.chain.contract,
+            chain_id=chain.chain_id, contract=chain.contract,
         )  # fmt: skip
 
 

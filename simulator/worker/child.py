@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import resource
 import signal
@@ -12,19 +11,10 @@ from typing import IO
 
 import msgspec
 
+from simulator.process_death import die_with_parent
 from simulator.worker.handlers import HANDLERS
 from simulator.worker.handlers.base import ParameterFault
 from simulator.worker.slots import Reply, Request, canonical
-
-PR_SET_PDEATHSIG = 1
-
-
-def _die_with_parent(parent: int) -> None:
-    """End with the worker, however it ends; elsewhere than on Linux the closed pipe does it."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(0)
 
 
 def _send(out: IO[bytes], reply: Reply) -> None:
@@ -64,7 +54,7 @@ def _answer(request: Request, out: IO[bytes]) -> Reply:
 
 def main() -> None:
     """Serve one job after another until the pipe closes."""
-    _die_with_parent(int(sys.argv[1]))
+    die_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Job code that prints must not break the protocol: the real output is kept aside.
     out = os.fdopen(os.dup(1), "wb")

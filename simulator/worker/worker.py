@@ -8,6 +8,7 @@ import contextlib
 import msgspec
 
 from simulator.broker.port import Broker, Message, Outgoing, Unlisten
+from simulator.service import background
 from simulator.telemetry import Telemetry
 from simulator.worker.executor import Attempt, Executor
 from simulator.worker.queue import ClaimQueue
@@ -80,7 +81,7 @@ class Worker:
         self._unlisten = await self._broker.listen(CONTROL_CANCEL, self._on_cancel)
         loops = [self._pull(t, p) for p in Priority for t in JobType]
         loops += [self._start_jobs(), self._extend_claims(), self._publish_reports()]
-        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        self._tasks = [background(loop, "worker") for loop in loops]
 
     async def stop(self) -> None:
         tasks, self._tasks = self._tasks, []

@@ -1,0 +1,79 @@
+"""`python -m simulator VERB`: the platform's own program; every answer is a JSON line.
+
+up --home DIR      run the platform in front until Ctrl-C or `down`
+down --home DIR    stop it
+status --home DIR  what runs, as JSON
+export --home DIR  the consistent export of a platform that need not run
+role NAME          one role process, started by the supervisor
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from zjops.domain.errors import UsageError, ZjopsError
+
+INTERRUPTED = 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in ("up", "down", "status", "export", "role"):
+        command = verbs.add_parser(verb)
+        command.add_argument("--home", type=Path, required=True, help="the folder that holds all state")
+        command.add_argument("--jsonl", action="store_true", help="accepted for clarity: lines are JSON anyway")
+        if verb == "up":
+            command.add_argument("--workers", type=int, default=1, help="worker processes")
+            command.add_argument("--apis", type=int, default=1, help="API processes on one socket")
+            command.add_argument("--api-port", type=int, help="exactly this port, or refuse")
+            command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting")
+        if verb == "export":
+            command.add_argument("--output", type=Path, help="write there, not to the standard output")
+        if verb == "role":
+            command.add_argument("name")
+            command.add_argument("--roles", required=True)
+            command.add_argument("--parent", type=int, required=True)
+            command.add_argument("--fd", type=int)
+            command.add_argument("--port", type=int)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb; returns the exit status."""
+    args = _parser().parse_args(argv)
+    home = args.home.expanduser().absolute()
+    try:
+        if args.verb == "role":
+            from simulator.process import run_roles
+            from simulator.process_death import die_with_parent
+
+            die_with_parent(args.parent)
+            return run_roles(args.name, args.roles.split(","), home, fd=args.fd, port=args.port)
+        from simulator.supervisor import verbs
+
+        if args.verb == "up":
+            return verbs.up(home, args.workers, args.apis, args.api_port, _pairs(args.set))
+        return verbs.VERBS[args.verb](home, args)
+    except ZjopsError as exc:
+        from simulator.supervisor.verbs import tell_error
+
+        tell_error(exc)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = dict(item.partition("=")[::2] for item in given)
+    if any("=" not in item for item in given):
+        raise UsageError("a setting is written name=value, for example --set batch_max_age_s=2")
+    return pairs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""HTTP limits below the application: size of the head, time for head and body, and a Host.
+
+The server itself accepts headers without end, waits for slow bodies for ever, and asks for no Host; measured before
+this existed. A refused request gets its status and a problem document, and the connection is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from zjops.domain.errors import Problem
+
+HEAD_BYTES = 32_768
+HEAD_WITHIN_S = 10.0
+BODY_PROGRESS_WITHIN_S = 10.0
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with limits: 431 for a head over 32 kB, 408 for ten silent seconds, 400 without a Host."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reading_head = True
+        self._head_bytes = 0
+        self._refused = False
+        self._watch: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._expect(HEAD_WITHIN_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect(None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._reading_head:
+            self._head_bytes += len(data)
+        elif self._watch is not None:
+            self._expect(BODY_PROGRESS_WITHIN_S)
+        if self._reading_head and self._head_bytes > HEAD_BYTES and b"\r\n\r\n" not in data[:HEAD_BYTES]:
+            self._refuse(Problem("headers-too-large", f"The head of a request may hold {HEAD_BYTES} bytes."))
+            return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._reading_head = True
+        if self._watch is None:
+            self._expect(HEAD_WITHIN_S)
+
+    def on_headers_complete(self) -> None:
+        self._reading_head, self._head_bytes = False, 0
+        self._expect(BODY_PROGRESS_WITHIN_S)
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) != 1 and self.parser.get_http_version() == "1.1":
+            self._refuse(Problem("malformed-request", "Send exactly one Host header."))
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._expect(None)
+        if not self._refused:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # The next request on this connection begins with its first byte; keep-alive has its own timer.
+        self._head_bytes = 0
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Problem("malformed-request", msg))
+
+    def _expect(self, seconds: float | None) -> None:
+        """Whatever comes next must come within so many seconds; None waits for nothing."""
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = None if seconds is None else self.loop.call_later(seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._watch = None
+        if self.cycle is not None and self.cycle.response_started:
+            return
+        self._refuse(Problem("request-timeout", "The request did not arrive in time."))
+
+    def _refuse(self, problem: Problem) -> None:
+        self._refused = True
+        self._expect(None)
+        if self.transport.is_closing():
+            return
+        body = msgspec.json.encode(problem.document("about:blank", "0" * 32))
+        head = (
+            f"HTTP/1.1 {problem.status} {problem.kind.title}\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()

@@ -1,0 +1,133 @@
+"""One role process: reads the run file, composes its roles, serves its health, ends on a signal or on a broken loop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from simulator.config import Settings, load_settings
+from simulator.service import Service, Stack
+from simulator.telemetry import Telemetry
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
+from zjops.domain.runfile import RunFile, read_run_file
+
+CRASHED = 70
+"""The exit status of a process one of whose loops broke (EX_SOFTWARE)."""
+
+
+class RoleProcess:
+    """Hosts roles until told to stop; its exit status says why it ended."""
+
+    def __init__(self, name: str, roles: Sequence[str], home: Path, listener: socket.socket) -> None:
+        self._name, self._roles, self._home, self._listener = name, tuple(roles), home, listener
+        self._telemetry = Telemetry(name, SystemClock(), process=True)
+        self._ended = asyncio.Event()
+        self._status = 0
+
+    async def run(self) -> int:
+        """Serve; returns the exit status."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._broken)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ended.set)
+        run, settings = read_run_file(self._home), load_settings(self._home)
+        services = await self._compose(run, settings)
+        try:
+            await services.start()
+            self._telemetry.log("info", "ready", roles=list(self._roles))
+            await self._ended.wait()
+        finally:
+            await services.stop()
+        return self._status
+
+    def _broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A loop that ended by an error takes the process down: a half-dead role would look alive."""
+        error = context.get("exception")
+        self._telemetry.log("critical", context.get("message", "broken"), reason=repr(error))
+        if isinstance(context.get("task"), asyncio.Task) and isinstance(error, Exception):
+            self._status = CRASHED
+            self._ended.set()
+
+    async def _compose(self, run: RunFile, settings: Settings) -> Service:
+        from simulator import environment
+        from simulator.web import WebServer, health_app
+
+        platform = await environment.local(self._home, run, self._roles, settings, self._telemetry)
+        extra = [platform.sampler()] if "settlement" in self._roles else []
+        if "api" not in self._roles:
+            return Stack(platform, *extra, WebServer(health_app(self._telemetry, platform.readiness), self._listener))
+        return _Interface(platform, run, self._listener, self._home)
+
+
+class _Interface:
+    """The API on its platform; the application is made once the store is open."""
+
+    def __init__(self, platform: Any, run: RunFile, listener: socket.socket, home: Path) -> None:
+        self._platform, self._run, self._listener, self._home = platform, run, listener, home
+        self._server: Service | None = None
+
+    async def start(self) -> None:
+        from simulator.environment import seed_clients
+        from simulator.web import WebServer
+
+        await self._platform.start()
+        ports = self._platform.ports
+        await ports.store.transact(seed_clients(self._run, ports.ids, ports.clock.now_ms()))
+        processes = sum("api" in entry.roles for entry in self._run.processes) or 1
+        app = await self._platform.api(self._run.api_url, processes=processes, chain=self._chain)
+        self._server = WebServer(app, self._listener)
+        await self._server.start()
+
+    def _chain(self) -> Any:
+        from simulator.chain.deployment import load_deployment
+
+        identity = load_deployment(self._home)
+        if identity is None:
+            raise UnreachableError("the contract is not deployed yet")
+        return identity
+
+    async def stop(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop()
+        await self._platform.stop()
+
+
+async def serve_chain(home: Path, port: int) -> int:
+    """The devnet's process."""
+    from simulator.chain.devnet import serve
+    from simulator.chain.keys import ensure_keys
+    from zjops.domain.ids import SystemIds
+
+    settings, clock = load_settings(home), SystemClock()
+    keys = ensure_keys(home, SystemIds(clock))
+    await serve(
+        home, port=port, chain_id=settings.chain_id, block_time_s=settings.block_time_s, clock=clock,
+        funded=[keys.admin_address, keys.operator_address],
+    )  # fmt: skip
+    return 0
+
+
+def run_roles(name: str, roles: Sequence[str], home: Path, *, fd: int | None, port: int | None) -> int:
+    """Run a role process to its end; an error of ours is one line on the error stream, and the exit status."""
+    import uvloop
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            if "chain" in roles:
+                if port is None:
+                    raise UsageError("the chain needs --port")
+                return runner.run(serve_chain(home, port))
+            if fd is None:
+                raise UsageError("a role needs the listening socket that its supervisor hands down (--fd)")
+            with socket.socket(fileno=fd) as listener:
+                return runner.run(RoleProcess(name, roles, home, listener).run())
+    except ZjopsError as exc:
+        print(f"error: {exc}", file=sys.stderr, flush=True)
+        return exc.exit_code

@@ -1,0 +1,35 @@
+"""Probes: is it there and does it say that it is ready. Nothing is ever slept for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from simulator.supervisor.ports import HOST
+
+ANSWER_WITHIN_S = 2.0
+
+
+async def http_ready(port: int, path: str = "/readyz") -> bool:
+    """Whether a loopback server answers 200."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n".encode()
+    return (await _exchange(port, request)).startswith(b"HTTP/1.1 200")
+
+
+async def nats_ready(port: int) -> bool:
+    """Whether a NATS server greets with JetStream on."""
+    greeting = await _exchange(port, b"")
+    return greeting.startswith(b"INFO ") and b'"jetstream":true' in greeting.replace(b" ", b"")[:4096]
+
+
+async def _exchange(port: int, request: bytes) -> bytes:
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            reader, writer = await asyncio.open_connection(HOST, port)
+            try:
+                if request:
+                    writer.write(request)
+                return await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, ValueError):
+        return b""

@@ -1,0 +1,188 @@
+"""The supervisor itself: order of start, the run file, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from simulator.chain.deployment import load_deployment
+from simulator.config import Settings, load_settings
+from simulator.supervisor import ports, runs
+from simulator.supervisor.broker import broker_spec
+from simulator.supervisor.children import Child
+from simulator.supervisor.control import Control
+from simulator.supervisor.faults import Faults
+from simulator.supervisor.readiness import http_ready
+from simulator.supervisor.spec import ChildSpec, Notice, Tell, role_argv
+from simulator.web import WebServer
+from zjops.domain.clock import Clock
+from zjops.domain.errors import StoreUnavailable
+from zjops.domain.ids import Ids
+from zjops.domain.runfile import RunFile, write_run_file
+
+API_PORT, RPC_PORT, NATS_PORT, CONTROL_PORT, HEALTH_PORT = 8080, 8545, 4222, 8090, 8091
+BACKEND = ("settlement", "relayer", "meter", "worker")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `up` was asked."""
+
+    home: Path
+    workers: int = 1
+    apis: int = 1
+    api_port: int | None = None
+    settings: dict[str, str] | None = None
+
+
+class Supervisor:
+    """Runs one platform in one folder until it is told to stop."""
+
+    def __init__(self, options: Options, clock: Clock, ids: Ids, tell: Tell) -> None:
+        self._options, self._home, self._clock, self._ids, self._tell = options, options.home, clock, ids, tell
+        self._children: dict[str, Child] = {}
+        self._faults = Faults(self._children, clock, ids, tell)
+        self._listeners: dict[str, socket.socket] = {}
+        self._run: RunFile | None = None
+        self._state = "starting"
+        self._asked_to_end = asyncio.Event()
+        self._control: WebServer | None = None
+
+    async def run(self) -> None:
+        """Start everything, wait for the end, stop everything. Raises `ZjopsError` when it cannot start."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._asked_to_end.set)
+        with runs.lock_home(self._home):
+            try:
+                await self._start_or_leave()
+                await self._asked_to_end.wait()
+            except OSError as exc:
+                raise StoreUnavailable(
+                    f"folder {self._home}: {exc.strerror or exc}; free some space or rights"
+                ) from exc
+            finally:
+                await self._stop()
+
+    async def _start_or_leave(self) -> None:
+        """Start; a request to end in the meantime ends the start too."""
+        start = asyncio.create_task(self._start())
+        end = asyncio.create_task(self._asked_to_end.wait())
+        await asyncio.wait({start, end}, return_when=asyncio.FIRST_COMPLETED)
+        end.cancel()
+        if not start.done():
+            start.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await start
+            return
+        await start
+
+    async def _start(self) -> None:
+        began = self._clock.monotonic()
+        settings = self._settings()
+        self._prepare(settings)
+        assert self._run is not None
+        specs = self._specs(self._run)
+        for spec in specs:
+            self._children[spec.name] = Child(spec, self._home, self._clock, self._tell, self._save)
+        self._save()
+        control = Control(self._children, self._faults, self._run.control_token, lambda: self._state, self._end)
+        self._control = WebServer(control.app, self._listeners["control"])
+        await self._control.start()
+        # The broker is there in a moment; the others load their code while the chain comes up.
+        await self._children["broker"].start()
+        await _all(self._children[spec.name].start() for spec in specs if spec.name != "broker")
+        self._state = "ready"
+        self._save()
+        self._tell(Notice(event="up", seconds=round(self._clock.monotonic() - began, 2)))
+
+    def _end(self) -> None:
+        self._asked_to_end.set()
+
+    def _settings(self) -> Settings:
+        """What this home is set to, with what was asked now; kept for the roles to read."""
+        asked: dict[str, Any] = dict(self._options.settings or {})
+        chosen = load_settings(self._home, None, **asked)
+        path = self._home / "settings.json"
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(chosen), indent=2))
+        return chosen
+
+    def _prepare(self, settings: Settings) -> None:
+        """Ports, secrets, and whatever a killed supervisor left."""
+        former = runs.former_run(self._home)
+        if former is not None and (ended := runs.end_leftovers(former)):
+            self._tell(Notice(event="note", message=f"ended {ended} processes of a killed supervisor"))
+        asked = self._options.api_port
+        names = {"api": asked or API_PORT, "control": CONTROL_PORT, "backend": HEALTH_PORT}
+        names |= {f"worker-{n}": HEALTH_PORT + 1 for n in range(2, self._options.workers + 1)}
+        for name, preferred in names.items():
+            self._listeners[name] = ports.listen(preferred, exactly=name == "api" and asked is not None)
+        at = runs.Addresses(
+            api=ports.port_of(self._listeners["api"]), control=ports.port_of(self._listeners["control"]),
+            nats=ports.free(NATS_PORT), rpc=ports.free(RPC_PORT),
+        )  # fmt: skip
+        self._run = runs.new_run(
+            self._home, former, at, settings.chain_id, settings.finality_depth, self._clock, self._ids
+        )
+
+    def _specs(self, run: RunFile) -> list[ChildSpec]:
+        nats, rpc = int(run.nats_url.rpartition(":")[2]), int(run.rpc_url.rpartition(":")[2])
+        chain = role_argv("chain", ("chain",), self._home, os.getpid(), "--port", str(rpc))
+        specs = [
+            broker_spec(self._home, run, nats),
+            ChildSpec("chain", ("chain",), chain, partial(http_ready, rpc), rpc),
+        ]
+        for number in range(1, self._options.apis + 1):
+            name = "api" if number == 1 else f"api-{number}"
+            specs.append(self._role(name, ("api", "outbox"), self._listeners["api"]))
+        specs.append(self._role("backend", BACKEND, self._listeners["backend"]))
+        for number in range(2, self._options.workers + 1):
+            specs.append(self._role(f"worker-{number}", ("worker",), self._listeners[f"worker-{number}"]))
+        return specs
+
+    def _role(self, name: str, roles: tuple[str, ...], listener: socket.socket) -> ChildSpec:
+        port = ports.port_of(listener)
+        argv = role_argv(name, roles, self._home, os.getpid(), "--fd", str(listener.fileno()))
+        return ChildSpec(name, roles, argv, partial(http_ready, port), port, listener)
+
+    def _save(self) -> None:
+        """Write down what is known now; readers never see half of it."""
+        assert self._run is not None
+        deployment = load_deployment(self._home)
+        changes: dict[str, Any] = {"state": self._state, "processes": [c.entry() for c in self._children.values()]}
+        if deployment is not None:
+            changes |= {"contract": deployment.contract, "code_hash": deployment.code_hash}
+        self._run = msgspec.structs.replace(self._run, **changes)
+        write_run_file(self._home, self._run)
+
+    async def _stop(self) -> None:
+        """Heal, then stop in reverse order of start; the folder stays."""
+        self._state = "stopping"
+        await self._faults.stop()
+        for child in reversed(self._children.values()):
+            await child.stop()
+        if self._control is not None:
+            await self._control.stop()
+        for listener in self._listeners.values():
+            listener.close()
+        if self._run is not None:
+            self._state = "stopped"
+            with contextlib.suppress(OSError):
+                self._save()
+        self._tell(Notice(event="down"))
+
+
+async def _all(starts: Any) -> None:
+    """Run starts at once; the first that fails ends the others."""
+    async with asyncio.TaskGroup() as group:
+        for start in starts:
+            group.create_task(start)

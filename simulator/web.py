@@ -1,0 +1,77 @@
+"""Serving HTTP on a loopback socket, as a service among others, and the health pages of a role without an API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import msgspec
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from simulator.gateway.protocol import LimitedProtocol
+from simulator.service import background
+from simulator.telemetry import Telemetry
+
+Readiness = Callable[[], Awaitable[dict[str, bool]]]
+BACKLOG = 4096
+STOP_WITHIN_S = 5
+
+
+class _Quiet(uvicorn.Server):
+    """Signals belong to the process, not to one of its servers."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class WebServer:
+    """An ASGI application on a listening socket."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            app, http=LimitedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+            server_header=False, date_header=True, backlog=BACKLOG, timeout_keep_alive=75,
+            timeout_graceful_shutdown=STOP_WITHIN_S, proxy_headers=False,
+        )  # fmt: skip
+        self._server = _Quiet(config)
+        self._listener = listener
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        if self._task is None:
+            self._task = background(self._server.serve([self._listener]), "http server")
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            self._server.should_exit = True
+            await task
+
+
+def health_app(telemetry: Telemetry, readiness: Readiness) -> ASGIApp:
+    """`/livez`, `/readyz` and `/metrics` of a process that hosts no API."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        status, kind, body = await answer(scope["path"])
+        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def answer(path: str) -> tuple[int, bytes, bytes]:
+        if path == "/metrics":
+            return 200, b"text/plain; version=0.0.4; charset=utf-8", telemetry.metrics_text()
+        if path == "/readyz":
+            parts = await readiness()
+            ready = all(parts.values())
+            return 200 if ready else 503, b"application/json", msgspec.json.encode({"ready": ready, "parts": parts})
+        if path == "/livez":
+            return 200, b"application/json", b'{"status":"ok"}'
+        return 404, b"application/json", b'{"status":"not found"}'
+
+    return app
