@@ -17,6 +17,7 @@ from zjops.domain.errors import Problem
 HEAD_BYTES = 32_768
 HEAD_WITHIN_S = 10.0
 BODY_PROGRESS_WITHIN_S = 10.0
+END_OF_HEAD = b"\r\n\r\n"
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -26,6 +27,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._reading_head = True
         self._head_bytes = 0
+        self._tail = b""
         self._refused = False
         self._watch: asyncio.TimerHandle | None = None
 
@@ -40,14 +42,21 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._reading_head:
-            self._head_bytes += len(data)
-        elif self._watch is not None:
-            self._expect(BODY_PROGRESS_WITHIN_S)
-        if self._reading_head and self._head_bytes > HEAD_BYTES and b"\r\n\r\n" not in data[:HEAD_BYTES]:
+        if not self._reading_head:
+            if self._watch is not None:
+                self._expect(BODY_PROGRESS_WITHIN_S)
+        elif self._measure_head(data) > HEAD_BYTES:
             self._refuse(Problem("headers-too-large", f"The head of a request may hold {HEAD_BYTES} bytes."))
             return
         super().data_received(data)
+
+    def _measure_head(self, data: bytes) -> int:
+        """How long the head is so far; what follows its empty line does not count."""
+        end = (self._tail + data).find(END_OF_HEAD)
+        size = self._head_bytes + (len(data) if end < 0 else max(0, end - len(self._tail)))
+        self._head_bytes += len(data)
+        self._tail = (self._tail + data)[-3:]
+        return size
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -56,7 +65,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._expect(HEAD_WITHIN_S)
 
     def on_headers_complete(self) -> None:
-        self._reading_head, self._head_bytes = False, 0
+        self._reading_head, self._head_bytes, self._tail = False, 0, b""
         self._expect(BODY_PROGRESS_WITHIN_S)
         hosts = [value for name, value in self.headers if name == b"host"]
         if len(hosts) != 1 and self.parser.get_http_version() == "1.1":
@@ -73,11 +82,6 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._refused:
             super().on_message_complete()
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        # The next request on this connection begins with its first byte; keep-alive has its own timer.
-        self._head_bytes = 0
-
     def send_400_response(self, msg: str) -> None:
         self._refuse(Problem("malformed-request", msg))
 
@@ -89,7 +93,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._watch = None
-        if self.cycle is not None and self.cycle.response_started:
+        if self.flow.read_paused:
+            # The application is behind, not the client.
+            self._expect(BODY_PROGRESS_WITHIN_S)
+            return
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             return
         self._refuse(Problem("request-timeout", "The request did not arrive in time."))
 

@@ -1,0 +1,175 @@
+"""Children of a supervisor, with programs small enough to see through."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from simulator.supervisor import children
+from simulator.supervisor.children import Child
+from simulator.supervisor.faults import FaultRequest, Faults
+from simulator.supervisor.spec import ChildSpec, Notice
+from tests.support.nats import eventually
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import Problem, UnreachableError
+from zjops.domain.ids import SystemIds
+
+LIVE = "import os, pathlib, signal, sys; {} pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); signal.pause()"
+Make = Callable[..., Child]
+
+
+class World:
+    """A folder, what was told, and the children that were made."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.told = home, list[Notice]()
+        self.children: dict[str, Child] = {}
+
+    def child(self, program: str = LIVE.format(""), name: str = "role", stop_within_s: float = 5.0) -> Child:
+        """A child whose readiness is a file that it writes itself."""
+        mark = self.home / f"{name}.pid"
+
+        async def ready() -> bool:
+            return mark.exists() and mark.read_text() == str(child.pid)
+
+        argv = (sys.executable, "-c", program, str(mark))
+        spec = ChildSpec(name, ("role",), argv, ready, stop_within_s=stop_within_s)
+        child = self.children[name] = Child(spec, self.home, SystemClock(), self.told.append, lambda: None)
+        return child
+
+    def faults(self) -> Faults:
+        """Faults on these children."""
+        return Faults(self.children, SystemClock(), SystemIds(SystemClock()), self.told.append)
+
+    def events(self) -> list[str]:
+        """What was told, by kind."""
+        return [notice.event for notice in self.told]
+
+
+@pytest.fixture
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr(children, "FIRST_DELAY_S", 0.01)
+    made = World(tmp_path)
+    yield made
+    for child in made.children.values():
+        child.release()
+        await child.stop()
+
+
+async def test_a_child_is_ready_when_it_says_so_and_ends_when_asked(world: World) -> None:
+    child = world.child()
+    await child.start()
+    assert child.ready
+    pid = child.pid
+    assert pid is not None
+    await child.stop()
+    assert not psutil.pid_exists(pid)
+    assert world.events() == ["starting", "ready", "stopped"]
+
+
+async def test_a_killed_child_lives_again_and_it_is_said(world: World) -> None:
+    child = world.child()
+    await child.start()
+    first = child.pid
+    child.signal(signal.SIGKILL)
+    await eventually(lambda: child.ready and child.pid not in (None, first))
+    assert child.restarts == 1
+    assert [(n.restarts, n.exit) for n in world.told if n.event == "restarted"] == [(1, "SIGKILL")]
+
+
+async def test_a_child_that_says_why_it_cannot_start_is_believed(world: World) -> None:
+    child = world.child("import sys; print('error: the store is damaged', file=sys.stderr); sys.exit(3)")
+    with pytest.raises(UnreachableError, match="role did not start: the store is damaged"):
+        await child.start()
+    assert child.restarts == 0
+
+
+async def test_a_child_that_only_crashes_is_given_up_after_a_few_tries(world: World) -> None:
+    child = world.child("raise SystemExit(1)")
+    with pytest.raises(UnreachableError, match=r"process-logs/role\.log"):
+        await child.start()
+    assert child.restarts == children.FIRST_TRIES
+
+
+async def test_a_child_that_does_not_listen_is_killed(world: World) -> None:
+    child = world.child(LIVE.format("signal.signal(signal.SIGTERM, signal.SIG_IGN);"), stop_within_s=0.1)
+    await child.start()
+    pid = child.pid
+    assert pid is not None
+    await child.stop()
+    assert not psutil.pid_exists(pid)
+
+
+async def test_logs_are_for_the_owner_alone(world: World) -> None:
+    await world.child().start()
+    for path in (world.home / "process-logs/role.log", world.home / "log/app/role.jsonl"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_stopped_child_continues_when_the_lease_ends(world: World) -> None:
+    child, faults = world.child(), world.faults()
+    await child.start()
+    faults.inject(FaultRequest("role", "stop", lease_s=0.3))
+    process = psutil.Process(child.pid)
+    await eventually(lambda: process.status() == psutil.STATUS_STOPPED)
+    await eventually(lambda: not faults.active() and process.status() != psutil.STATUS_STOPPED)
+    assert child.restarts == 0
+
+
+async def test_a_stopped_child_continues_on_request(world: World) -> None:
+    child, faults = world.child(), world.faults()
+    await child.start()
+    faults.inject(FaultRequest("role", "stop", lease_s=60))
+    process = psutil.Process(child.pid)
+    await eventually(lambda: process.status() == psutil.STATUS_STOPPED)
+    faults.inject(FaultRequest("role", "continue"))
+    assert not faults.active()
+    await eventually(lambda: process.status() != psutil.STATUS_STOPPED)
+
+
+async def test_a_leased_kill_stays_dead_until_it_is_healed(world: World) -> None:
+    child, faults = world.child(), world.faults()
+    await child.start()
+    fault = faults.inject(FaultRequest("role", "kill", lease_s=60))
+    await eventually(lambda: child.state == "restarting")
+    assert child.pid is None
+    assert faults.heal(fault)
+    assert not faults.heal(fault)
+    await eventually(lambda: child.ready and child.restarts == 1)
+
+
+async def test_a_kill_without_a_lease_heals_by_itself(world: World) -> None:
+    child, faults = world.child(), world.faults()
+    await child.start()
+    faults.inject(FaultRequest("role", "kill"))
+    await eventually(lambda: child.ready and child.restarts == 1)
+    assert not faults.active()
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (FaultRequest("nobody", "kill"), "not-found"),
+        (FaultRequest("role", "explode"), "validation-failed"),
+        (FaultRequest("role", "stop", lease_s=-1), "validation-failed"),
+        (FaultRequest("role", "stop", lease_s=1e9), "validation-failed"),
+    ],
+)
+async def test_a_wrong_fault_is_refused(world: World, request_: FaultRequest, code: str) -> None:
+    world.child()
+    with pytest.raises(Problem) as caught:
+        world.faults().inject(request_)
+    assert caught.value.kind.code == code
+
+
+async def test_children_are_not_in_our_process_group(world: World) -> None:
+    child = world.child()
+    await child.start()
+    assert child.pid is not None
+    assert os.getpgid(child.pid) != os.getpgid(0)
