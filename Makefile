@@ -1,4 +1,5 @@
-# `make test` is the first command on a fresh machine: it makes .venv, installs what is pinned, and runs.
+# `make demo` and `make test` each work as the first command on a fresh machine: they make .venv, install what is
+# pinned, and run. OFFLINE=1 installs from ./wheelhouse alone, which `make wheelhouse` fills where there is an index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,10 +9,13 @@ ifdef OFFLINE
 PIP_FROM := --no-index --find-links wheelhouse
 endif
 
-.PHONY: test check wheelhouse lock clean
+.PHONY: demo test check contracts wheelhouse lock clean
+
+demo: $(STAMP)
+	$(BIN)/zjops demo $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -25,6 +29,9 @@ $(STAMP): requirements.txt pyproject.toml
 	$(PIP) install $(PIP_FROM) --require-hashes -r requirements.txt
 	$(PIP) install $(PIP_FROM) --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
+
+contracts: $(STAMP)
+	$(BIN)/python -m contracts.build --install
 
 wheelhouse: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check download --require-hashes -r requirements.txt -d wheelhouse

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 from starlette.types import ASGIApp
@@ -30,7 +30,7 @@ from simulator.telemetry import Telemetry
 from simulator.worker.handlers import validate
 from simulator.worker.slots import InlineSlots, ProcessSlots, Slots
 from zjops.domain.clock import Clock, SystemClock, VirtualClock
-from zjops.domain.errors import ChainUnavailable, UnreachableError
+from zjops.domain.errors import ChainUnavailable, StoreUnavailable, UnreachableError
 from zjops.domain.events import DURABLES, EVENTS, STREAMS
 from zjops.domain.ids import Ids, SeededIds, SystemIds
 from zjops.domain.plans import price_book
@@ -40,9 +40,7 @@ ROLES = ("outbox", "settlement", "relayer", "meter", "worker")
 STORING = frozenset({"api", "outbox", "settlement", "relayer"})
 """Roles that use the store; a worker never does (R101)."""
 SAMPLE_EVERY_S = 5.0
-CHAIN_WITHIN_S = 30.0
-
-Offload = Callable[..., Any]
+STORE_FILE = "store.sqlite"
 
 
 @dataclass(frozen=True)
@@ -242,7 +240,7 @@ async def local(home: Path, run: RunFile, roles: Sequence[str], settings: Settin
     clock = SystemClock()
     ids = SystemIds(clock)
     ports = Ports(
-        store=SqliteStore(home / "store.sqlite"), broker=NatsBroker(run.nats_url, run.nats_user, run.nats_password),
+        store=SqliteStore(home / STORE_FILE), broker=NatsBroker(run.nats_url, run.nats_user, run.nats_password),
         blobs=FileBlobs(home / "blobs"), slots=ProcessSlots(settings.worker_slots), clock=clock, ids=ids,
         chain=await _web3_chain(home, run, clock, ids) if "relayer" in roles else NoChain(),
         offload=asyncio.to_thread,
@@ -288,3 +286,19 @@ def seed_clients(run: RunFile, ids: Ids, now_ms: int) -> Callable[[Tx], None]:
             )  # fmt: skip
 
     return put
+
+
+async def export_home(home: Path, file: IO[bytes]) -> None:
+    """The consistent export of a platform that need not run. Raises `StoreUnavailable`."""
+    from simulator.export import export_to
+    from simulator.store.sqlite import SqliteStore
+
+    path = home / STORE_FILE
+    if not path.exists():
+        raise StoreUnavailable(f"there is no store in {home}; name the platform's folder with --home")
+    store = SqliteStore(path)
+    await store.start()
+    try:
+        await export_to(store, SystemClock(), file)
+    finally:
+        await store.stop()

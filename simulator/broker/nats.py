@@ -93,7 +93,8 @@ class NatsBroker:
         try:
             messages = await inbox.fetch(link, batch, wait_s)
         finally:
-            free.append(inbox)
+            if not inbox.retired:
+                free.append(inbox)
         return [NatsMessage(self._connection, message) for message in messages]
 
     async def pending(self, durable: str) -> int:

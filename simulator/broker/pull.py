@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from nats.aio.msg import Msg
@@ -69,12 +70,14 @@ class Inbox:
     def __init__(self, connection: Connection, subject: str, spec: DurableSpec) -> None:
         self._connection, self._subject, self._spec = connection, subject, spec
         self._pull: _Pull | None = None
+        self._unsubscribe: Callable[[], Awaitable[None]] | None = None
+        self.retired = False
         self._reply = ""
         self._requests = 0
 
     async def open(self) -> None:
         """Begin to listen; what comes stays with this inbox across reconnections."""
-        await self._connection.subscribe(f"{self._subject}.*", self._receive)
+        self._unsubscribe = await self._connection.subscribe(f"{self._subject}.*", self._receive)
 
     async def fetch(self, link: Link, batch: int, wait_s: float) -> list[Msg]:
         """One request and what came of it; nothing that was delivered is lost when the caller leaves."""
@@ -87,7 +90,7 @@ class Inbox:
             if not pull.messages:
                 raise
         except asyncio.CancelledError:
-            await self._give_back(pull.messages)
+            await self._retire(pull)
             raise
         finally:
             self._pull = None
@@ -105,6 +108,13 @@ class Inbox:
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._spec.stream}.{self._spec.name}"
         await link.client.publish(subject, msgspec.json.encode(request), self._reply)
         await pull.done
+
+    async def _retire(self, pull: _Pull) -> None:
+        """The server keeps the request open and would answer it to whoever listens here: so nobody may any more."""
+        self.retired = True
+        await self._give_back(pull.messages)
+        if self._unsubscribe is not None:
+            await self._unsubscribe()
 
     async def _receive(self, message: Msg) -> None:
         pull = self._pull

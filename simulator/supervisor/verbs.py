@@ -17,7 +17,7 @@ import psutil
 from simulator.supervisor.spec import Notice
 from simulator.supervisor.supervisor import Options, Supervisor
 from zjops.domain.clock import SystemClock
-from zjops.domain.errors import StoreUnavailable, UnreachableError, UsageError, ZjopsError
+from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
 from zjops.domain.ids import SystemIds
 from zjops.domain.runfile import RunFile, read_run_file
 
@@ -90,24 +90,14 @@ def _status(home: Path, args: argparse.Namespace) -> int:
 
 
 def _export(home: Path, args: argparse.Namespace) -> int:
-    from simulator.export import export_to
-    from simulator.store.sqlite import SqliteStore
+    from simulator.environment import export_home
 
-    path = home / "store.sqlite"
-    if not path.exists():
-        raise StoreUnavailable(f"there is no store in {home}")
-
-    async def run() -> None:
-        store = SqliteStore(path)
-        await store.start()
+    with contextlib.ExitStack() as stack:
         try:
-            with contextlib.ExitStack() as stack:
-                out = stack.enter_context(args.output.open("wb")) if args.output else sys.stdout.buffer
-                await export_to(store, SystemClock(), out)
-        finally:
-            await store.stop()
-
-    asyncio.run(run())
+            out = stack.enter_context(args.output.open("wb")) if args.output else sys.stdout.buffer
+        except OSError as exc:
+            raise UsageError(f"{args.output} cannot be written ({exc.strerror})") from exc
+        asyncio.run(export_home(home, out))
     return 0
 
 
