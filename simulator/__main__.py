@@ -39,7 +39,6 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--roles", required=True)
             command.add_argument("--parent", type=int, required=True)
             command.add_argument("--fd", type=int)
-            command.add_argument("--port", type=int)
     return parser
 
 
@@ -53,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
             from simulator.process_death import die_with_parent
 
             die_with_parent(args.parent)
-            return run_roles(args.name, args.roles.split(","), home, fd=args.fd, port=args.port)
+            return run_roles(args.name, args.roles.split(","), home, fd=args.fd)
         from simulator.supervisor import verbs
 
         if args.verb == "up":

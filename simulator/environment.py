@@ -273,6 +273,19 @@ async def _web3_chain(home: Path, run: RunFile, clock: Clock, ids: Ids) -> Chain
     )
 
 
+def devnet(home: Path, settings: Settings) -> Any:
+    """The development chain of a home, as a service with an application."""
+    from simulator.chain.devnet.node import Node
+    from simulator.chain.keys import ensure_keys
+
+    clock = SystemClock()
+    keys = ensure_keys(home, SystemIds(clock))
+    return Node(
+        home, chain_id=settings.chain_id, block_time_s=settings.block_time_s, clock=clock,
+        funded=[keys.admin_address, keys.operator_address],
+    )  # fmt: skip
+
+
 def seed_clients(run: RunFile, ids: Ids, now_ms: int) -> Callable[[Tx], None]:
     """A transaction that makes the tenants and clients that `run` names, the operator's among them."""
     from simulator.identity.clients import store_client

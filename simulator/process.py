@@ -58,6 +58,10 @@ class RoleProcess:
         from simulator import environment
         from simulator.web import WebServer, health_app
 
+        if "chain" in self._roles:
+            node = environment.devnet(self._home, settings)
+            return Stack(node, WebServer(node.app, self._listener))
+
         platform = await environment.local(self._home, run, self._roles, settings, self._telemetry)
         extra = [platform.sampler()] if "settlement" in self._roles else []
         if "api" not in self._roles:
@@ -99,31 +103,12 @@ class _Interface:
         await self._platform.stop()
 
 
-async def serve_chain(home: Path, port: int) -> int:
-    """The devnet's process."""
-    from simulator.chain.devnet import serve
-    from simulator.chain.keys import ensure_keys
-    from zjops.domain.ids import SystemIds
-
-    settings, clock = load_settings(home), SystemClock()
-    keys = ensure_keys(home, SystemIds(clock))
-    await serve(
-        home, port=port, chain_id=settings.chain_id, block_time_s=settings.block_time_s, clock=clock,
-        funded=[keys.admin_address, keys.operator_address],
-    )  # fmt: skip
-    return 0
-
-
-def run_roles(name: str, roles: Sequence[str], home: Path, *, fd: int | None, port: int | None) -> int:
+def run_roles(name: str, roles: Sequence[str], home: Path, *, fd: int | None) -> int:
     """Run a role process to its end; an error of ours is one line on the error stream, and the exit status."""
     import uvloop
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            if "chain" in roles:
-                if port is None:
-                    raise UsageError("the chain needs --port")
-                return runner.run(serve_chain(home, port))
             if fd is None:
                 raise UsageError("a role needs the listening socket that its supervisor hands down (--fd)")
             with socket.socket(fileno=fd) as listener:

@@ -122,25 +122,21 @@ class Supervisor:
         if former is not None and (ended := runs.end_leftovers(former)):
             self._tell(Notice(event="note", message=f"ended {ended} processes of a killed supervisor"))
         asked = self._options.api_port
-        names = {"api": asked or API_PORT, "control": CONTROL_PORT, "backend": HEALTH_PORT}
+        names = {"api": asked or API_PORT, "chain": RPC_PORT, "control": CONTROL_PORT, "backend": HEALTH_PORT}
         names |= {f"worker-{n}": HEALTH_PORT + 1 for n in range(2, self._options.workers + 1)}
         for name, preferred in names.items():
             self._listeners[name] = ports.listen(preferred, exactly=name == "api" and asked is not None)
         at = runs.Addresses(
             api=ports.port_of(self._listeners["api"]), control=ports.port_of(self._listeners["control"]),
-            nats=ports.free(NATS_PORT), rpc=ports.free(RPC_PORT),
+            nats=ports.free(NATS_PORT), rpc=ports.port_of(self._listeners["chain"]),
         )  # fmt: skip
         self._run = runs.new_run(
             self._home, former, at, settings.chain_id, settings.finality_depth, self._clock, self._ids
         )
 
     def _specs(self, run: RunFile) -> list[ChildSpec]:
-        nats, rpc = int(run.nats_url.rpartition(":")[2]), int(run.rpc_url.rpartition(":")[2])
-        chain = role_argv("chain", ("chain",), self._home, os.getpid(), "--port", str(rpc))
-        specs = [
-            broker_spec(self._home, run, nats),
-            ChildSpec("chain", ("chain",), chain, partial(http_ready, rpc), rpc),
-        ]
+        nats = int(run.nats_url.rpartition(":")[2])
+        specs = [broker_spec(self._home, run, nats), self._role("chain", ("chain",), self._listeners["chain"])]
         for number in range(1, self._options.apis + 1):
             name = "api" if number == 1 else f"api-{number}"
             specs.append(self._role(name, ("api", "outbox"), self._listeners["api"]))

@@ -1,0 +1,143 @@
+"""The node: takes transactions, makes a block at every tick, survives being killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from eth.abc import BlockAPI, SignedTransactionAPI
+from eth.exceptions import VMError
+from eth_keys.exceptions import BadSignature
+from eth_utils import ValidationError
+from rlp.exceptions import RLPException
+from starlette.types import ASGIApp
+
+from simulator.chain.devnet.pool import Pool, Refused, Waiting
+from simulator.chain.devnet.state import Ledger
+from simulator.service import background
+from zjops.domain.clock import Clock
+
+DATABASE = "devnet.sqlite"
+_UNREADABLE = (ValidationError, RLPException, BadSignature, VMError, ValueError, IndexError, TypeError, KeyError)
+
+
+class Node:
+    """A chain of one. Executing is so short that it happens on the event loop itself, so nothing needs a lock."""
+
+    def __init__(self, home: Path, *, chain_id: int, block_time_s: float, funded: Sequence[str], clock: Clock) -> None:
+        self._path, self._chain_id, self._funded = home / "chain" / DATABASE, chain_id, funded
+        self._block_time_s, self._clock = block_time_s, clock
+        self.pool = Pool()
+        self._ledger: Ledger | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def app(self) -> ASGIApp:
+        """The JSON-RPC front of this node."""
+        from simulator.chain.devnet.front import Front
+
+        return Front(self)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The chain; there once the node was started."""
+        assert self._ledger is not None
+        return self._ledger
+
+    @property
+    def ready(self) -> bool:
+        """Whether blocks are made."""
+        return self._task is not None and not self._task.done()
+
+    async def start(self) -> None:
+        if self._ledger is None:
+            self._ledger = Ledger(self._path, self._chain_id, self._funded, self._clock.now_ms() // 1000)
+            self._load_pool()
+            self._task = background(self._mine_by_time(), "block timer")
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        ledger, self._ledger = self._ledger, None
+        if ledger is not None:
+            ledger.close()
+
+    def _load_pool(self) -> None:
+        """What waited when the process ended waits again."""
+        for (raw,) in self.ledger.mirror.connection.execute("SELECT raw FROM pool").fetchall():
+            with contextlib.suppress(Refused):
+                self._admit(bytes(raw))
+
+    async def _mine_by_time(self) -> None:
+        """A block every so often, by the clock and not by the time that the last one took."""
+        due = self._clock.monotonic()
+        while True:
+            due = max(due + self._block_time_s, self._clock.monotonic())
+            await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
+            self.mine()
+
+    def mine(self) -> BlockAPI:
+        """Make one block now."""
+        ledger = self.ledger
+        chosen = (w.body for w in self.pool.executable(ledger.next_base_fee, self.nonce_of))
+        block, refused = ledger.mine(chosen, self._clock.now_ms() // 1000)
+        gone = [t.hash for t in block.transactions] + refused
+        for tx_hash in gone:
+            self.pool.remove(tx_hash)
+        overtaken = self.pool.stale(self.nonce_of)
+        for tx_hash in overtaken:
+            self.pool.remove(tx_hash)
+        if overtaken:
+            ledger.mirror.commit(mined=overtaken)
+        return block
+
+    def nonce_of(self, sender: bytes) -> int:
+        """The next nonce of an account on the chain."""
+        return int(self.ledger.vm(self.ledger.head.block_number).state.get_nonce(sender))
+
+    def send(self, raw: bytes) -> bytes:
+        """Take a signed transaction into the pool, durably; returns its hash. Raises `Refused`."""
+        waiting, replaced = self._admit(raw)
+        run = self.ledger.mirror.connection
+        run.execute("BEGIN IMMEDIATE")
+        if replaced is not None:
+            run.execute("DELETE FROM pool WHERE hash = ?", (replaced.hash,))
+        run.execute("INSERT OR REPLACE INTO pool VALUES (?, ?)", (waiting.hash, raw))
+        run.execute("COMMIT")
+        return waiting.hash
+
+    def _admit(self, raw: bytes) -> tuple[Waiting, Waiting | None]:
+        try:
+            transaction = self.ledger.decode(raw)
+            sender = transaction.sender
+            transaction.validate()
+        except _UNREADABLE as exc:
+            raise Refused(f"transaction cannot be read: {exc}") from exc
+        self._check(transaction)
+        waiting = _waiting(transaction, sender)
+        state = self.ledger.vm(self.ledger.head.block_number).state
+        replaced = self.pool.add(waiting, state.get_nonce(sender), state.get_balance(sender))
+        return waiting, replaced
+
+    def _check(self, transaction: SignedTransactionAPI) -> None:
+        chain_id = transaction.chain_id
+        if chain_id is not None and chain_id != self._chain_id:
+            raise Refused(f"invalid chain id for signer: have {chain_id} want {self._chain_id}")
+        if transaction.gas > self.ledger.head.gas_limit:
+            raise Refused("exceeds block gas limit")
+        if transaction.gas < transaction.intrinsic_gas:
+            raise Refused(f"intrinsic gas too low: gas {transaction.gas}, minimum needed {transaction.intrinsic_gas}")
+        if self.ledger.locate(transaction.hash) is not None:
+            raise Refused("already known")
+
+
+def _waiting(transaction: SignedTransactionAPI, sender: bytes) -> Waiting:
+    return Waiting(
+        hash=transaction.hash, sender=sender, nonce=transaction.nonce, gas=transaction.gas, value=transaction.value,
+        max_fee=transaction.max_fee_per_gas, max_tip=transaction.max_priority_fee_per_gas, body=transaction,
+    )  # fmt: skip

@@ -1,0 +1,216 @@
+"""The Chain port on a real JSON-RPC endpoint: the JobRegistry contract through web3."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Iterator
+from typing import Any, TypeVar
+
+import aiohttp
+from eth_account import Account
+from eth_typing import HexStr
+from eth_utils import to_checksum_address
+from hexbytes import HexBytes
+from web3 import AsyncHTTPProvider, AsyncWeb3
+from web3.exceptions import (
+    BlockNotFound,
+    ContractCustomError,
+    ContractLogicError,
+    TransactionNotFound,
+    Web3Exception,
+    Web3RPCError,
+    Web3ValueError,
+)
+from web3.types import TxReceipt
+
+import contracts
+from simulator.chain.port import ChainIdentity, Head, Receipt
+from zjops.domain.clock import Clock
+from zjops.domain.errors import ChainRefused, ChainUnavailable
+from zjops.domain.merkle import keccak256
+
+T = TypeVar("T")
+ANSWER_WITHIN_S = 5.0
+DEPLOY_WITHIN_S = 60.0
+POLL_S = 0.05
+GAS_MARGIN = 1.2
+FEE_FACTOR = 2
+ADMIN_DELAY_S = 86_400
+CONTRACT = "JobRegistry"
+
+
+def _named_error(abi: list[dict[str, Any]], output: str) -> str:
+    """A custom error with its arguments, as `UnexpectedSequence(5, 7)`."""
+    from eth_abi import decode
+
+    raw = bytes.fromhex(output.removeprefix("0x"))
+    for item in abi:
+        if item["type"] == "error":
+            types = [i["type"] for i in item["inputs"]]
+            if keccak256(f"{item['name']}({','.join(types)})".encode())[:4] == raw[:4]:
+                return f"{item['name']}({', '.join(map(str, decode(types, raw[4:])))})"
+    return f"revert {output[:74]}"
+
+
+@contextlib.contextmanager
+def _translating(abi: list[dict[str, Any]]) -> Iterator[None]:
+    """Only errors of this project get out."""
+    try:
+        yield
+    except (ContractCustomError, ContractLogicError) as exc:
+        said = exc.data if isinstance(exc.data, str) else ""
+        raise ChainRefused(_named_error(abi, said) if len(said) >= 10 else str(exc)) from exc
+    except Web3RPCError as exc:
+        detail = (exc.rpc_response or {}).get("error", {})
+        raise ChainRefused(str(detail.get("message", exc)) if isinstance(detail, dict) else str(exc)) from exc
+    except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+        raise ChainUnavailable(f"the chain does not answer: {exc or type(exc).__name__}") from exc
+    except (Web3Exception, Web3ValueError, ValueError) as exc:
+        raise ChainUnavailable(f"the chain answers strangely: {exc}") from exc
+
+
+def _client(rpc_url: str) -> AsyncWeb3[AsyncHTTPProvider]:
+    timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN_S)
+    # The relayer decides what is tried again: a library that repeats by itself hides an outage from it.
+    provider = AsyncHTTPProvider(rpc_url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
+    return AsyncWeb3(provider)
+
+
+class Web3Chain:
+    """The contract at an address, spoken to by the operator's key."""
+
+    def __init__(self, rpc_url: str, *, contract: str, operator_key: str, chain_id: int) -> None:
+        self._rpc_url, self._chain_id = rpc_url, chain_id
+        self._address = to_checksum_address(contract)
+        self._account = Account.from_key(operator_key)
+        self._artifact = contracts.load(CONTRACT)
+        self._web3 = _client(rpc_url)
+        self._contract = self._web3.eth.contract(address=self._address, abi=self._artifact.abi)
+        self._checked = False
+
+    async def start(self) -> None:
+        """Check that the endpoint carries our chain and contract. Raises `ChainUnavailable`, `ChainRefused`."""
+        if not self._checked:
+            await self.identity()
+            self._checked = True
+
+    async def stop(self) -> None:
+        self._checked = False
+        with contextlib.suppress(Exception):  # nothing is left to be done when closing fails
+            await self._web3.provider.disconnect()
+
+    async def _ask(self, question: Awaitable[T]) -> T:
+        with _translating(self._artifact.abi):
+            return await question
+
+    async def identity(self) -> ChainIdentity:
+        eth = self._web3.eth
+        found = int(await self._ask(eth.chain_id))
+        if found != self._chain_id:
+            raise ChainRefused(f"{self._rpc_url} is chain {found}, not {self._chain_id}")
+        code = bytes(await self._ask(eth.get_code(self._address)))
+        if not code:
+            raise ChainRefused(f"there is no contract at {self._address} on chain {found}")
+        return ChainIdentity(found, self._address, "0x" + keccak256(code).hex())
+
+    async def head(self) -> Head:
+        block = await self._ask(self._web3.eth.get_block("latest"))
+        return Head(int(block["number"]), HexBytes(block["hash"]).to_0x_hex(), int(block["timestamp"]))
+
+    async def block_hash(self, number: int) -> str | None:
+        try:
+            block = await self._ask(self._web3.eth.get_block(number))
+        except ChainUnavailable as exc:
+            if isinstance(exc.__cause__, BlockNotFound):
+                return None
+            raise
+        return HexBytes(block["hash"]).to_0x_hex()
+
+    async def next_sequence(self) -> int:
+        return int(await self._ask(self._contract.functions.nextSequence().call()))
+
+    async def root_of(self, first: int) -> bytes | None:
+        root = bytes(await self._ask(self._contract.functions.rootOf(first).call()))
+        return root if any(root) else None
+
+    async def send_root(self, first: int, count: int, root: bytes) -> str:
+        eth, sender = self._web3.eth, self._account.address
+        call = self._contract.functions.commitRoot(first, count, root)
+        gas = await self._ask(call.estimate_gas({"from": sender}))
+        tip = await self._ask(eth.max_priority_fee)
+        block = await self._ask(eth.get_block("latest"))
+        nonce = await self._ask(eth.get_transaction_count(sender, "pending"))
+        fees = {"maxPriorityFeePerGas": tip, "maxFeePerGas": FEE_FACTOR * block["baseFeePerGas"] + tip}
+        fields = {"from": sender, "nonce": nonce, "gas": int(gas * GAS_MARGIN), "chainId": self._chain_id, **fees}
+        built = await self._ask(call.build_transaction(fields))  # type: ignore[arg-type]
+        signed = self._account.sign_transaction(built)
+        sent = await self._ask(eth.send_raw_transaction(signed.raw_transaction))
+        return HexBytes(sent).to_0x_hex()
+
+    async def receipt(self, tx_hash: str) -> Receipt | None:
+        try:
+            found = await self._ask(self._web3.eth.get_transaction_receipt(HexStr(tx_hash)))
+        except ChainUnavailable as exc:
+            if isinstance(exc.__cause__, TransactionNotFound):
+                return None
+            raise
+        return _receipt(found)
+
+    async def find_root(self, first: int) -> Receipt | None:
+        event = self._contract.events.RootCommitted()
+        logs = await self._ask(event.get_logs(from_block=0, argument_filters={"firstSequence": first}))
+        found = list(logs)
+        return await self.receipt(HexBytes(found[-1]["transactionHash"]).to_0x_hex()) if found else None
+
+
+def _receipt(found: TxReceipt) -> Receipt:
+    return Receipt(
+        HexBytes(found["transactionHash"]).to_0x_hex(), int(found["blockNumber"]),
+        HexBytes(found["blockHash"]).to_0x_hex(), int(found["status"]), int(found["gasUsed"]),
+        int(found["effectiveGasPrice"]),
+    )  # fmt: skip
+
+
+async def deploy(rpc_url: str, *, admin_key: str, operator: str, chain_id: int, clock: Clock) -> tuple[str, str]:
+    """Deploy the contract; returns its address and the hash of its code. Waits for the chain to come up.
+
+    The admin's key also pauses; whoever wants them apart grants the role to another account.
+    """
+    web3, artifact, account = _client(rpc_url), contracts.load(CONTRACT), Account.from_key(admin_key)
+    deadline = clock.monotonic() + DEPLOY_WITHIN_S
+    try:
+        nonce = await _patiently(web3, account.address, clock, deadline)
+        with _translating(artifact.abi):
+            factory = web3.eth.contract(abi=artifact.abi, bytecode=HexStr(artifact.bytecode))
+            call = factory.constructor(ADMIN_DELAY_S, account.address, operator, account.address)
+            built = await call.build_transaction({"from": account.address, "nonce": nonce, "chainId": chain_id})
+            sent = await web3.eth.send_raw_transaction(account.sign_transaction(built).raw_transaction)
+        return await _deployed(web3, sent, clock, deadline)
+    finally:
+        await web3.provider.disconnect()
+
+
+async def _patiently(web3: AsyncWeb3[AsyncHTTPProvider], address: Any, clock: Clock, deadline: float) -> int:
+    """The account's next nonce, asked until the chain is there."""
+    while True:
+        try:
+            with _translating([]):
+                return int(await web3.eth.get_transaction_count(address, "pending"))
+        except ChainUnavailable:
+            if clock.monotonic() > deadline:
+                raise
+            await clock.sleep(POLL_S)
+
+
+async def _deployed(
+    web3: AsyncWeb3[AsyncHTTPProvider], sent: HexBytes, clock: Clock, deadline: float
+) -> tuple[str, str]:
+    while clock.monotonic() < deadline:
+        with _translating([]), contextlib.suppress(TransactionNotFound):
+            receipt = await web3.eth.get_transaction_receipt(sent)
+            if receipt["status"] != 1 or receipt["contractAddress"] is None:
+                raise ChainRefused("the contract's constructor refused")
+            code = bytes(await web3.eth.get_code(receipt["contractAddress"]))
+            return str(receipt["contractAddress"]), "0x" + keccak256(code).hex()
+        await clock.sleep(POLL_S)
+    raise ChainUnavailable("the contract was not mined in time")
