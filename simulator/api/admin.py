@@ -122,7 +122,9 @@ class AdminRoutes:
         store_client(
             tx, self._deps.ids, client_id=client_id, secret=secret, tenant=asked.tenant_id, scopes=SCOPES, now=now
         )
-        self._record(tx, request, OpsKind.TENANT, "tenant.create", asked.tenant_id, plan=asked.plan)
+        self._record(
+            tx, request, OpsKind.TENANT, "tenant.create", asked.tenant_id, plan=asked.plan, overrides=asked.overrides
+        )
 
     async def change_tenant(self, request: Request, tenant: str) -> Response:
         """Another plan, other negotiated values, or suspended."""

@@ -51,6 +51,6 @@ def _ensure(path: Path, ids: Ids) -> str:
 
 def _address(key: str, folder: Path) -> str:
     try:
-        return PrivateKey(bytes.fromhex(key.removeprefix("0x"))).public_key.to_checksum_address()
+        return str(PrivateKey(bytes.fromhex(key.removeprefix("0x"))).public_key.to_checksum_address())
     except (ValueError, ValidationError) as exc:
         raise ChainUnavailable(f"a key in {folder} is damaged; restore it or start in a new folder") from exc

@@ -142,7 +142,7 @@ class Web3Chain:
         nonce = await self._ask(eth.get_transaction_count(sender, "pending"))
         fees = {"maxPriorityFeePerGas": tip, "maxFeePerGas": FEE_FACTOR * block["baseFeePerGas"] + tip}
         fields = {"from": sender, "nonce": nonce, "gas": int(gas * GAS_MARGIN), "chainId": self._chain_id, **fees}
-        built = await self._ask(call.build_transaction(fields))  # type: ignore[arg-type]
+        built = await self._ask(call.build_transaction(fields))
         signed = self._account.sign_transaction(built)
         sent = await self._ask(eth.send_raw_transaction(signed.raw_transaction))
         return HexBytes(sent).to_0x_hex()

@@ -43,6 +43,10 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def pause(self, seconds: float) -> None:
+        """Sleep where there is no event loop, in the toolkit's own threads."""
+        time.sleep(seconds)
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 

@@ -96,7 +96,7 @@ def estimate(ledger: Ledger, asked: dict[str, Any], number: int) -> int:
             high = middle
         else:
             low = middle
-    return high
+    return int(high)
 
 
 def _enough(ledger: Ledger, asked: dict[str, Any], number: int, gas: int) -> bool:

@@ -182,7 +182,8 @@ class Ledger:
 
     def receipts(self, block: BlockAPI) -> Sequence[ReceiptAPI]:
         """The receipts of a block, in order."""
-        return block.get_receipts(self.chain.chaindb)
+        receipts: Sequence[ReceiptAPI] = block.get_receipts(self.chain.chaindb)
+        return receipts
 
     def mine(self, transactions: Iterator[SignedTransactionAPI], timestamp: int) -> tuple[BlockAPI, list[bytes]]:
         """Make one block of what can be executed; returns it and the hashes of what was refused."""

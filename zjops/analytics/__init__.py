@@ -1,0 +1,1 @@
+"""The platform's logs as tables: DuckDB over Parquet, no import step."""

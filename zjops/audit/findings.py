@@ -1,0 +1,46 @@
+"""What an audit finds: offenders by kind and job, and the counts by which people judge a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+SCHEMA = "zjops.audit/1"
+LOST, DOUBLED, DOUBLE_BILLED, DOUBLE_CONFIRMED = "lost", "doubled", "double_billed", "double_confirmed"
+LATE = frozenset({"event_missing", "not_settled", "not_final"})
+"""Findings that time alone may heal: the log and the chain follow the store."""
+
+
+class Finding(NamedTuple):
+    """One thing that must not be."""
+
+    kind: str
+    job_id: str
+    text: str
+
+
+class Report(NamedTuple):
+    """Counts and findings of an audit."""
+
+    counts: Counter[str]
+    findings: list[Finding]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    @property
+    def only_late(self) -> bool:
+        """Whether waiting may heal everything that was found."""
+        return bool(self.findings) and all(finding.kind in LATE for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary, with exactly the members that its schema names."""
+        kinds = Counter(finding.kind for finding in self.findings)
+        names = (
+            "client_accepted", "unknown", "accepted", "settled", "completed", "failed", "cancelled", "confirmed",
+            "charged", "released", "in_flight",
+        )  # fmt: skip
+        found = {kind: kinds[kind] for kind in (LOST, DOUBLED, DOUBLE_BILLED, DOUBLE_CONFIRMED)}
+        return {"schema": SCHEMA, "ok": self.ok} | {name: self.counts[name] for name in names} | found

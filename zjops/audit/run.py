@@ -1,0 +1,47 @@
+"""The whole audit, again and again until nothing is on its way any more, or the time is up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from zjops.audit.batches import Chain, check_chain
+from zjops.audit.checks import check_jobs, count
+from zjops.audit.findings import Report
+from zjops.audit.records import Log, read_export, read_log
+from zjops.audit.told import check_history
+from zjops.client.history import Record
+from zjops.domain.clock import SystemClock
+
+AGAIN_S = 0.5
+
+
+def audit_once(
+    history: Iterable[Record], take_export: Callable[[], Path], log_dir: Path | None, chain: Chain | None, *,
+    expect_settled: bool,
+) -> Report:  # fmt: skip
+    """One audit. Log and chain are read before the export is taken, so that neither can know more than it."""
+    log = read_log(log_dir) if log_dir is not None else Log({}, {})
+    next_before = chain.next_sequence() if chain is not None else 0
+    export = read_export(take_export())
+    counts: Counter[str] = Counter()
+    count(export, counts)
+    findings = check_history(history, export, counts)
+    findings += check_jobs(export, log, expect_settled)
+    if chain is not None:
+        findings += check_chain(export, log, chain, next_before)
+    return Report(counts, sorted(set(findings)))
+
+
+def audit(
+    history: list[Record], take_export: Callable[[], Path], log_dir: Path | None, chain: Chain | None, *,
+    expect_settled: bool, wait_s: float, clock: SystemClock,
+) -> Report:  # fmt: skip
+    """Audit until what is found cannot be cured by waiting, or `wait_s` seconds have gone."""
+    deadline = clock.monotonic() + wait_s
+    while True:
+        report = audit_once(history, take_export, log_dir, chain, expect_settled=expect_settled)
+        if not report.only_late or clock.monotonic() >= deadline:
+            return report
+        clock.pause(AGAIN_S)

@@ -1,0 +1,1 @@
+"""The only way by which the toolkit reaches a platform: its public interfaces."""

@@ -1,0 +1,71 @@
+"""The operators' door of a platform (C85)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zjops.client.http import Http, decode
+from zjops.client.oauth import ClientCredentials
+from zjops.config import Context
+from zjops.domain.errors import UsageError
+from zjops.domain.wire import TenantChange, TenantCreate, TenantCreated, TenantView
+
+BASE = "/v1/admin"
+
+
+class _Tenants(msgspec.Struct):
+    tenants: list[TenantView]
+
+
+class Admin:
+    """What an operator may do."""
+
+    def __init__(self, context: Context, http: Http | None = None) -> None:
+        self.http = http or Http(
+            context.api_url, auth=ClientCredentials(context.token_url, context.operations())
+        )  # fmt: skip
+
+    def tenants(self) -> list[TenantView]:
+        """Every tenant with this month's units."""
+        found: _Tenants = self.http.get(f"{BASE}/tenants", _Tenants)
+        return found.tenants
+
+    def tenant(self, name: str) -> TenantView:
+        """One tenant."""
+        view: TenantView = self.http.get(f"{BASE}/tenants/{name}", TenantView)
+        return view
+
+    def add(self, asked: TenantCreate) -> TenantCreated:
+        """A new tenant; its secret is in this answer and nowhere else."""
+        made: TenantCreated = decode(self._send("POST", f"{BASE}/tenants", asked), TenantCreated)
+        return made
+
+    def change(self, name: str, asked: TenantChange) -> TenantView:
+        """Another plan, state or negotiated value."""
+        view: TenantView = decode(self._send("PATCH", f"{BASE}/tenants/{name}", asked), TenantView)
+        return view
+
+    def pause_relayer(self, paused: bool, reason: str | None = None) -> None:
+        """Hold confirmations back, or let them go on."""
+        self._send("POST", f"{BASE}/relayer", {"paused": paused, "reason": reason})
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """Jobs whose attempts are used up."""
+        found: list[dict[str, Any]] = self.http.get(f"{BASE}/dead-letters")["jobs"]
+        return found
+
+    def export(self, path: Path) -> None:
+        """Write the consistent export to a file."""
+        try:
+            with self.http.stream(f"{BASE}/export") as response, path.open("wb") as file:
+                for part in response.iter_bytes():
+                    file.write(part)
+        except OSError as exc:
+            raise UsageError(f"{path} cannot be written ({exc.strerror})") from exc
+
+    def _send(self, method: str, path: str, value: Any) -> bytes:
+        headers = {"Content-Type": "application/json"}
+        return self.http.request(method, path, content=msgspec.json.encode(value), headers=headers).content

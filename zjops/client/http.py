@@ -1,0 +1,117 @@
+"""HTTP with one seam for tests: problems become exceptions, outages say what to do, only what is safe is repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import msgspec
+
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import FieldError, Problem, UnreachableError
+
+TIMEOUT_S = 30.0
+TRIES = 4
+WAIT_MOST_S = 30.0
+REPEATABLE = frozenset({429, 503})
+
+
+class Outage(UnreachableError):
+    """No whole answer came: whether the request was carried out is not known."""
+
+
+def problem_of(response: httpx2.Response) -> Problem:
+    """The problem document of an answer, or what comes closest to one."""
+    try:
+        document = response.json()
+        code = document.get("code") or document.get("error") or "unknown"
+        detail = document.get("detail") or document.get("error_description") or document.get("title") or response.text
+    except (ValueError, AttributeError):
+        document, code, detail = {}, f"http-{response.status_code}", response.text[:200] or response.reason_phrase
+    known = {"type", "title", "status", "detail", "instance", "code", "trace_id", "errors"}
+    errors = [FieldError(e.get("pointer", ""), e.get("detail", "")) for e in document.get("errors", [])]
+    problem = Problem(
+        code, detail, errors=errors, headers=dict(response.headers), trace_id=document.get("trace_id"),
+        extra={name: value for name, value in document.items() if name not in known},
+    )  # fmt: skip
+    problem.kind = problem.kind._replace(status=response.status_code)
+    return problem
+
+
+class Http:
+    """A client of one address. Raises `Problem` for an error answer and `Outage` for none."""
+
+    def __init__(
+        self, base_url: str, *, auth: httpx2.Auth | None = None, transport: httpx2.BaseTransport | None = None,
+        timeout_s: float = TIMEOUT_S, clock: SystemClock | None = None, tries: int = TRIES,
+    ) -> None:  # fmt: skip
+        self._base_url, self._tries, self._clock = base_url, tries, clock or SystemClock()
+        self._client = httpx2.Client(
+            base_url=base_url, auth=auth, transport=transport, timeout=timeout_s, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Http:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def request(self, method: str, path: str, *, repeat: bool | None = None, **options: Any) -> httpx2.Response:
+        """One request; repeated on an outage or a 429 or 503 when that is safe, which reading always is."""
+        tries = self._tries if (method == "GET" if repeat is None else repeat) else 1
+        waited_s = 0.0
+        for left in range(tries - 1, -1, -1):
+            try:
+                response = self._send(method, path, **options)
+            except Outage:
+                if not left:
+                    raise
+                wait_s = 0.2 * (tries - left)
+            else:
+                if response.is_success:
+                    return response
+                problem = problem_of(response)
+                wait_s = float(problem.headers.get("retry-after") or 1)
+                if not left or response.status_code not in REPEATABLE or waited_s + wait_s > WAIT_MOST_S:
+                    raise problem
+            waited_s += wait_s
+            self._clock.pause(wait_s)
+        raise AssertionError("unreachable")
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        try:
+            return self._client.request(method, path, **options)
+        except httpx2.TransportError as exc:
+            raise Outage(
+                f"{self._base_url} does not answer ({exc or type(exc).__name__}); is it up? zjops status"
+            ) from exc
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[httpx2.Response]:
+        """A large answer, read piece by piece."""
+        try:
+            with self._client.stream("GET", path) as response:
+                if not response.is_success:
+                    response.read()
+                    raise problem_of(response)
+                yield response
+        except httpx2.TransportError as exc:
+            raise Outage(f"{self._base_url} does not answer ({exc or type(exc).__name__})") from exc
+
+    def get(self, path: str, model: type[Any] | None = None, **options: Any) -> Any:
+        """Read a document, as a model if one is given."""
+        return decode(self.request("GET", path, **options).content, model)
+
+
+def decode(content: bytes, model: type[Any] | None) -> Any:
+    """A document; one that does not fit its model means that the other side is another version."""
+    try:
+        return msgspec.json.decode(content, type=model or Any)
+    except msgspec.MsgspecError as exc:
+        raise UnreachableError(f"the answer cannot be read, is this another version? ({exc})") from exc

@@ -1,0 +1,153 @@
+"""Jobs as a tenant handles them: submit, read, cancel, prove, wait."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from zjops.client.history import History, Read, Submitted
+from zjops.client.http import Http, Outage, decode
+from zjops.client.oauth import ClientCredentials
+from zjops.config import Context
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import Problem, UnreachableError
+from zjops.domain.ids import SystemIds
+from zjops.domain.jobs import TERMINAL, JobState
+from zjops.domain.runfile import ClientEntry
+from zjops.domain.wire import CancelAccepted, JobAccepted, JobPage, JobView, ProofView, StatusView
+
+POLL_FIRST_S, POLL_FACTOR, POLL_MOST_S = 1.0, 1.5, 30.0
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """An accepted job; `replayed` when the same key had been accepted before."""
+
+    job: JobAccepted
+    replayed: bool
+    key: str
+
+
+class Jobs:
+    """The jobs of one tenant. Every submission and reading goes into the history, when there is one."""
+
+    def __init__(
+        self, context: Context, client: ClientEntry, history: History | None = None, http: Http | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:  # fmt: skip
+        self._clock = SystemClock()
+        self._ids = SystemIds(self._clock)
+        self.tenant, self._history = client.tenant, history
+        self.http = http or Http(
+            context.api_url, auth=ClientCredentials(context.token_url, client), timeout_s=timeout_s
+        )  # fmt: skip
+
+    def new_key(self) -> str:
+        """A fresh idempotency key."""
+        return str(uuid.UUID(bytes=self._ids.token(16), version=4))
+
+    def submit(self, body: dict[str, Any] | bytes, key: str | None = None, *, repeat: bool = True) -> Accepted:
+        """Submit a job; an outage is repeated with the same key, so that it becomes one job. Raises `Problem`."""
+        key = key or self.new_key()
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        start = self._clock.now_ms()
+        try:
+            response = self.http.request("POST", "/v1/jobs", content=content, headers=headers, repeat=repeat)
+        except Problem as problem:
+            self._told(key, start, "fail", problem.status)
+            raise
+        except Outage:
+            self._told(key, start, "unknown")
+            raise
+        job = decode(response.content, JobAccepted)
+        replayed = response.headers.get("idempotent-replayed") == "true"
+        self._told(key, start, "ok", response.status_code, job.job_id, replayed)
+        return Accepted(job, replayed, key)
+
+    def _told(
+        self, key: str, start: int, outcome: Any, status: int | None = None, job_id: str | None = None,
+        replayed: bool = False,
+    ) -> None:  # fmt: skip
+        if self._history is not None:
+            self._history.add(
+                Submitted(
+                    key=key,
+                    start_ms=start,
+                    end_ms=self._clock.now_ms(),
+                    outcome=outcome,
+                    status=status,
+                    job_id=job_id,
+                    replayed=replayed,
+                    tenant=self.tenant,
+                )
+            )
+
+    def _saw(self, job_id: str, status: JobState, start: int) -> None:
+        if self._history is not None:
+            end = self._clock.now_ms()
+            self._history.add(Read(job_id=job_id, status=status.value, start_ms=start, end_ms=end))
+
+    def get(self, job_id: str) -> JobView:
+        """One job."""
+        start = self._clock.now_ms()
+        view: JobView = self.http.get(f"/v1/jobs/{job_id}", JobView)
+        self._saw(job_id, view.status, start)
+        return view
+
+    def status(self, job_id: str) -> StatusView:
+        """The short form."""
+        start = self._clock.now_ms()
+        view: StatusView = self.http.get(f"/v1/jobs/{job_id}/status", StatusView)
+        self._saw(job_id, view.status, start)
+        return view
+
+    def list(self, **filters: Any) -> JobPage:
+        """A page of jobs, by the filters of the API."""
+        params = {name: value for name, value in filters.items() if value is not None}
+        page: JobPage = self.http.get("/v1/jobs", JobPage, params=params)
+        return page
+
+    def cancel(self, job_id: str) -> CancelAccepted:
+        """Ask for a job's end."""
+        reply: CancelAccepted = decode(self.http.request("POST", f"/v1/jobs/{job_id}/cancel").content, CancelAccepted)
+        return reply
+
+    def result(self, job_id: str) -> bytes:
+        """The exact bytes of the result."""
+        return self.http.request("GET", f"/v1/jobs/{job_id}/result").content
+
+    def proof(self, job_id: str) -> ProofView:
+        """What anyone needs to check a confirmed job against the chain."""
+        view: ProofView = self.http.get(f"/v1/jobs/{job_id}/proof", ProofView)
+        return view
+
+    def watch(self, job_id: str, *, final: bool, within_s: float, most_s: float = POLL_MOST_S) -> Iterator[JobView]:
+        """The job at every change, until it has ended or, if asked, is final on chain. Raises `UnreachableError`."""
+        deadline, wait_s, last = self._clock.monotonic() + within_s, POLL_FIRST_S, None
+        while True:
+            view = self.get(job_id)
+            seen = (view.status, view.attempt, view.blockchain_confirmation is not None)
+            if seen != last:
+                last, wait_s = seen, POLL_FIRST_S
+                yield view
+            if is_done(view, final=final):
+                return
+            if self._clock.monotonic() >= deadline:
+                raise UnreachableError(
+                    f"job {job_id} is still {view.status.value} after {within_s:g} s; watch it again"
+                )
+            self._clock.pause(min(wait_s, most_s))
+            wait_s *= POLL_FACTOR
+
+
+def is_done(view: JobView, *, final: bool) -> bool:
+    """Whether a job has ended; with `final`, whether nothing about it will change any more."""
+    if view.status not in TERMINAL:
+        return False
+    return not final or view.status is JobState.CANCELLED or view.blockchain_confirmation is not None
+
+
+Opener = Callable[[str | None], Jobs]
