@@ -15,7 +15,7 @@ from simulator.worker.slots import ClientFault, Crashed, Slots, canonical
 from zjops.domain.clock import Clock
 from zjops.domain.errors import BlobMissing
 from zjops.domain.events import Outcome, Work
-from zjops.domain.jobs import INLINE_RESULT_BYTES, MAX_ATTEMPTS, OutcomeKind
+from zjops.domain.jobs import INLINE_RESULT_BYTES, INVALID_PARAMETERS, MAX_ATTEMPTS, OutcomeKind
 
 _MESSAGES = {
     OutcomeKind.RETRY: "A synthetic failure that another attempt may mend.",
@@ -60,7 +60,7 @@ class Executor:
         except asyncio.CancelledError:
             return self.cancelled(attempt)
         except ClientFault as exc:
-            return self._report(attempt, OutcomeKind.CLIENT_FAULT, "invalid_parameters", str(exc))
+            return self._report(attempt, OutcomeKind.CLIENT_FAULT, INVALID_PARAMETERS, str(exc))
         except Crashed as exc:
             return self._report(attempt, OutcomeKind.RETRY, exc.code, str(exc))
         except BlobMissing as exc:
@@ -94,7 +94,9 @@ class Executor:
             await self._clock.sleep(planned.duration_s)
         if planned.failure is not None:
             attempt.kind = planned.failure
-            attempt.error_code, attempt.error_message = "synthetic", _MESSAGES[planned.failure]
+            fault = planned.failure is OutcomeKind.CLIENT_FAULT
+            attempt.error_code = INVALID_PARAMETERS if fault else "synthetic"
+            attempt.error_message = _MESSAGES[planned.failure]
         else:
             attempt.result = canonical(planned.result)
 

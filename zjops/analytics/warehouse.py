@@ -55,7 +55,8 @@ class Warehouse:
             paths = [str(path) for path in files_that_count(self._log_dir / table)]
             if paths:
                 listed = "[" + ", ".join("'" + p.replace("'", "''") + "'" for p in paths) + "]"
-                source = f"SELECT * FROM read_parquet({listed}, hive_partitioning = false, union_by_name = true)"
+                # The names are our own files'; a view cannot take parameters.
+                source = f"SELECT * FROM read_parquet({listed}, hive_partitioning=false, union_by_name=true)"  # noqa: S608
                 self._db.execute(f"CREATE OR REPLACE VIEW {table} AS {source}")
             else:
                 self._db.execute(f"CREATE OR REPLACE VIEW {table} AS {_EMPTY[table]}")

@@ -6,11 +6,10 @@ from collections import Counter
 
 from zjops.audit.findings import DOUBLE_BILLED, DOUBLE_CONFIRMED, DOUBLED, LOST, Finding
 from zjops.audit.records import Export, Log, Logged
-from zjops.domain.jobs import ANCHORED, TERMINAL, Charge, JobState
+from zjops.domain.jobs import ANCHORED, INVALID_PARAMETERS, TERMINAL, Charge, JobState
 from zjops.domain.wire import ExportRow
 
 ENDINGS = ("completed", "failed", "cancelled")
-CLIENT_FAULTS = frozenset({"invalid_parameters", "client_fault"})
 
 
 def count(export: Export, counts: Counter[str]) -> None:
@@ -56,8 +55,8 @@ def _allowed_charges(row: ExportRow) -> tuple[str, ...]:
     if row.status in (JobState.COMPLETED, JobState.CONFIRMED):
         return (charged,)
     if row.status is JobState.FAILED:
-        return (charged,) if row.error_code in CLIENT_FAULTS else (released,)
-    return (charged,) if row.attempt > 0 else (released, charged)
+        return (charged,) if row.error_code == INVALID_PARAMETERS else (released,)
+    return (charged,) if row.attempt > 0 else (released,)
 
 
 def check_log(row: ExportRow, log: Logged | None) -> list[Finding]:

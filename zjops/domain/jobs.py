@@ -60,6 +60,9 @@ ACTIVE = frozenset({JobState.PENDING, JobState.PROCESSING})
 ANCHORED = frozenset({JobState.COMPLETED, JobState.FAILED})
 """States whose outcome is recorded on chain (C70, C91)."""
 
+INVALID_PARAMETERS = "invalid_parameters"
+"""The error code of a failure that was the client's fault, and is therefore charged (C70)."""
+
 MAX_ATTEMPTS = 5
 """Claims after which a job is a dead letter (R90's sibling for work; C84)."""
 

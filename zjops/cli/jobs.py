@@ -1,0 +1,199 @@
+"""jobs: submit, read, watch, cancel, prove and verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from zjops.cli.exits import BROKEN, CHECK_FAILED
+from zjops.cli.options import (
+    ContextName,
+    HistoryFile,
+    Home,
+    Json,
+    Output,
+    Quiet,
+    Tenant,
+    read_object,
+)
+from zjops.cli.output import Format, Out
+from zjops.client.history import History
+from zjops.client.jobs import Jobs
+from zjops.config import resolve
+from zjops.domain.errors import UsageError
+from zjops.domain.jobs import JobState
+from zjops.domain.wire import JobView, ProofView
+
+jobs = typer.Typer()
+JobId = Annotated[str, typer.Argument(help="The job, job_…")]
+COLUMNS = ("jobId", "status", "jobType", "submittedAt", "completedAt", "computeUnits", "attempt")
+
+
+def _open(home: Path | None, context: str | None, tenant: str | None, history: Path | None = None) -> Jobs:
+    found = resolve(context, home)
+    return Jobs(found, found.client(tenant), History(history) if history else None)
+
+
+def _record(view: Any) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(view)
+    found.pop("links", None)
+    return found
+
+
+@jobs.command(help="Submit a job.\n\nExample: zjops jobs submit --type compute_heavy --parameters "
+                   "'{\"algorithm\":\"prime_sieve\",\"limit\":1000000}' --wait")  # fmt: skip
+def submit(
+    type_: Annotated[str, typer.Option("--type", help="compute_heavy, data_processing or ml_inference.")],
+    parameters: Annotated[str, typer.Option(help="JSON, @FILE, or - for the standard input.")],
+    priority: Annotated[int | None, typer.Option(help="0 to 10.")] = None,
+    timeout: Annotated[int | None, typer.Option(help="Seconds, 60 to 86400.")] = None,
+    callback_url: Annotated[str | None, typer.Option()] = None,
+    metadata: Annotated[str | None, typer.Option(help="A JSON object.")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key; a fresh one by default.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
+    tenant: Tenant = None, home: Home = None, context: ContextName = None, history: HistoryFile = None,
+    output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Submit one job and print its id."""
+    body: dict[str, Any] = {"jobType": type_, "parameters": read_object(parameters, "--parameters")}
+    given = {"priority": priority, "timeoutSeconds": timeout, "callbackUrl": callback_url,
+             "metadata": read_object(metadata, "--metadata") if metadata else None}  # fmt: skip
+    out, client = Out(output, json, quiet), _open(home, context, tenant, history)
+    accepted = client.submit(body | {k: v for k, v in given.items() if v is not None}, key)
+    out.say(f"{'accepted before' if accepted.replayed else 'accepted'} under key {accepted.key}")
+    if wait:
+        _follow(client, accepted.job.job_id, out, final=False, within_s=3600)
+    elif out.format is Format.TABLE:
+        out.text(accepted.job.job_id)
+    else:
+        out.record("zjops.accepted/1", _record(accepted.job) | {"key": accepted.key, "replayed": accepted.replayed})
+
+
+@jobs.command(help="One job.\n\nExample: zjops jobs get job_3x…")
+def get(
+    job_id: JobId, tenant: Tenant = None, home: Home = None, context: ContextName = None, history: HistoryFile = None,
+    output: Output = Format.TABLE, json: Json = False,
+) -> None:  # fmt: skip
+    """Everything that the API says of a job."""
+    Out(output, json).record("zjops.job/1", _record(_open(home, context, tenant, history).get(job_id)))
+
+
+@jobs.command("list", help="A page of jobs.\n\nExample: zjops jobs list --status failed --limit 50")
+def list_(
+    status: Annotated[str | None, typer.Option(help="Only in this state.")] = None,
+    type_: Annotated[str | None, typer.Option("--type")] = None,
+    from_date: Annotated[str | None, typer.Option(help="Created after, RFC 3339.")] = None,
+    to_date: Annotated[str | None, typer.Option(help="Created before, RFC 3339.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20, offset: Annotated[int, typer.Option(min=0)] = 0,
+    sort_by: Annotated[str | None, typer.Option()] = None, sort_order: Annotated[str | None, typer.Option()] = None,
+    tenant: Tenant = None, home: Home = None, context: ContextName = None,
+    output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Jobs of a tenant, newest first."""
+    page = _open(home, context, tenant).list(
+        status=status, jobType=type_, fromDate=from_date, toDate=to_date, limit=limit, offset=offset, sortBy=sort_by,
+        sortOrder=sort_order,
+    )  # fmt: skip
+    out, rows = Out(output, json, quiet), [_record(job) for job in page.jobs]
+    table = out.format in (Format.TABLE, Format.CSV, Format.MD)
+    out.rows("zjops.jobs/1", [{c: row.get(c) for c in COLUMNS} for row in rows] if table else rows)
+    shown = page.pagination
+    out.say(
+        f"{offset + 1 if rows else 0} to {offset + len(rows)} of {shown.total}"
+        + (", --offset for more" if shown.has_more else "")
+    )
+
+
+@jobs.command(help="Ask for a job's end.\n\nExample: zjops jobs cancel job_3x…")
+def cancel(
+    job_id: JobId, tenant: Tenant = None, home: Home = None, context: ContextName = None, quiet: Quiet = False
+) -> None:
+    """Cancel a job."""
+    reply = _open(home, context, tenant).cancel(job_id)
+    Out(quiet=quiet).say(f"{reply.job_id}: {reply.status}")
+
+
+@jobs.command(help="Follow a job until it has ended.\n\nExample: zjops jobs watch job_3x… --final")
+def watch(
+    job_id: JobId, final: Annotated[bool, typer.Option("--final", help="Until it is final on chain.")] = False,
+    within: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 3600,
+    tenant: Tenant = None, home: Home = None, context: ContextName = None, history: HistoryFile = None,
+    output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Say every change; exit 1 when the job failed or was cancelled."""
+    _follow(_open(home, context, tenant, history), job_id, Out(output, json, quiet), final=final, within_s=within)
+
+
+def _follow(client: Jobs, job_id: str, out: Out, *, final: bool, within_s: float) -> None:
+    view: JobView | None = None
+    for view in client.watch(job_id, final=final, within_s=within_s):
+        extra = f", block {view.blockchain_confirmation.block_number}" if view.blockchain_confirmation else ""
+        out.say(f"{view.updated_at}  {view.status.value}{extra}")
+    assert view is not None
+    out.record("zjops.job/1", _record(view))
+    if view.status in (JobState.FAILED, JobState.CANCELLED):
+        raise typer.Exit(CHECK_FAILED)
+
+
+@jobs.command(help="The exact bytes of a result.\n\nExample: zjops jobs result job_3x… > result.json")
+def result(job_id: JobId, tenant: Tenant = None, home: Home = None, context: ContextName = None) -> None:
+    """Write a result to the standard output."""
+    import sys
+
+    sys.stdout.buffer.write(_open(home, context, tenant).result(job_id))
+
+
+@jobs.command(help="What anyone needs to check a job.\n\nExample: zjops jobs proof job_3x… > proof.json")
+def proof(job_id: JobId, tenant: Tenant = None, home: Home = None, context: ContextName = None) -> None:
+    """Print a proof as JSON."""
+    print(msgspec.json.format(msgspec.json.encode(_open(home, context, tenant).proof(job_id)), indent=2).decode())
+
+
+@jobs.command(help="Check a job against the chain, trusting nobody.\n\nExample: zjops jobs verify job_3x…")
+def verify(
+    job_id: Annotated[str | None, typer.Argument(help="The job; not with --file.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="A proof that was saved.")] = None,
+    result_file: Annotated[Path | None, typer.Option("--result", help="The result's bytes, not the API's.")] = None,
+    tenant: Tenant = None, home: Home = None, context: ContextName = None,
+    output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Derive everything again, compare with the chain; exit 4 when anything differs."""
+    from zjops.client.chain import ChainReader
+    from zjops.verify import verify_proof
+
+    found = resolve(context, home)
+    claimed, content = _claim(job_id, file, result_file, lambda: Jobs(found, found.client(tenant)))
+    out = Out(output, json, quiet)
+    out.say(
+        f"against chain {found.chain_id}, contract {found.contract}, code {found.code_hash} (from context {found.name})"
+    )
+    checks = verify_proof(claimed, content, found, ChainReader(found))
+    rows: list[dict[str, Any]] = [msgspec.to_builtins(check) for check in checks]
+    ok = all(check.ok for check in checks)
+    if out.format is Format.JSON:
+        trusted = {"chain_id": found.chain_id, "contract": found.contract, "code_hash": found.code_hash}
+        out.record("zjops.verify/1", {"ok": ok, "job_id": claimed.job_id} | trusted | {"checks": rows})
+    else:
+        out.rows("zjops.verify/1", rows)
+    out.say(f"{claimed.job_id}: {'verified' if ok else 'REFUSED'}")
+    if not ok:
+        raise typer.Exit(BROKEN)
+
+
+def _claim(job_id: str | None, file: Path | None, result_file: Path | None, client: Any) -> tuple[ProofView, bytes]:
+    if (job_id is None) == (file is None):
+        raise UsageError("name a job or a saved proof (--file), one of them")
+    try:
+        saved = msgspec.json.decode(file.read_bytes(), type=ProofView) if file is not None else None
+        claimed = saved or client().proof(job_id)
+        return claimed, result_file.read_bytes() if result_file else client().result(claimed.job_id)
+    except OSError as exc:
+        raise UsageError(f"{exc.filename} cannot be read ({exc.strerror})") from exc
+    except msgspec.MsgspecError as exc:
+        raise UsageError(f"{file} is not a proof: {exc}") from exc
+
+
+groups = {"jobs": jobs}

@@ -1,0 +1,134 @@
+"""`zjops`: finds the command, runs it, turns errors into one line and an exit code.
+
+The overview is printed from the table below without loading anything, which keeps `zjops --help` quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NamedTuple
+
+from zjops import __version__
+
+
+class Command(NamedTuple):
+    """Where a command lives and what it is for."""
+
+    module: str
+    summary: str
+    example: str
+
+
+COMMANDS: dict[str, Command] = {
+    "demo": Command("demo", "Show the whole platform at work, and prove it.", "zjops demo --step"),
+    "up": Command("platform", "Start the platform on this machine.", "zjops up -d"),
+    "down": Command("platform", "Stop it.", "zjops down"),
+    "status": Command("platform", "What runs, and whether it is ready.", "zjops status -o json"),
+    "doctor": Command("doctor", "Check this machine and the platform on it.", "zjops doctor"),
+    "env": Command("platform", "Print settings for curl, nats, cast and others.", 'eval "$(zjops env)"'),
+    "exec": Command("platform", "Start, run a command, stop.", "zjops exec -- zjops jobs list"),
+    "context": Command("context", "Which platform to speak to.", "zjops context list"),
+    "tenants": Command("tenants", "List, add, change and suspend tenants.", "zjops tenants add acme --plan pro"),
+    "token": Command("tenants", "Print an access token.", "zjops token --tenant demo-pro"),
+    "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
+    "invoice": Command("money", "A tenant's invoice of a month.", "zjops invoice demo-pro --month 2026-11"),
+    "audit": Command(
+        "money", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
+    ),
+}
+GROUPS = frozenset({"context", "tenants", "jobs"})
+COMPLETING = "_ZJOPS_COMPLETE"
+
+
+def overview() -> str:
+    """The text of `zjops --help`."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary:<54} {command.example}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"zjops {__version__}: the operator's toolkit for an asynchronous jobs platform confirmed on an EVM chain.",
+            "",
+            "Usage: zjops COMMAND [OPTIONS]       zjops COMMAND --help says more",
+            "",
+            "Commands and an example of each:",
+            *lines,
+            "",
+            "Exit codes: 0 fine, 1 a check failed, 2 wrong usage, 3 unreachable, 4 an invariant is broken,",
+            "5 cannot be trusted, 99 a threshold is breached, 130 interrupted.",
+        ]
+    )
+
+
+def _load(name: str) -> Any:
+    """The Typer application of one command or group."""
+    import importlib
+
+    module = importlib.import_module(f"zjops.cli.{COMMANDS[name].module}")
+    return module.groups[name] if name in GROUPS else module.commands[name]
+
+
+def _application(names: list[str]) -> Any:
+    import typer
+
+    app = typer.Typer(name="zjops", no_args_is_help=True, rich_markup_mode=None)
+    app.callback()(lambda: None)
+    for name in names:
+        command = COMMANDS[name]
+        help_text = f"{command.summary}\n\nExample: {command.example}"
+        found = _load(name)
+        if name in GROUPS:
+            app.add_typer(found, name=name, help=help_text, no_args_is_help=True)
+        else:
+            settings = {"allow_extra_args": True, "ignore_unknown_options": True} if name == "exec" else {}
+            app.command(name, help=help_text, context_settings=settings)(found)
+    return typer.main.get_command(app)
+
+
+def _unknown(name: str) -> int:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, COMMANDS, 1)
+    hint = f"; did you mean {near[0]}?" if near else "; see them with: zjops --help"
+    print(f"error: there is no command {name}{hint}", file=sys.stderr)
+    return 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = sys.argv[1:] if argv is None else argv
+    completing = COMPLETING in os.environ
+    if not completing:
+        if not args or args[0] in ("--help", "-h", "help"):
+            print(overview())
+            return 0
+        if args[0] == "--version":
+            print(f"zjops {__version__}")
+            return 0
+        if args[0] not in COMMANDS:
+            return _unknown(args[0])
+    return _run(args, list(COMMANDS) if completing else [args[0]])
+
+
+def _run(args: list[str], names: list[str]) -> int:
+    from zjops.cli.exits import exit_code_of, say_error
+    from zjops.domain.errors import ZjopsError
+
+    try:
+        _application(names).main(args, prog_name="zjops", complete_var=COMPLETING)
+    except SystemExit as exc:
+        return exc.code if isinstance(exc.code, int) else 1 if exc.code else 0
+    except ZjopsError as exc:
+        say_error(exc)
+        return exit_code_of(exc)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read us has had enough; nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Rendering in one place: data on the standard output in the asked format, talk on the error stream."""
+
+from __future__ import annotations
+
+import csv
+import enum
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+
+class Format(enum.StrEnum):
+    """How data is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    MD = "md"
+
+
+class Out:
+    """The output of one command."""
+
+    def __init__(self, output: Format = Format.TABLE, json: bool = False, quiet: bool = False) -> None:
+        self.format = Format.JSON if json else output
+        self.quiet = quiet
+
+    def say(self, text: str) -> None:
+        """Talk, unless asked to be quiet."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def rows(self, schema: str, rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> None:
+        """A table: columns are those of the first row unless said."""
+        names = list(columns or (rows[0] if rows else ()))
+        if self.format is Format.JSON:
+            self._json({"schema": schema, "rows": rows})
+        elif self.format is Format.JSONL:
+            for row in rows:
+                self._line(row)
+        elif self.format is Format.CSV:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(names)
+            writer.writerows([[_cell(row.get(name)) for name in names] for row in rows])
+        elif self.format is Format.MD:
+            print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
+            for row in rows:
+                print("| " + " | ".join(_cell(row.get(name)).replace("|", "\\|") for name in names) + " |")
+        else:
+            self._table(rows, names)
+
+    def record(self, schema: str, record: dict[str, Any]) -> None:
+        """One thing: its members beneath each other."""
+        if self.format is Format.JSON:
+            self._json({"schema": schema} | record)
+        elif self.format is Format.JSONL:
+            self._line({"schema": schema} | record)
+        else:
+            self.rows(schema, [{"field": name, "value": value} for name, value in record.items()], ["field", "value"])
+
+    def text(self, text: str) -> None:
+        """Data that is text already."""
+        print(text)
+
+    def _json(self, value: Any) -> None:
+        print(msgspec.json.format(msgspec.json.encode(value, order=None), indent=2).decode())
+
+    def _line(self, value: Any) -> None:
+        print(msgspec.json.encode(value).decode())
+
+    def _table(self, rows: Sequence[dict[str, Any]], names: list[str]) -> None:
+        cells = [[_cell(row.get(name)) for name in names] for row in rows]
+        if not rows:
+            self.say("nothing to show")
+        elif sys.stdout.isatty():
+            _draw(names, cells)
+        else:
+            widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+            for line in [names, *cells]:
+                print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _draw(names: list[str], cells: list[list[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for line in cells:
+        table.add_row(*line)
+    Console(no_color="NO_COLOR" in os.environ, highlight=False, markup=False, soft_wrap=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict | list):
+        return msgspec.json.encode(value).decode()
+    return str(value)
