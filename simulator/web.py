@@ -33,7 +33,7 @@ class WebServer:
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         config = uvicorn.Config(
-            app, http=LimitedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+            app, interface="asgi3", http=LimitedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
             server_header=False, date_header=True, backlog=BACKLOG, timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_WITHIN_S, proxy_headers=False,
         )  # fmt: skip

@@ -22,8 +22,6 @@ write_deadline: "10s"
 authorization {{ user: "{user}", password: "{password}" }}
 jetstream {{ store_dir: "{store}", max_memory_store: 64MB }}
 """
-MEMORY_LIMIT = "96MiB"
-"""A soft limit for the server's collector, so that an idle platform stays small."""
 
 
 def server_binary() -> Path:

@@ -23,6 +23,8 @@ PROBE_EVERY_S = 0.05
 READY_WITHIN_S = 60.0
 FIRST_TRIES = 3
 """How often a process that has never been ready is started again."""
+FRUGAL = {"MALLOC_ARENA_MAX": "2", "POLARS_MAX_THREADS": "2", "GOMEMLIMIT": "64MiB"}
+"""Many processes share one machine: allocators and thread pools are told to be modest."""
 SPOKEN = frozenset({2, 3, 4})
 """Exit statuses by which a process says that starting it again will not help."""
 
@@ -96,7 +98,8 @@ class Child:
         handed = () if listener is None else (listener.fileno(),)
         with self._log("log/app", ".jsonl") as out, self._log("process-logs", ".log") as err:
             self._process = await asyncio.create_subprocess_exec(
-                *self.spec.argv, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=err, pass_fds=handed,
+                *self.spec.argv, env=os.environ | FRUGAL, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=err,
+                pass_fds=handed,
                 start_new_session=True,
             )  # fmt: skip
         with contextlib.suppress(psutil.Error):

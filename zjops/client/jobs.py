@@ -40,9 +40,8 @@ class Jobs:
         self._clock = SystemClock()
         self._ids = SystemIds(self._clock)
         self.tenant, self._history = client.tenant, history
-        self.http = http or Http(
-            context.api_url, auth=ClientCredentials(context.token_url, client), timeout_s=timeout_s
-        )  # fmt: skip
+        self.auth = ClientCredentials(context.token_url, client)
+        self.http = http or Http(context.api_url, auth=self.auth, timeout_s=timeout_s)
 
     def new_key(self) -> str:
         """A fresh idempotency key."""

@@ -50,6 +50,6 @@ def fetch_token(token_url: str, client: ClientEntry, scope: str | None = None) -
     from zjops.client.http import Http
 
     form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
-    with Http(token_url) as http:
-        reply = http.request("POST", "", data=form, auth=(client.client_id, client.client_secret))
+    with Http("") as http:
+        reply = http.request("POST", token_url, data=form, auth=(client.client_id, client.client_secret))
     return str(reply.json()["access_token"])
