@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--workers", type=int, default=1, help="worker processes")
             command.add_argument("--apis", type=int, default=1, help="API processes on one socket")
             command.add_argument("--api-port", type=int, help="exactly this port, or refuse")
+            command.add_argument("--spread", action="store_true", help="a process for every role")
             command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting")
         if verb == "export":
             command.add_argument("--output", type=Path, help="write there, not to the standard output")
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         from simulator.supervisor import verbs
 
         if args.verb == "up":
-            return verbs.up(home, args.workers, args.apis, args.api_port, _pairs(args.set))
+            return verbs.up(home, args.workers, args.apis, args.api_port, _pairs(args.set), args.spread)
         return verbs.VERBS[args.verb](home, args)
     except ZjopsError as exc:
         from simulator.supervisor.verbs import tell_error

@@ -23,7 +23,7 @@ from simulator.chain.port import Chain, ChainIdentity
 from simulator.config import Settings
 from simulator.intake import Intake, Tenant
 from simulator.lease import Lease
-from simulator.outbox import Relay
+from simulator.outbox import Bell, Relay
 from simulator.service import Service, Stack
 from simulator.store.port import Store, Tx
 from simulator.telemetry import Telemetry
@@ -66,13 +66,14 @@ class Platform:
     ) -> None:  # fmt: skip
         self.ports, self.settings, self.telemetry, self.roles = ports, settings, telemetry, tuple(roles)
         self._owner, self._log_dir = owner, log_dir
-        self.relay = self._outbox()
+        self.relay = self._outbox() if "outbox" in roles else Bell(ports.broker)
         self.intake = Intake(
             ports.store, ports.blobs, ports.clock, ports.ids, telemetry, decode=decode, validate=validate,
             wake=self.relay.wake, signal=ports.broker.signal, keep_s=settings.idempotency_s,
         )  # fmt: skip
         self._infrastructure = Stack(*self._needed())
-        self._roles = Stack(*(self._build(role) for role in ROLES if role in roles))
+        built = [self._build(role) for role in ROLES if role in roles]
+        self._roles = Stack(*built) if "outbox" in roles else Stack(self.relay, *built)
 
     def _needed(self) -> list[Service]:
         """The ports that the roles of this process use."""

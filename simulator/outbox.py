@@ -71,6 +71,36 @@ def enqueue_work(tx: Tx, ids: Ids, work: Work, priority: int, now: int) -> None:
     _put(tx, WORK, subject, str(ids.uuid()), msgspec.json.encode(work), now, work.traceparent)
 
 
+class Bell:
+    """Wakes the relay of another process: many wishes in a moment are one signal."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._rung = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Say that rows were written."""
+        self._rung.set()
+
+    async def start(self) -> None:
+        if self._task is None:
+            self._task = background(self._run(), "outbox bell")
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            await self._broker.signal(OUTBOX_WAKE)
+
+
 def _after(tx: Tx, *, stream: str, after: int) -> list[Row]:
     return tx.all("outbox_after", stream=stream, after=after, most=MOST)
 

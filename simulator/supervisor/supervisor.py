@@ -31,6 +31,9 @@ from zjops.domain.runfile import RunFile, write_run_file
 
 API_PORT, RPC_PORT, NATS_PORT, CONTROL_PORT, HEALTH_PORT = 8080, 8545, 4222, 8090, 8091
 BACKEND = ("settlement", "relayer", "meter", "worker")
+TOGETHER: dict[str, tuple[str, ...]] = {"backend": BACKEND}
+SPREAD: dict[str, tuple[str, ...]] = {role: (role,) for role in ("outbox", *BACKEND)}
+"""Which processes host the roles behind the API: one for all of them, or one for each."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Options:
     apis: int = 1
     api_port: int | None = None
     settings: dict[str, str] | None = None
+    spread: bool = False
 
 
 class Supervisor:
@@ -122,13 +126,16 @@ class Supervisor:
         if former is not None and (ended := runs.end_leftovers(former)):
             self._tell(Notice(event="note", message=f"ended {ended} processes of a killed supervisor"))
         asked = self._options.api_port
-        names = {"api": asked or API_PORT, "chain": RPC_PORT, "control": CONTROL_PORT, "backend": HEALTH_PORT}
-        names |= {f"worker-{n}": HEALTH_PORT + 1 for n in range(2, self._options.workers + 1)}
+        names = {"api": asked or API_PORT, "chain": RPC_PORT, "control": CONTROL_PORT}
+        names |= dict.fromkeys(self._hosts(), HEALTH_PORT)
         for name, preferred in names.items():
             self._listeners[name] = ports.listen(preferred, exactly=name == "api" and asked is not None)
+        # Away from where another platform that starts at this moment looks: its API has another port already.
+        at_api = ports.port_of(self._listeners["api"])
+        nats = NATS_PORT + max(0, at_api - API_PORT) % 1_000
         at = runs.Addresses(
-            api=ports.port_of(self._listeners["api"]), control=ports.port_of(self._listeners["control"]),
-            nats=ports.free(NATS_PORT), rpc=ports.port_of(self._listeners["chain"]),
+            api=at_api, control=ports.port_of(self._listeners["control"]),
+            nats=ports.free(nats), rpc=ports.port_of(self._listeners["chain"]),
         )  # fmt: skip
         self._run = runs.new_run(
             self._home, former, at, settings.chain_id, settings.finality_depth, self._clock, self._ids
@@ -139,11 +146,14 @@ class Supervisor:
         specs = [broker_spec(self._home, run, nats), self._role("chain", ("chain",), self._listeners["chain"])]
         for number in range(1, self._options.apis + 1):
             name = "api" if number == 1 else f"api-{number}"
-            specs.append(self._role(name, ("api", "outbox"), self._listeners["api"]))
-        specs.append(self._role("backend", BACKEND, self._listeners["backend"]))
-        for number in range(2, self._options.workers + 1):
-            specs.append(self._role(f"worker-{number}", ("worker",), self._listeners[f"worker-{number}"]))
-        return specs
+            roles = ("api",) if self._options.spread else ("api", "outbox")
+            specs.append(self._role(name, roles, self._listeners["api"]))
+        return specs + [self._role(name, roles, self._listeners[name]) for name, roles in self._hosts().items()]
+
+    def _hosts(self) -> dict[str, tuple[str, ...]]:
+        """The processes behind the API and their roles."""
+        more: dict[str, tuple[str, ...]] = {f"worker-{n}": ("worker",) for n in range(2, self._options.workers + 1)}
+        return (SPREAD if self._options.spread else TOGETHER) | more
 
     def _role(self, name: str, roles: tuple[str, ...], listener: socket.socket) -> ChildSpec:
         port = ports.port_of(listener)

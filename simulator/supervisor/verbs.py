@@ -36,14 +36,16 @@ def tell_error(error: ZjopsError) -> None:
     tell(Notice(event="error", message=str(error), exit_code=error.exit_code))
 
 
-def up(home: Path, workers: int, apis: int, api_port: int | None, settings: dict[str, str]) -> int:
+def up(
+    home: Path, workers: int, apis: int, api_port: int | None, settings: dict[str, str], spread: bool = False
+) -> int:
     """Run the platform until it is told to stop."""
     if not (1 <= workers <= 64 and 1 <= apis <= 64):
         raise UsageError("--workers and --apis go from 1 to 64")
     if api_port is not None and not 1 <= api_port <= 65535:
         raise UsageError("--api-port goes from 1 to 65535")
     clock = SystemClock()
-    options = Options(home, workers, apis, api_port, settings)
+    options = Options(home, workers, apis, api_port, settings, spread)
     asyncio.run(_supervise(options, clock))
     return 0
 

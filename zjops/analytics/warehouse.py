@@ -13,7 +13,7 @@ import duckdb
 from zjops.domain.errors import UnreachableError
 
 MEMORY = "192MB"
-THREADS = 2
+THREADS = 1
 _NAME = re.compile(r"\w+-(\d{20})-(\d{20})\.parquet")
 TABLES = ("events", "ops")
 

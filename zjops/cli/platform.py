@@ -68,6 +68,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running and return.")] = False,
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1,
     apis: Annotated[int, typer.Option(help="API processes on one socket.", min=1, max=64)] = 1,
+    spread: Annotated[bool, typer.Option("--spread", help="A process for every role.")] = False,
     api_port: Annotated[int | None, typer.Option(help="Exactly this port, or refuse.", min=1, max=65535)] = None,
     batch_seconds: Annotated[float | None, typer.Option(help="Close a batch at this age.", min=0.1)] = None,
     settings: Settings = None,
@@ -75,7 +76,8 @@ def up(
 ) -> None:
     """Start the platform; Ctrl-C stops it."""
     folder, out = find_home(home), Out(quiet=quiet)
-    platform = Platform(folder, _options(workers, apis, api_port, batch_seconds, settings or []))
+    options = _options(workers, apis, api_port, batch_seconds, settings or [])
+    platform = Platform(folder, [*options, "--spread"] if spread else options)
     try:
         log = folder / "process-logs" / "supervisor.log" if detach else None
         seconds = platform.start(_announce(out), log=log)

@@ -29,12 +29,12 @@ class ChainReader:
         if context.rpc_url is None or context.contract is None:
             raise UsageError(f"context {context.name} names no chain (rpc_url, chain_id, contract, code_hash)")
         self._rpc_url, self._contract = context.rpc_url, context.contract
-        self._http = http or Http("")
+        self.http = http or Http("")
 
     def _ask(self, method: str, *params: Any) -> Any:
         asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
         try:
-            answer = self._http.request("POST", self._rpc_url, json=asked, repeat=True).json()
+            answer = self.http.request("POST", self._rpc_url, json=asked, repeat=True).json()
         except (UnreachableError, Problem, ValueError) as exc:
             raise ChainUnavailable(
                 f"{self._rpc_url} does not answer as a chain ({exc}); is it up? zjops status"

@@ -76,6 +76,9 @@ WORK, RESULTS, EVENTS, OPS, TELEMETRY = "WORK", "RESULTS", "EVENTS", "OPS", "TEL
 WORK_ACK_WAIT_S = 6.0
 """A worker extends its claim every third of this (C84)."""
 
+CONSUMER_ACK_WAIT_S = 10.0
+"""How long what a killed settlement or meter had taken stays hidden from its successor; both are done in about one."""
+
 STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(WORK, ("jobs.work.*.*",), "workqueue", 45 * DAY_S),
     StreamSpec(RESULTS, ("jobs.results.*",), "workqueue", 45 * DAY_S),
@@ -96,10 +99,10 @@ DURABLES: tuple[DurableSpec, ...] = (
         for t in JobType
         for p in Priority
     ),
-    DurableSpec("settlement", RESULTS, "jobs.results.*", 30.0, 5_000),
-    DurableSpec("meter-events", EVENTS, "jobs.*", 30.0, 50_000),
-    DurableSpec("meter-ops", OPS, "ops.*", 30.0, 50_000),
-    DurableSpec("meter-http", TELEMETRY, "telemetry.http", 30.0, 50_000),
+    DurableSpec("settlement", RESULTS, "jobs.results.*", CONSUMER_ACK_WAIT_S, 5_000),
+    DurableSpec("meter-events", EVENTS, "jobs.*", CONSUMER_ACK_WAIT_S, 50_000),
+    DurableSpec("meter-ops", OPS, "ops.*", CONSUMER_ACK_WAIT_S, 50_000),
+    DurableSpec("meter-http", TELEMETRY, "telemetry.http", CONSUMER_ACK_WAIT_S, 50_000),
 )
 
 RESULT_STARTED = "jobs.results.started"
