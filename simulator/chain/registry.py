@@ -57,6 +57,9 @@ def _translating(abi: list[dict[str, Any]]) -> Iterator[None]:
     """Only errors of this project get out."""
     try:
         yield
+    except (TransactionNotFound, BlockNotFound):
+        # Not an error of the chain: whoever asked knows what it means.
+        raise
     except (ContractCustomError, ContractLogicError) as exc:
         said = exc.data if isinstance(exc.data, str) else ""
         raise ChainRefused(_named_error(abi, said) if len(said) >= 10 else str(exc)) from exc
@@ -120,10 +123,8 @@ class Web3Chain:
     async def block_hash(self, number: int) -> str | None:
         try:
             block = await self._ask(self._web3.eth.get_block(number))
-        except ChainUnavailable as exc:
-            if isinstance(exc.__cause__, BlockNotFound):
-                return None
-            raise
+        except BlockNotFound:
+            return None
         return HexBytes(block["hash"]).to_0x_hex()
 
     async def next_sequence(self) -> int:
@@ -150,10 +151,8 @@ class Web3Chain:
     async def receipt(self, tx_hash: str) -> Receipt | None:
         try:
             found = await self._ask(self._web3.eth.get_transaction_receipt(HexStr(tx_hash)))
-        except ChainUnavailable as exc:
-            if isinstance(exc.__cause__, TransactionNotFound):
-                return None
-            raise
+        except TransactionNotFound:
+            return None
         return _receipt(found)
 
     async def find_root(self, first: int) -> Receipt | None:
