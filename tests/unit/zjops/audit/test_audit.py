@@ -1,0 +1,244 @@
+"""Every fault that an audit is for, injected into a world that was in order: each must be found, by job."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.zjops.audit.world import GAS, OUTCOMES, World
+from zjops.audit.records import read_export
+from zjops.client.history import Read, Submitted
+from zjops.domain.errors import UsageError
+from zjops.domain.jobs import JobState
+
+ALL = ["done", "fault", "crash", "early", "late", "done", "done", "done"]
+Break = Callable[[World], None]
+
+
+def test_a_world_in_order_is_found_in_order(tmp_path: Path) -> None:
+    report = World(ALL).audit(tmp_path, expect_settled=True)
+    assert report.findings == []
+    assert report.as_json() == {
+        "schema": "zjops.audit/1", "ok": True, "client_accepted": 8, "unknown": 0, "accepted": 8, "settled": 8,
+        "completed": 4, "failed": 2, "cancelled": 2, "confirmed": 6, "charged": 6, "released": 2, "in_flight": 0,
+        "lost": 0, "doubled": 0, "double_billed": 0, "double_confirmed": 0,
+    }  # fmt: skip
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.sampled_from(sorted(OUTCOMES)), min_size=1, max_size=20), st.integers(1, 7))
+def test_any_mix_of_outcomes_is_in_order(outcomes: list[str], batch: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        report = World(outcomes, batch).audit(Path(folder))
+    assert report.findings == []
+    counts = report.as_json()
+    assert counts["accepted"] == counts["settled"] + counts["in_flight"] == len(outcomes)
+    assert counts["completed"] + counts["failed"] + counts["cancelled"] == counts["settled"]
+    assert counts["charged"] + counts["released"] == counts["settled"]
+
+
+def _lose(world: World) -> None:
+    world.history.append(Submitted(key="k", start_ms=1, end_ms=2, outcome="ok", status=202, job_id="job_gone"))
+
+
+def _second_job_of_a_key(world: World) -> None:
+    first = world.history[0]
+    assert isinstance(first, Submitted)
+    world.history.append(msgspec.structs.replace(first, job_id=world.rows[1].job_id))
+
+
+def _unknown_became_two(world: World) -> None:
+    world.history = world.history[2:]
+    world.history.append(Submitted(key="same", start_ms=1, end_ms=2, outcome="unknown", tenant="acme"))
+    world.change(0, idempotency_key="same")
+    world.change(1, idempotency_key="same")
+
+
+def _event_twice(world: World) -> None:
+    world.events.append(world.event(world.rows[0], "completed"))
+
+
+def _row_twice(world: World) -> None:
+    world.events.append(dict(world.events[0]))
+
+
+def _two_endings(world: World) -> None:
+    world.events.append(world.event(world.rows[0], "cancelled") | {"charge": "held"})
+
+
+def _event_missing(world: World) -> None:
+    world.drop_event(0, "completed")
+
+
+def _charged_twice(world: World) -> None:
+    world.events.append(world.event(world.rows[4], "cancelled"))
+
+
+def _charged_and_released(world: World) -> None:
+    world.events.append(world.event(world.rows[0], "completed") | {"charge": "released"})
+
+
+def _crash_charged(world: World) -> None:
+    world.change(2, charge="charged")
+
+
+def _early_cancel_charged(world: World) -> None:
+    world.change(3, charge="charged")
+
+
+def _log_charges_otherwise(world: World) -> None:
+    world.drop_event(0, "completed")
+    world.events.append(world.event(world.rows[0], "completed") | {"charge": "released"})
+
+
+def _cancelled_on_chain(world: World) -> None:
+    world.change(3, chain_sequence=99, batch_id=1)
+
+
+def _number_shared(world: World) -> None:
+    world.change(5, chain_sequence=world.rows[0].chain_sequence)
+
+
+def _gap(world: World) -> None:
+    world.change(7, chain_sequence=50)
+
+
+def _chain_runs_ahead(world: World) -> None:
+    world.next_sequence_value += 1
+
+
+def _other_root_on_chain(world: World) -> None:
+    world.roots[1] = b"\1" * 32
+
+
+def _result_changed(world: World) -> None:
+    world.change(0, result_sha3="0x" + "11" * 32)
+
+
+def _usage_changed(world: World) -> None:
+    world.change(0, compute_units=99)
+
+
+def _confirmed_twice(world: World) -> None:
+    world.events.append(world.event(world.rows[0], "confirmed") | {"gas_share": 0})
+
+
+def _other_number_in_log(world: World) -> None:
+    event = world.drop_event(0, "confirmed")
+    world.events.append(event | {"chain_sequence": 77})
+
+
+def _gas_lost(world: World) -> None:
+    event = world.drop_event(0, "confirmed")
+    world.events.append(event | {"gas_share": event["gas_share"] - 1, "outbox_no": 10_000})
+
+
+def _only_in_log(world: World) -> None:
+    gone = world.rows.pop()
+    world.batches[-1] = msgspec.structs.replace(world.batches[-1], count=world.batches[-1].count - 1)
+    world.history = [r for r in world.history if r.job_id != gone.job_id]
+
+
+def _went_back(world: World) -> None:
+    name = world.rows[0].job_id
+    world.history += [
+        Read(job_id=name, status="completed", start_ms=10, end_ms=20),
+        Read(job_id=name, status="processing", start_ms=21, end_ms=30),
+    ]
+
+
+def _order_of_events(world: World) -> None:
+    world.events.append(world.drop_event(0, "submitted") | {"outbox_no": 10_000})
+
+
+FAULTS: list[tuple[Break, str, int | None]] = [
+    (_lose, "lost", None), (_second_job_of_a_key, "doubled", 1), (_unknown_became_two, "doubled", None),
+    (_event_twice, "doubled", 0), (_row_twice, "doubled", 0), (_two_endings, "doubled", 0),
+    (_event_missing, "event_missing", 0), (_charged_twice, "double_billed", 4),
+    (_charged_and_released, "double_billed", 0), (_crash_charged, "wrong_charge", 2),
+    (_early_cancel_charged, "wrong_charge", 3), (_log_charges_otherwise, "wrong_charge", 0),
+    (_cancelled_on_chain, "wrong_chain", 3), (_number_shared, "double_confirmed", None), (_gap, "wrong_chain", None),
+    (_chain_runs_ahead, "double_confirmed", None), (_other_root_on_chain, "wrong_root", 0),
+    (_result_changed, "wrong_root", 0), (_usage_changed, "wrong_root", 0), (_confirmed_twice, "double_confirmed", 0),
+    (_other_number_in_log, "double_confirmed", 0), (_gas_lost, "wrong_gas", 0), (_only_in_log, "lost", None),
+    (_went_back, "status_back", 0), (_order_of_events, "wrong_order", 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("breaks", "kind", "job"), FAULTS, ids=[f[0].__name__.strip("_") for f in FAULTS])
+def test_each_fault_is_found(tmp_path: Path, breaks: Break, kind: str, job: int | None) -> None:
+    world = World(ALL)
+    breaks(world)
+    report = world.audit(tmp_path)
+    assert not report.ok
+    kinds = {(f.kind, f.job_id) for f in report.findings}
+    assert kind in {k for k, _ in kinds}, report.findings
+    if job is not None:
+        assert (kind, world.rows[job].job_id) in kinds, report.findings
+    summary = report.as_json()
+    assert summary["ok"] is False
+    if kind in summary:
+        assert summary[kind] >= 1
+
+
+def test_an_unknown_that_exists_whole_or_not_at_all_is_in_order(tmp_path: Path) -> None:
+    world = World(ALL)
+    heard = world.history[0]
+    assert isinstance(heard, Submitted)
+    world.history[0] = msgspec.structs.replace(heard, outcome="unknown", job_id=None, status=None)
+    world.history.append(Submitted(key="never", start_ms=1, end_ms=2, outcome="unknown", tenant="acme"))
+    report = world.audit(tmp_path)
+    assert report.findings == []
+    assert report.as_json()["unknown"] == 2
+    assert report.as_json()["client_accepted"] == len(ALL) - 1
+
+
+def test_overlapping_reads_may_show_states_in_any_order(tmp_path: Path) -> None:
+    world = World(ALL)
+    name = world.rows[0].job_id
+    world.history += [
+        Read(job_id=name, status="completed", start_ms=10, end_ms=30),
+        Read(job_id=name, status="processing", start_ms=20, end_ms=40),
+        Read(job_id=name, status="confirmed", start_ms=50, end_ms=60),
+    ]
+    assert world.audit(tmp_path).findings == []
+
+
+def test_what_still_runs_is_in_flight_unless_everything_should_have_ended(tmp_path: Path) -> None:
+    world = World(["done", "running"])
+    assert world.audit(tmp_path / "a").as_json()["in_flight"] == 1
+    report = World(["done", "running"]).audit(tmp_path / "b", expect_settled=True)
+    assert [f.kind for f in report.findings] == ["not_settled"]
+    assert report.only_late
+
+
+def test_mined_is_not_final(tmp_path: Path) -> None:
+    world = World(["done"])
+    world.change(0, status=JobState.COMPLETED, confirmed_at=None)
+    world.drop_event(0, "confirmed")
+    world.batches[0] = msgspec.structs.replace(world.batches[0], state="mined")
+    assert world.audit(tmp_path / "a").findings == []
+
+
+def test_a_cut_export_is_refused(tmp_path: Path) -> None:
+    World(ALL).audit(tmp_path)
+    export = tmp_path / "export.jsonl"
+    whole = export.read_bytes().splitlines(keepends=True)
+    export.write_bytes(b"".join(whole[:-1]))
+    with pytest.raises(UsageError, match="cut off"):
+        read_export(export)
+    export.write_bytes(b"".join(whole)[:-20])
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_export(export)
+
+
+def test_gas_is_shared_out_to_the_last_unit() -> None:
+    world = World(ALL)
+    given = [e["gas_share"] for e in world.events if e["type"] == "confirmed"]
+    assert sum(given) == GAS * len(world.batches)
