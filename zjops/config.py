@@ -7,9 +7,9 @@ here upward, then `~/.zjops`. The local context is read from `run.json`; others 
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -108,7 +108,7 @@ def config_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 def contexts_file() -> Path:
     """The file of named contexts."""
-    return config_folder() / "contexts.toml"
+    return config_folder() / "contexts.json"
 
 
 def named_contexts() -> dict[str, Context]:
@@ -119,9 +119,9 @@ def named_contexts() -> dict[str, Context]:
     if path.stat().st_mode & 0o077:
         raise UsageError(f"{path} holds secrets and others can read it; run: chmod 600 {path}")
     try:
-        tables = tomllib.loads(path.read_text()).get("contexts", {})
+        tables = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, dict[str, Any]]])["contexts"]
         return {name: msgspec.convert({"name": name} | table, Context) for name, table in tables.items()}
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, TypeError, AttributeError) as exc:
+    except (msgspec.MsgspecError, KeyError) as exc:
         raise UsageError(f"{path}: {exc}") from exc
 
 

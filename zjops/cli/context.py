@@ -104,7 +104,7 @@ def _write(contexts: dict[str, Context]) -> None:
     beside = path.with_suffix(".part")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.toml.encode({"contexts": tables}))
+        file.write(msgspec.json.format(msgspec.json.encode({"contexts": tables}), indent=2))
     beside.replace(path)
 
 
