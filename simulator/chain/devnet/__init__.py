@@ -1,6 +1,5 @@
-"""The devnet: an EVM chain in one process behind Ethereum JSON-RPC. py-evm executes under eth-tester's backend; the
-pool, the block timer, the files and the JSON-RPC front are ours."""
+"""A development chain as a process of its own: Ethereum JSON-RPC over HTTP in front of eth-tester's EVM.
 
-from simulator.chain.devnet.server import serve
-
-__all__ = ["serve"]
+`state` keeps the chain and its key-value store, `pool` decides what waits and what goes next, `node` makes blocks,
+`methods` answers, `front` speaks JSON-RPC.
+"""
