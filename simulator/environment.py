@@ -115,7 +115,7 @@ class Platform:
         return Relayer(
             ports.store, ports.chain, ports.broker, ports.clock, ports.ids, self.telemetry, self._lease("relayer"),
             max_jobs=settings.batch_max_jobs, max_age_s=settings.batch_max_age_s, depth=settings.finality_depth,
-            poll_s=settings.block_time_s,
+            poll_s=settings.block_time_s / 2,
         )  # fmt: skip
 
     def _meter(self) -> Service:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvicorn
@@ -13,7 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from simulator.gateway.protocol import LimitedProtocol
 from simulator.service import background
-from simulator.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    # The supervisor serves pages too and needs no metrics library for it.
+    from simulator.telemetry import Telemetry
 
 Readiness = Callable[[], Awaitable[dict[str, bool]]]
 BACKLOG = 4096

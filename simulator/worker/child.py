@@ -12,9 +12,9 @@ from typing import IO
 import msgspec
 
 from simulator.process_death import die_with_parent
+from simulator.worker.frames import Reply, Request, canonical
 from simulator.worker.handlers import HANDLERS
 from simulator.worker.handlers.base import ParameterFault
-from simulator.worker.slots import Reply, Request, canonical
 
 
 def _send(out: IO[bytes], reply: Reply) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from simulator.blobs.port import Blobs
+from simulator.worker.frames import canonical
 from simulator.worker.handlers import synthetic
-from simulator.worker.slots import ClientFault, Crashed, Slots, canonical
+from simulator.worker.slots import ClientFault, Crashed, Slots
 from zjops.domain.clock import Clock
 from zjops.domain.errors import BlobMissing
 from zjops.domain.events import Outcome, Work

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from simulator.worker.frames import Reply, Request, canonical
 from simulator.worker.handlers import HANDLERS
 from simulator.worker.handlers.base import ParameterFault
 from zjops.domain.jobs import JobType
@@ -51,11 +52,6 @@ class Slots(Protocol):
     async def run(self, job_type: str, parameters: dict[str, Any], on_progress: Callable[[int], None]) -> bytes: ...
 
 
-def canonical(value: Any) -> bytes:
-    """JSON with sorted keys: the exact bytes that are hashed and served."""
-    return msgspec.json.encode(value, order="sorted")
-
-
 class InlineSlots:
     """Runs job code in place: for virtual time, where nothing else moves meanwhile anyway."""
 
@@ -70,24 +66,6 @@ class InlineSlots:
             return canonical(HANDLERS[job_type][parameters["algorithm"]].run(parameters, on_progress))
         except ParameterFault as exc:
             raise ClientFault(str(exc)) from exc
-
-
-class Request(msgspec.Struct, frozen=True):
-    """What the parent sends to a child."""
-
-    job_type: str
-    memory_bytes: int
-    parameters: dict[str, Any]
-
-
-class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a child answers: progress any number of times, then one ending."""
-
-    progress: int | None = None
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    client_fault: str | None = None
-    crash_code: str | None = None
-    message: str = ""
 
 
 class ProcessSlots:

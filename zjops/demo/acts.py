@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from zjops.analytics.usage import invoice_for
+from zjops.audit.run import audit
+from zjops.client.chain import ChainReader
+from zjops.client.history import read_history
 from zjops.client.http import Http
 from zjops.client.jobs import is_done
 from zjops.demo.world import World
@@ -16,12 +22,12 @@ from zjops.domain.invoices import dollars
 from zjops.domain.jobs import JobState
 from zjops.domain.runfile import ClientEntry
 from zjops.domain.wire import ProofView, TenantCreate
+from zjops.verify import verify_proof
 
 FREE, STARTER, PRO = "acorn", "birch", "cedar"
 PLANS = {FREE: "free", STARTER: "starter", PRO: "pro"}
 PRIMES = {"jobType": "compute_heavy", "parameters": {"algorithm": "prime_sieve", "limit": 1_000_000}}
 PRIMES_BELOW_A_MILLION = 78_498
-ROWS = {"generate": {"rows": 20_000, "seed": 7}}
 FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
 WORK: tuple[dict[str, Any], ...] = (
     PRIMES,
@@ -38,6 +44,9 @@ WORK: tuple[dict[str, Any], ...] = (
 PAUSE: dict[str, Any] = {"jobType": "data_processing", "parameters": {"algorithm": "synthetic", "duration_ms": 2_500}}
 LONG: dict[str, Any] = {"jobType": "ml_inference", "parameters": {"algorithm": "synthetic", "duration_ms": 120_000}}
 BACKEND = "backend"
+PRO_FEE_CENTS = 9_900
+UNITS_EACH = 100
+"""What a small job costs at least (R46)."""
 
 
 class Act(NamedTuple):
@@ -173,23 +182,22 @@ def _first(world: World) -> None:
 
 
 def _proof(world: World) -> None:
-    job = world.accepted[PRO][0]
-    jobs = world.tenants[PRO]
+    job, jobs, chain = world.accepted[PRO][0], world.tenants[PRO], ChainReader(world.context)
     proof, result = jobs.proof(job), jobs.result(job)
-    files = world.evidence / "proof.json", world.evidence / "result.json"
-    files[0].write_bytes(msgspec.json.format(msgspec.json.encode(proof)))
-    files[1].write_bytes(result)
-    code, answer = world.zjops("jobs", "verify", "--file", str(files[0]), "--result", str(files[1]))
-    against = f"root of batch {proof.batch.id}, {len(answer.get('checks', []))} checks"
-    world.check("a proof holds against the chain", code == 0 and answer.get("ok") is True, against)
-    forged = world.evidence / "forged-result.json"
-    forged.write_bytes(result.replace(b"78498", b"78499"))
-    code, answer = world.zjops("jobs", "verify", "--file", str(files[0]), "--result", str(forged))
-    world.check("a forged result is refused", code == 4, _refused(answer))
-    bent = world.evidence / "forged-proof.json"
-    bent.write_bytes(msgspec.json.encode(_bend(proof)))
-    code, answer = world.zjops("jobs", "verify", "--file", str(bent), "--result", str(files[1]))
-    world.check("a forged proof is refused", code == 4, _refused(answer))
+    world.keep("proof.json", proof)
+    (world.evidence / "result.json").write_bytes(result)
+
+    def wrong(claim: ProofView, content: bytes) -> list[str]:
+        return [check.name for check in verify_proof(claim, content, world.context, chain) if not check.ok]
+
+    with closing(chain.http):
+        found = wrong(proof, result)
+        against = f"batch {proof.batch.id} in block {proof.transaction.block_number}, contract {proof.contract[:10]}…"
+        world.check("a proof holds against the chain", not found, ", ".join(found) or against)
+        forged = wrong(proof, result.replace(b"78498", b"78499"))
+        world.check("a forged result is refused", "result" in forged, f"wrong: {', '.join(forged)}")
+        bent = wrong(_bend(proof), result)
+        world.check("a forged bill is refused", "usage" in bent, f"wrong: {', '.join(bent)}")
 
 
 def _bend(proof: ProofView) -> ProofView:
@@ -198,41 +206,43 @@ def _bend(proof: ProofView) -> ProofView:
     return msgspec.structs.replace(proof, usage=usage)
 
 
-def _refused(answer: Any) -> str:
-    wrong = [check["name"] for check in answer.get("checks", []) if not check["ok"]]
-    return f"exit 4, wrong: {', '.join(wrong)}" if wrong else str(answer)[:100]
-
-
 def _invoice(world: World) -> None:
-    month = utc_month(world.clock.now_ms())
-
-    def billed() -> dict[str, Any]:
-        code, answer = world.zjops("invoice", PRO, "--month", month)
-        return answer if code == 0 else {"jobs": 0, "units": {}, "lines": [], "total_cents": -1}
-
+    month, log_dir = utc_month(world.clock.now_ms()), world.home / "log"
     # Every accepted job of this tenant is charged: those that completed, and the one cancelled while it ran.
     wanted = len(world.accepted[PRO])
-    world.until("the log has every charged job", lambda: billed()["jobs"] == wanted, 15)
-    answer = billed()
-    (world.evidence / "invoice.json").write_bytes(msgspec.json.format(msgspec.json.encode(answer)))
-    for line in answer["lines"]:
-        amount = dollars(line["amount_cents"])
-        world.say(f"    {line['description']:<28} {line['quantity']:>8,} {line['unit']:<6} {amount:>8}")
-    world.say(f"    {'Total':<28} {'':>8} {'':<6} {dollars(answer['total_cents']):>8}")
-    right = answer["total_cents"] == 9_900 and answer["jobs"] == wanted
-    world.check("the invoice adds up", right, f"{wanted} jobs, {dollars(answer['total_cents'])}")
+    world.until("the log has every charged job", lambda: invoice_for(log_dir, PRO, month).jobs == wanted, 30)
+    made = invoice_for(log_dir, PRO, month)
+    world.keep("invoice.json", made)
+    for line in made.lines:
+        world.say(f"    {line.description:<28} {line.quantity:>8,} {line.unit:<6} {dollars(line.amount_cents):>8}")
+    world.say(f"    {'Total':<28} {'':>8} {'':<6} {dollars(made.total_cents):>8}")
+    units = made.units.included + made.units.buffer + made.units.overage
+    right = made.total_cents == PRO_FEE_CENTS and made.jobs == wanted and units == wanted * UNITS_EACH
+    world.check("the invoice adds up", right, f"{wanted} jobs, {units} units, {dollars(made.total_cents)}")
 
 
 def _audit(world: World) -> None:
-    code, answer = world.zjops("audit", "--history", str(world.history_file), "--settled", "--wait", "15")
-    world.audit = answer
-    (world.evidence / "audit.json").write_bytes(msgspec.json.format(msgspec.json.encode(answer)))
+    admin, chain = world.admin(), ChainReader(world.context)
+    target = world.evidence / "export.jsonl"
+
+    def take() -> Path:
+        admin.export(target)
+        return target
+
+    with closing(admin.http), closing(chain.http):
+        report = audit(
+            list(read_history(world.history_file)), take, world.home / "log", chain, expect_settled=True, wait_s=15,
+            clock=world.clock,
+        )  # fmt: skip
+    world.audit = report.as_json()
+    world.keep("audit.json", world.audit)
+    for finding in report.findings[:10]:
+        world.say(f"    {finding.kind}: {finding.job_id} {finding.text}")
     count = sum(map(len, world.accepted.values()))
-    whole = answer.get("ok") is True and answer.get("client_accepted") == count
-    zero = all(answer.get(name) == 0 for name in ("lost", "doubled", "double_billed", "double_confirmed"))
-    names = ("accepted", "confirmed", "charged", "lost", "doubled", "double_billed", "double_confirmed")
-    detail = ", ".join(f"{name} {answer.get(name)}" for name in names) if whole else str(answer)[:200]
-    world.check("nothing lost, doubled or billed twice", code == 0 and whole and zero, detail)
+    whole = report.ok and world.audit["client_accepted"] == world.audit["accepted"] == count
+    names = ("lost", "doubled", "double_billed", "double_confirmed")
+    detail = ", ".join(f"{world.audit[name]} {name.replace('_', ' ')}" for name in names)
+    world.check("nothing lost, doubled or billed twice", whole, f"{count} jobs: {detail}")
 
 
 ACTS = (

@@ -19,7 +19,7 @@ from zjops.demo.world import World
 from zjops.domain.errors import UsageError, ZjopsError
 
 SCHEMA = "zjops.demo/1"
-OPTIONS = ("--set", "batch_max_age_s=2")
+OPTIONS = ("--set", "batch_max_age_s=1")
 Say = Callable[[str], None]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +44,7 @@ class World:
         self.first_confirmation_s: float | None = None
         self.audit: dict[str, Any] = {}
         self._context: Context | None = None
+        self._control: Control | None = None
 
     @property
     def context(self) -> Context:
@@ -60,7 +59,9 @@ class World:
 
     def control(self) -> Control:
         """The supervisor."""
-        return Control(self.context)
+        if self._control is None:
+            self._control = Control(self.context)
+        return self._control
 
     def elapsed_s(self) -> float:
         """Seconds since the start."""
@@ -92,17 +93,14 @@ class World:
                 raise UnreachableError(f"{what}: not within {within_s:g} s")
             self.clock.pause(LOOK_EVERY_S)
 
-    def zjops(self, *arguments: str) -> tuple[int, Any]:
-        """Run a command of the toolkit as anyone would; returns its exit code and what it wrote as JSON."""
-        argv = [sys.executable, "-m", "zjops", *arguments, "--home", str(self.home), "--json"]
-        done = subprocess.run(argv, capture_output=True, check=False)
-        try:
-            return done.returncode, msgspec.json.decode(done.stdout)
-        except msgspec.DecodeError:
-            return done.returncode, {"error": done.stderr.decode(errors="replace").strip()}
+    def keep(self, name: str, value: Any) -> None:
+        """Put something to the evidence, as JSON."""
+        (self.evidence / name).write_bytes(msgspec.json.format(msgspec.json.encode(value)))
 
     def close(self) -> None:
         """Let go of connections and files."""
         for jobs in self.tenants.values():
             jobs.http.close()
+        if self._control is not None:
+            self._control.http.close()
         self.history.close()

@@ -11,6 +11,8 @@ from eth_utils import ValidationError
 from simulator.chain.devnet.encoding import BadParams, read_bytes, read_int
 from simulator.chain.devnet.state import Ledger
 
+GAS_MOST = 2**24
+"""A question may use as much gas as a transaction (EIP-7825): the node answers nobody else meanwhile."""
 _ERROR_SELECTOR = bytes.fromhex("08c379a0")
 
 
@@ -53,9 +55,7 @@ def _spoof(ledger: Ledger, asked: dict[str, Any], gas_most: int, base_fee: int) 
 def _run(ledger: Ledger, asked: dict[str, Any], number: int, gas: int | None = None) -> Any:
     vm = ledger.vm(number)
     header = vm.get_header()
-    transaction, _ = _spoof(
-        ledger, asked if gas is None else asked | {"gas": gas}, header.gas_limit, header.base_fee_per_gas
-    )
+    transaction, _ = _spoof(ledger, asked if gas is None else asked | {"gas": gas}, GAS_MOST, header.base_fee_per_gas)
     state = vm.state
     snapshot = state.snapshot()
     # The sender need not be able to pay for a question.
@@ -85,7 +85,7 @@ def call(ledger: Ledger, asked: dict[str, Any], number: int) -> bytes:
 def estimate(ledger: Ledger, asked: dict[str, Any], number: int) -> int:
     """The least gas by which a transaction succeeds. Raises `Reverted`, `Failed`, `BadParams`."""
     computation = _checked(_run(ledger, asked, number))
-    most = ledger.head.gas_limit
+    most = GAS_MOST
     low, high = computation.get_gas_used(), most
     guess = min(most, low + low // 4 + 30_000)
     if _enough(ledger, asked, number, guess):

@@ -99,12 +99,16 @@ class Mirror(BaseDB):  # type: ignore[misc]
         kept = [(k, v) for k, v in self._dirty.items() if v is not None]
         gone = [(k,) for k, v in self._dirty.items() if v is None]
         run = self.connection
-        run.execute("BEGIN IMMEDIATE")
-        run.executemany("INSERT OR REPLACE INTO kv VALUES (?, ?)", kept)
-        run.executemany("DELETE FROM kv WHERE key = ?", gone)
-        run.executemany("INSERT OR REPLACE INTO logs VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
-        run.executemany("DELETE FROM pool WHERE hash = ?", [(h,) for h in mined])
-        run.execute("COMMIT")
+        try:
+            run.execute("BEGIN IMMEDIATE")
+            run.executemany("INSERT OR REPLACE INTO kv VALUES (?, ?)", kept)
+            run.executemany("DELETE FROM kv WHERE key = ?", gone)
+            run.executemany("INSERT OR REPLACE INTO logs VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+            run.executemany("DELETE FROM pool WHERE hash = ?", [(h,) for h in mined])
+            run.execute("COMMIT")
+        except sqlite3.Error as exc:
+            # What is in memory has run ahead of the file: the process ends and comes back at the file's last block.
+            raise ChainUnavailable(f"chain database cannot be written: {exc}; free some space") from exc
         for key, value in kept:
             self._remember(key, value)
         self._dirty.clear()
