@@ -1,0 +1,194 @@
+"""The relay on the real broker and a real SQLite file: killed between publish and mark, away for long, not alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.broker.nats import NatsBroker
+from simulator.broker.port import Broker, Outgoing
+from simulator.lease import Lease
+from simulator.outbox import Relay, enqueue_ops
+from simulator.store.port import Store, T, Work
+from simulator.store.sqlite import SqliteStore
+from simulator.telemetry import Telemetry
+from tests.support.nats import NatsServer, eventually, running_server
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import Fenced, StoreUnavailable
+from zjops.domain.events import DURABLES, OPS, STREAMS, OpsEvent, StreamSpec
+from zjops.domain.ids import SystemIds
+
+WINDOW_S = 1
+CLOCK = SystemClock()
+IDS = SystemIds(CLOCK)
+
+
+class Dying:
+    """A store whose process dies in place of the next mark."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.armed = False
+
+    async def start(self) -> None:
+        return None
+
+    async def stop(self) -> None:
+        return None
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._store.read(work)
+
+    async def transact(self, work: Work[T]) -> T:
+        if self.armed and "_mark" in work.__code__.co_names:  # type: ignore[attr-defined]
+            raise StoreUnavailable("killed between publish and mark")
+        return await self._store.transact(work)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    with running_server(tmp_path_factory.mktemp("nats")) as made:
+        yield made
+
+
+@pytest.fixture
+async def broker(server: NatsServer) -> AsyncIterator[Broker]:
+    made = NatsBroker(server.url, server.user, server.password)
+    await made.start()
+    # The window within which the server knows an id is cut down, so that a test can outlast it.
+    await made.ensure([spec._replace(duplicate_window_s=WINDOW_S) for spec in STREAMS], DURABLES)
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, broker: Broker) -> AsyncIterator[Store]:
+    made = SqliteStore(tmp_path / "store.sqlite")
+    await made.start()
+    yield made
+    await made.stop()
+
+
+def _relay(store: Store, broker: Broker, owner: str, ttl_s: float = 0.3) -> Relay:
+    lease = Lease(store, CLOCK, "outbox", owner, ttl_s)
+    return Relay(store, broker, CLOCK, Telemetry("t", CLOCK, stream=None), lease, poll_s=0.02, keep_s=3600)
+
+
+async def _tell(store: Store, names: list[str]) -> None:
+    def work(tx: Any) -> None:
+        for name in names:
+            enqueue_ops(tx, IDS, CLOCK, OpsEvent(kind="action", actor="t", action=name, tenant="acme", values={}))
+
+    await store.transact(work)
+
+
+async def _unpublished(store: Store) -> int:
+    row = await store.read(lambda tx: tx.one("outbox_unpublished"))
+    assert row is not None
+    return int(row["count"])
+
+
+async def _seen(broker: Broker, first: int) -> list[str]:
+    """The actions that stand in the stream behind a sequence, in order, each as often as it stands there."""
+    found = []
+    while messages := await broker.fetch("meter-ops", 500, 0.2):
+        for message in messages:
+            await message.ack()
+            if message.sequence > first:
+                found.append(message.data.decode().partition('"action":"')[2].partition('"')[0])
+    return found
+
+
+async def _outlast_the_window(broker: Broker, tag: str) -> None:
+    """Until the server takes an id a second time that it got at the beginning, which it does after its window."""
+    spec = StreamSpec(f"probe-{tag}", (f"probe.{tag}",), "limits", 60, WINDOW_S)
+    await broker.ensure([spec], ())
+    probe = [Outgoing(f"probe.{tag}", b"", "the-id", {})]
+    first = await broker.publish(spec.name, probe)
+
+    async def taken_again() -> bool:
+        return await broker.publish(spec.name, probe) > first
+
+    await eventually(taken_again, 20)
+
+
+async def test_killed_between_publish_and_mark_and_away_for_long_repeats_nothing(store: Store, broker: Broker) -> None:
+    start, _ = await broker.last(OPS)
+    dying = Dying(store)
+    doomed = _relay(dying, broker, "first")
+    names = [f"act-{n}" for n in range(20)]
+    await _tell(store, names)
+    dying.armed = True
+    assert await doomed._lease.hold()
+    with pytest.raises(StoreUnavailable):
+        await doomed.publish_once()
+    assert (await broker.last(OPS))[0] == start + 20, "published"
+    assert await _unpublished(store) == 20, "and not marked"
+    await _outlast_the_window(broker, "kill")
+    await _tell(store, ["after"])
+    successor = _relay(store, broker, "second")
+    await successor.start()
+    await eventually(lambda: _is(_later(store, successor, broker, start), 21))
+    await successor.stop()
+    assert await _seen(broker, start) == [*names, "after"]
+
+
+async def _later(store: Store, relay: Relay, broker: Broker, start: int) -> int:
+    return (await broker.last(OPS))[0] - start
+
+
+async def _is(value: Any, expected: int) -> bool:
+    return bool(await value == expected)
+
+
+async def test_a_second_relay_is_fenced_by_the_stream_itself(store: Store, broker: Broker) -> None:
+    start, _ = await broker.last(OPS)
+    first, second = _relay(store, broker, "a"), _relay(store, broker, "b")
+    await _tell(store, ["one", "two"])
+    assert await first._lease.hold()
+    for relay in (first, second):
+        await relay._resume(OPS)
+    # The second believes that the lease is its own and publishes what the first has published already.
+    assert await first.publish_once() == 2
+    with pytest.raises(Fenced):
+        await second.publish_once()
+    assert await _seen(broker, start) == ["one", "two"]
+
+
+async def test_a_successor_takes_over_when_the_lease_ends(store: Store, broker: Broker) -> None:
+    start, _ = await broker.last(OPS)
+    first, second = _relay(store, broker, "a"), _relay(store, broker, "b")
+    await first.start()
+    await second.start()
+    await _tell(store, [f"n{n}" for n in range(50)])
+    first.wake()
+    await eventually(lambda: _is(_later(store, first, broker, start), 50))
+    # As a kill does it: nothing is released.
+    assert first._task is not None
+    first._task.cancel()
+    await asyncio.gather(first._task, return_exceptions=True)
+    first._task = None
+    await _tell(store, [f"n{n}" for n in range(50, 100)])
+    await eventually(lambda: _is(_later(store, second, broker, start), 100))
+    await second.stop()
+    assert await _seen(broker, start) == [f"n{n}" for n in range(100)]
+
+
+async def test_order_holds_across_a_broker_that_is_killed(store: Store, broker: Broker, server: NatsServer) -> None:
+    start, _ = await broker.last(OPS)
+    relay = _relay(store, broker, "a")
+    await relay.start()
+    names = [f"k{n}" for n in range(300)]
+    for n in range(0, 300, 30):
+        await _tell(store, names[n : n + 30])
+        relay.wake()
+        if n == 150:
+            server.kill()
+            server.start()
+    await eventually(lambda: _is(_later(store, relay, broker, start), 300), 30)
+    await relay.stop()
+    assert await _seen(broker, start) == names
