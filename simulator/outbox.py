@@ -16,7 +16,7 @@ import msgspec
 
 from simulator.broker.port import Broker, Outgoing
 from simulator.lease import Lease
-from simulator.service import background
+from simulator.service import Looped
 from simulator.store.port import Row, Store, Tx
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
@@ -71,28 +71,17 @@ def enqueue_work(tx: Tx, ids: Ids, work: Work, priority: int, now: int) -> None:
     _put(tx, WORK, subject, str(ids.uuid()), msgspec.json.encode(work), now, work.traceparent)
 
 
-class Bell:
+class Bell(Looped):
     """Wakes the relay of another process: many wishes in a moment are one signal."""
 
     def __init__(self, broker: Broker) -> None:
+        super().__init__("outbox bell")
         self._broker = broker
         self._rung = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Say that rows were written."""
         self._rung.set()
-
-    async def start(self) -> None:
-        if self._task is None:
-            self._task = background(self._run(), "outbox bell")
-
-    async def stop(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         while True:
@@ -105,20 +94,20 @@ def _after(tx: Tx, *, stream: str, after: int) -> list[Row]:
     return tx.all("outbox_after", stream=stream, after=after, most=MOST)
 
 
-class Relay:
+class Relay(Looped):
     """Publishes the outbox, one relay at a time."""
 
     def __init__(
         self, store: Store, broker: Broker, clock: Clock, telemetry: Telemetry, lease: Lease, *,
         poll_s: float, keep_s: int,
     ) -> None:  # fmt: skip
+        super().__init__("outbox relay")
         self._store, self._broker, self._clock, self._telemetry = store, broker, clock, telemetry
         self._lease, self._poll_s, self._keep_s = lease, poll_s, keep_s
         self._wake = asyncio.Event()
         self._cursors: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
         self._purged_at = float("-inf")
-        self._task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Say that rows were written, so that the relay need not find out by itself."""
@@ -127,14 +116,11 @@ class Relay:
     async def start(self) -> None:
         if self._task is None:
             await self._broker.listen(OUTBOX_WAKE, self._woken)
-            self._task = background(self._run(), "outbox relay")
+            await super().start()
 
     async def stop(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        if self._task is not None:
+            await super().stop()
             with contextlib.suppress(UnreachableError):
                 await self._lease.release()
 

@@ -6,7 +6,6 @@ so a reorganisation within the depth repeats no event and no charge: the batch i
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 from simulator.broker.port import Broker
@@ -15,7 +14,7 @@ from simulator.job_events import job_event
 from simulator.lease import Lease
 from simulator.outbox import enqueue_event
 from simulator.policy.batching import batch_due, confirmations
-from simulator.service import background
+from simulator.service import Looped
 from simulator.store.port import Row, Store, Tx
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
@@ -49,28 +48,21 @@ def tree_of(rows: list[Row], first: int) -> Tree:
     return Tree([leaf_of(row, first + index).hash() for index, row in enumerate(rows)])
 
 
-class Relayer:
+class Relayer(Looped):
     """One active relayer at a time, held by a lease."""
 
     def __init__(
         self, store: Store, chain: Chain, broker: Broker, clock: Clock, ids: Ids, telemetry: Telemetry, lease: Lease,
         *, max_jobs: int, max_age_s: float, depth: int, poll_s: float,
     ) -> None:  # fmt: skip
+        super().__init__("relayer")
         self._store, self._chain, self._broker = store, chain, broker
         self._clock, self._ids, self._telemetry, self._lease = clock, ids, telemetry, lease
         self._max_jobs, self._max_age_s, self._depth, self._poll_s = max_jobs, max_age_s, depth, poll_s
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        if self._task is None:
-            self._task = background(self._run(), "relayer")
 
     async def stop(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        if self._task is not None:
+            await super().stop()
             with contextlib.suppress(UnreachableError):
                 await self._lease.release()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 from simulator.broker.port import Broker
-from simulator.service import background
+from simulator.service import Looped
 from simulator.store.port import Store
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
@@ -14,24 +13,13 @@ from zjops.domain.errors import UnreachableError
 from zjops.domain.events import DURABLES, WORK
 
 
-class Sampler:
+class Sampler(Looped):
     """Looks every few seconds; what cannot be read keeps its last value."""
 
     def __init__(self, store: Store, broker: Broker, clock: Clock, telemetry: Telemetry, *, every_s: float) -> None:
+        super().__init__("sampler")
         self._store, self._broker, self._clock, self._telemetry = store, broker, clock, telemetry
         self._every_s = every_s
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        if self._task is None:
-            self._task = background(self._run(), "sampler")
-
-    async def stop(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         while True:

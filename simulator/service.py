@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -30,6 +31,30 @@ class Service(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+
+class Looped:
+    """A service that is one loop, `_run`: begun by `start`, cancelled by `stop`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin the loop, unless it runs already."""
+        if self._task is None:
+            self._task = background(self._run(), self._name)
+
+    async def stop(self) -> None:
+        """End the loop; safe twice and before `start`."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        raise NotImplementedError
 
 
 class Stack:

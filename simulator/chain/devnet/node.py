@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,22 +15,22 @@ from starlette.types import ASGIApp
 
 from simulator.chain.devnet.pool import Pool, Refused, Waiting
 from simulator.chain.devnet.state import Ledger
-from simulator.service import background
+from simulator.service import Looped
 from zjops.domain.clock import Clock
 
 DATABASE = "devnet.sqlite"
 _UNREADABLE = (ValidationError, RLPException, BadSignature, VMError, ValueError, IndexError, TypeError, KeyError)
 
 
-class Node:
+class Node(Looped):
     """A chain of one. Executing is so short that it happens on the event loop itself, so nothing needs a lock."""
 
     def __init__(self, home: Path, *, chain_id: int, block_time_s: float, funded: Sequence[str], clock: Clock) -> None:
+        super().__init__("block timer")
         self._path, self._chain_id, self._funded = home / "chain" / DATABASE, chain_id, funded
         self._block_time_s, self._clock = block_time_s, clock
         self.pool = Pool()
         self._ledger: Ledger | None = None
-        self._task: asyncio.Task[None] | None = None
 
     @property
     def app(self) -> ASGIApp:
@@ -55,14 +54,10 @@ class Node:
         if self._ledger is None:
             self._ledger = Ledger(self._path, self._chain_id, self._funded, self._clock.now_ms() // 1000)
             self._load_pool()
-            self._task = background(self._mine_by_time(), "block timer")
+            await super().start()
 
     async def stop(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await super().stop()
         ledger, self._ledger = self._ledger, None
         if ledger is not None:
             ledger.close()
@@ -73,7 +68,7 @@ class Node:
             with contextlib.suppress(Refused):
                 self._admit(bytes(raw))
 
-    async def _mine_by_time(self) -> None:
+    async def _run(self) -> None:
         """A block every so often, by the clock and not by the time that the last one took."""
         due = self._clock.monotonic()
         while True:
