@@ -46,6 +46,7 @@ class Log(NamedTuple):
 
     jobs: dict[str, Logged]
     gas: dict[int, int]
+    watermark: int = 0
 
 
 class _Line(msgspec.Struct):
@@ -73,4 +74,5 @@ def read_log(log_dir: Path) -> Log:
     with Warehouse(log_dir) as warehouse:
         jobs = {job_id(bytes(row.pop("job_id"))): Logged(**row) for row in warehouse.rows("jobs")}
         gas = {row["batch_id"]: row["gas"] for row in warehouse.rows("gas")}
-    return Log(jobs, gas)
+        watermark = warehouse.rows("watermark")[0]["outbox_no"]
+    return Log(jobs, gas, watermark)

@@ -31,7 +31,7 @@ def audit_once(
     findings += check_jobs(export, log, expect_settled)
     if chain is not None:
         findings += check_chain(export, log, chain, next_before)
-    return Report(counts, sorted(set(findings)))
+    return Report(counts, sorted(set(findings)), max(0, export.head.outbox_last - log.watermark))
 
 
 def audit(

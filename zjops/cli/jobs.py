@@ -29,7 +29,7 @@ from zjops.domain.wire import JobView, ProofView
 
 jobs = typer.Typer()
 JobId = Annotated[str, typer.Argument(help="The job, job_…")]
-COLUMNS = ("jobId", "status", "jobType", "submittedAt", "completedAt", "computeUnits", "attempt")
+COLUMNS = ("jobId", "status", "jobType", "submittedAt", "computeUnits", "attempt")
 
 
 def _open(home: Path | None, context: str | None, tenant: str | None, history: Path | None = None) -> Jobs:

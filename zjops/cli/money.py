@@ -81,6 +81,12 @@ def audit(
             ChainReader(found) if chain and found.contract else None, expect_settled=settled,
             wait_s=0 if export else wait, clock=SystemClock(),
         )  # fmt: skip
+    if export is not None:
+        report = report.forgiving()
+    if report.late:
+        out.say(
+            f"{len(report.late)} events are not in the log yet; it is {report.behind} rows behind: zjops up lets it catch up"
+        )
     if findings is not None:
         findings.write_text("".join(msgspec.json.encode(f._asdict()).decode() + "\n" for f in report.findings))
     out.record("", report.as_json()) if out.format is not Format.JSON else out.text(_json(report.as_json()))

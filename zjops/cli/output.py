@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+WHOLE = frozenset({"jobId", "client id", "name", "tenant"})
+
 
 class Format(enum.StrEnum):
     """How data is written."""
@@ -91,7 +93,8 @@ def _draw(names: list[str], cells: list[list[str]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in names:
-        table.add_column(name, overflow="fold")
+        # An id that is cut in two cannot be copied.
+        table.add_column(name, overflow="fold", no_wrap=name in WHOLE)
     for line in cells:
         table.add_row(*line)
     Console(no_color="NO_COLOR" in os.environ, highlight=False, markup=False, soft_wrap=False).print(table)

@@ -23,8 +23,8 @@ Reason = Annotated[str | None, typer.Option("--reason", help="Goes into the audi
 def _row(view: TenantView) -> dict[str, Any]:
     return {
         "tenant": view.tenant_id, "plan": view.plan, "status": view.status, "client id": view.client_id,
-        "month": view.month, "units": view.compute_units_charged, "held": view.compute_units_held,
-        "limit": view.compute_units_limit, "active jobs": view.active_jobs,
+        "units": view.compute_units_charged, "held": view.compute_units_held, "limit": view.compute_units_limit,
+        "active jobs": view.active_jobs, "month": view.month,
     }  # fmt: skip
 
 

@@ -242,3 +242,23 @@ def test_gas_is_shared_out_to_the_last_unit() -> None:
     world = World(ALL)
     given = [e["gas_share"] for e in world.events if e["type"] == "confirmed"]
     assert sum(given) == GAS * len(world.batches)
+
+
+def test_a_dead_platforms_log_may_be_behind_but_not_wrong(tmp_path: Path) -> None:
+    world = World(ALL)
+    world.drop_event(7, "confirmed")
+    report = world.audit(tmp_path / "a")
+    assert [f.kind for f in report.findings] == ["event_missing"] * 2, "the event, and the gas that it tells of"
+    assert report.behind > 0
+    assert report.forgiving().ok
+    assert len(report.forgiving().late) == 2
+    assert not report._replace(behind=1).forgiving().ok
+    world = World(ALL)
+    world.events.append(world.event(world.rows[0], "completed"))
+    assert not world.audit(tmp_path / "b").forgiving().ok
+
+
+def test_a_log_with_a_hole_far_back_is_not_forgiven_once_it_has_caught_up(tmp_path: Path) -> None:
+    world = World(ALL)
+    world.drop_event(0, "completed")
+    assert not world.audit(tmp_path)._replace(behind=0).forgiving().ok

@@ -1,0 +1,249 @@
+"""The command line against a platform that runs, as people use it: every verb, every refusal, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support.nats import eventually
+from tests.support.platform import QUICK, Stage, running_platform
+from zjops.config import local_context
+from zjops.domain.errors import UnreachableError
+
+SIEVE = '{"algorithm":"prime_sieve","limit":1000000}'
+
+
+class Cli:
+    """Runs `zjops` on one platform."""
+
+    def __init__(self, stage: Stage, config: Path) -> None:
+        self.stage, self.config = stage, config
+
+    def __call__(self, *arguments: str, local: bool = True, **extra: str) -> tuple[int, str, str]:
+        env = {k: v for k, v in os.environ.items() if not k.startswith("ZJOPS_")} | extra
+        env |= {"XDG_CONFIG_HOME": str(self.config)} | ({"ZJOPS_HOME": str(self.stage.home)} if local else {})
+        argv = [sys.executable, "-m", "zjops", *arguments]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env, timeout=120)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        """The JSON that a command writes."""
+        status, out, err = self(*arguments, "--json")
+        assert status == code, (arguments, out, err)
+        return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def zjops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    folder = tmp_path_factory.mktemp("toolkit")
+    with running_platform(folder) as stage:
+        yield Cli(stage, folder / "config")
+
+
+@pytest.fixture(scope="module")
+def confirmed(zjops: Cli) -> str:
+    """A job that is final on chain."""
+    status, out, _ = zjops("jobs", "submit", "--type", "compute_heavy", "--parameters", SIEVE, "-q")
+    assert status == 0
+    job = out.strip()
+    status, _, err = zjops("jobs", "watch", job, "--final", "--within", "60")
+    assert status == 0, err
+    return job
+
+
+def test_a_job_is_followed_to_the_chain(zjops: Cli, confirmed: str) -> None:
+    found = zjops.json("jobs", "get", confirmed)
+    assert found["schema"] == "zjops.job/1"
+    assert found["status"] == "confirmed"
+    assert found["result"]["count"] == 78_498
+    assert zjops("jobs", "result", confirmed)[1] == '{"count":78498,"largest":999983,"sum":37550402023}'
+    assert confirmed in [row["jobId"] for row in zjops.json("jobs", "list", "--status", "confirmed")["rows"]]
+
+
+def test_a_refused_job_names_its_fields(zjops: Cli) -> None:
+    status, _, err = zjops(
+        "jobs", "submit", "--type", "compute_heavy", "--parameters", '{"algorithm":"prime_sieve"}', "--priority", "99"
+    )
+    assert status == 2
+    assert err.startswith("error: 422 validation-failed")
+    assert "#/priority" in err
+
+
+def test_a_failed_job_ends_with_one(zjops: Cli) -> None:
+    body = '{"algorithm":"synthetic","failure":{"kind":"failed","probability":1}}'
+    status, out, _ = zjops("jobs", "submit", "--type", "ml_inference", "--parameters", body, "--wait", "--json")
+    assert status == 1
+    assert json.loads(out)["status"] == "failed"
+
+
+def test_a_cancelled_job(zjops: Cli) -> None:
+    body = '{"algorithm":"synthetic","duration_ms":60000}'
+    job = zjops("jobs", "submit", "--type", "ml_inference", "--parameters", body, "-q")[1].strip()
+    assert zjops("jobs", "cancel", job)[0] == 0
+    status, out, _ = zjops("jobs", "watch", job, "--json")
+    assert status == 1
+    assert json.loads(out)["status"] == "cancelled"
+    assert zjops("jobs", "proof", job)[0] == 2
+
+
+class TestVerify:
+    """Exit 0 for what is true, 4 for every forgery, 3 when the chain is away."""
+
+    def test_a_true_proof(self, zjops: Cli, confirmed: str) -> None:
+        found = zjops.json("jobs", "verify", confirmed)
+        assert found["ok"] is True
+        assert found["contract"] == zjops.stage.context.contract
+
+    @pytest.fixture
+    def files(self, zjops: Cli, confirmed: str, tmp_path: Path) -> tuple[Path, Path]:
+        proof, result = tmp_path / "proof.json", tmp_path / "result.json"
+        proof.write_text(zjops("jobs", "proof", confirmed)[1])
+        result.write_text(zjops("jobs", "result", confirmed)[1])
+        return proof, result
+
+    def _refused(self, zjops: Cli, files: tuple[Path, Path], *more: str) -> set[str]:
+        found = zjops.json("jobs", "verify", "--file", str(files[0]), "--result", str(files[1]), *more, code=4)
+        assert found["ok"] is False
+        return {check["name"] for check in found["checks"] if not check["ok"]}
+
+    def test_a_tampered_result(self, zjops: Cli, files: tuple[Path, Path]) -> None:
+        files[1].write_text(files[1].read_text().replace("78498", "78499"))
+        assert self._refused(zjops, files) == {"result", "root"}
+
+    def test_a_wrong_proof(self, zjops: Cli, files: tuple[Path, Path]) -> None:
+        proof = json.loads(files[0].read_text())
+        files[0].write_text(json.dumps(proof | {"proof": [*proof["proof"], "0x" + "11" * 32]}))
+        assert self._refused(zjops, files) == {"root"}
+
+    @pytest.mark.parametrize(
+        ("change", "names"),
+        [
+            ({"chain_id": 1}, {"chain", "proof's chain"}),
+            ({"code_hash": "0x" + "00" * 32}, {"code"}),
+            ({"contract": "0x" + "11" * 20}, {"code", "proof's contract", "root", "final"}),
+        ],
+    )
+    def test_another_chain_or_contract(
+        self, zjops: Cli, files: tuple[Path, Path], change: dict[str, Any], names: set[str], tmp_path: Path
+    ) -> None:
+        other = msgspec.to_builtins(msgspec.structs.replace(zjops.stage.context, **change))
+        (tmp_path / "context.json").write_text(json.dumps(other))
+        assert zjops("context", "add", "other", "--file", str(tmp_path / "context.json"))[0] == 0
+        assert self._refused(zjops, files, "--context", "other") == names
+
+    def test_a_chain_that_is_away(self, zjops: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
+        away = msgspec.to_builtins(msgspec.structs.replace(zjops.stage.context, rpc_url="http://127.0.0.1:9"))
+        (tmp_path / "context.json").write_text(json.dumps(away))
+        assert zjops("context", "add", "away", "--file", str(tmp_path / "context.json"))[0] == 0
+        command = ("jobs", "verify", "--file", str(files[0]), "--result", str(files[1]), "--context", "away")
+        status, _, err = zjops(*command)
+        assert status == 3
+        assert "does not answer as a chain" in err
+
+
+def test_tenants_are_made_changed_suspended_and_resumed(zjops: Cli) -> None:
+    made = zjops.json("tenants", "add", "acme", "--plan", "pro")
+    assert made["client secret"]
+    assert zjops("tenants", "add", "acme")[0] == 2
+    assert zjops("tenants", "set", "acme", "--plan", "nonsense")[0] == 2
+    assert zjops("tenants", "set", "acme", "--plan", "enterprise", "--reason", "grew")[0] == 0
+    assert zjops("tenants", "suspend", "acme")[0] == 0
+    rows = {row["tenant"]: row for row in zjops.json("tenants", "list")["rows"]}
+    assert (rows["acme"]["plan"], rows["acme"]["status"]) == ("enterprise", "suspended")
+    assert zjops("tenants", "resume", "acme")[0] == 0
+
+
+def test_the_environment_is_enough_for_other_programs(zjops: Cli) -> None:
+    script = (
+        f'eval "$({sys.executable} -m zjops env)"; '
+        f"{sys.executable} - <<'E'\n"
+        "import os, urllib.request as r, json\n"
+        "ask = r.Request(os.environ['ZJOPS_API_URL'] + '/v1/jobs',\n"
+        "                headers={'Authorization': 'Bearer ' + os.environ['ZJOPS_TOKEN']})\n"
+        "print(json.load(r.urlopen(ask))['pagination']['limit'])\n"
+        "body = json.dumps({'jsonrpc': '2.0', 'id': 1, 'method': 'eth_chainId', 'params': []}).encode()\n"
+        "print(json.load(r.urlopen(r.Request(os.environ['ETH_RPC_URL'], body)))['result'])\n"
+        "assert '@127.0.0.1' in os.environ['NATS_URL']\nE"
+    )
+    env = os.environ | {"ZJOPS_HOME": str(zjops.stage.home), "XDG_CONFIG_HOME": str(zjops.config)}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, env=env)
+    assert done.stdout.split() == ["20", hex(31338)], done.stderr
+
+
+def test_status_and_doctor_find_everything_in_order(zjops: Cli) -> None:
+    found = zjops.json("status")
+    assert found["state"] == "ready"
+    assert {p["name"] for p in found["processes"]} == {"broker", "chain", "api", "backend"}
+    rows = zjops.json("doctor")["rows"]
+    assert {row["state"] for row in rows} <= {"ok", "warn"}
+    assert {"contract", "backend", "Python"} <= {row["check"] for row in rows}
+
+
+async def test_invoice_and_audit(zjops: Cli, confirmed: str, tmp_path: Path) -> None:
+    await eventually(lambda: zjops("invoice", "demo-free", "--json")[0] == 0, 20)
+    invoice = zjops.json("invoice", "demo-free")
+    assert (invoice["plan"], invoice["total_cents"], invoice["currency"]) == ("free", 0, "USD")
+    assert zjops("invoice", "demo-free", "-o", "md")[1].startswith("| line |")
+    assert zjops("invoice", "nobody")[0] == 3
+    history = tmp_path / "history.jsonl"
+    key = "8e03978e-40d5-43e8-bc93-6894a57f9324"
+    command = ("jobs", "submit", "--type", "compute_heavy", "--parameters", SIEVE, "--key", key,
+               "--history", str(history), "--tenant", "demo-pro", "--json")  # fmt: skip
+    first, again = (json.loads(zjops(*command)[1]) for _ in range(2))
+    assert (first["jobId"], first["replayed"], again["replayed"]) == (again["jobId"], False, True)
+    report = zjops.json("audit", "--history", str(history), "--settled", "--wait", "30")
+    assert list(report) == [
+        "schema", "ok", "client_accepted", "unknown", "accepted", "settled", "completed", "failed", "cancelled",
+        "confirmed", "charged", "released", "in_flight", "lost", "doubled", "double_billed", "double_confirmed",
+    ]  # fmt: skip
+    assert (report["ok"], report["client_accepted"]) == (True, 1)
+    forged = tmp_path / "forged.jsonl"
+    forged.write_text(history.read_text().replace(first["jobId"], "job_" + "2" * 21))
+    status, out, err = zjops("audit", "--history", str(forged), "--json")
+    assert status == 4
+    assert json.loads(out)["lost"] == 1
+    assert "lost: job_222" in err
+
+
+def test_exec_starts_runs_stops_and_ends_as_the_command_did(zjops: Cli, tmp_path: Path) -> None:
+    home = tmp_path / "own"
+    code = "import os, sys; sys.exit(7 if os.environ['ZJOPS_TOKEN'] else 1)"
+    status, _, err = zjops("exec", "--home", str(home), "--set", "block_time_s=0.25", "--", sys.executable, "-c", code)
+    assert status == 7, err
+    with pytest.raises(UnreachableError, match="was stopped"):
+        local_context(home)
+    status, _, err = zjops("exec", "--", "/no/such/program")
+    assert status == 2
+    assert "cannot be run" in err
+
+
+def test_a_detached_platform_is_audited_when_it_is_dead(zjops: Cli, tmp_path: Path) -> None:
+    home = tmp_path / "own"
+    options = [item for item in QUICK if item != "--set"]
+    status, out, err = zjops("up", "-d", "--home", str(home), *(x for o in options for x in ("--set", o)))
+    try:
+        assert status == 0, err
+        assert "ready in" in out
+        assert (
+            zjops("jobs", "submit", "--home", str(home), "--type", "compute_heavy", "--parameters", SIEVE, "--wait")[0]
+            == 0
+        )
+    finally:
+        status, _, err = zjops("down", "--home", str(home))
+    assert status == 0, err
+    assert zjops("down", "--home", str(home))[0] == 3
+    export = tmp_path / "export.jsonl"
+    argv = [sys.executable, "-m", "simulator", "export", "--home", str(home), "--output", str(export)]
+    assert subprocess.run(argv, check=False).returncode == 0
+    status, out, err = zjops("audit", "--home", str(home), "--export", str(export), "--no-chain", "--json")
+    assert status == 0, err
+    assert json.loads(out)["completed"] == 1
