@@ -85,7 +85,8 @@ def audit(
         report = report.forgiving()
     if report.late:
         out.say(
-            f"{len(report.late)} events are not in the log yet; it is {report.behind} rows behind: zjops up lets it catch up"
+            f"{len(report.late)} events are not in the log yet, which is {report.behind} rows behind the store; "
+            "zjops up lets it catch up"
         )
     if findings is not None:
         findings.write_text("".join(msgspec.json.encode(f._asdict()).decode() + "\n" for f in report.findings))
