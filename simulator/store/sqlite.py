@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,12 @@ def _translate(exc: sqlite3.Error, path: str) -> StoreUnavailable:
 def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.row_factory = _as_dict
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -124,10 +129,9 @@ class SqliteStore:
 
     def _create(self) -> None:
         try:
-            connection = _connect(str(self._path))
-            self._path.chmod(0o600)
-            connection.executescript(schema())
-            connection.close()
+            with closing(_connect(str(self._path))) as connection:
+                self._path.chmod(0o600)
+                connection.executescript(schema())
         except (sqlite3.Error, OSError) as exc:
             error = exc if isinstance(exc, sqlite3.Error) else sqlite3.OperationalError(f"unable to open: {exc}")
             raise _translate(error, str(self._path)) from exc

@@ -50,13 +50,13 @@ class Mirror(BaseDB):  # type: ignore[misc]
         except OSError:
             self._lock.close()
             raise ChainUnavailable(f"another devnet runs in {path.parent}") from None
+        self.connection = sqlite3.connect(path, isolation_level=None)
         try:
-            self.connection = sqlite3.connect(path, isolation_level=None)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-2000"):
                 self.connection.execute(f"PRAGMA {pragma}")
             self.connection.executescript(_SCHEMA)
         except sqlite3.Error as exc:
-            self._lock.close()
+            self.close()
             raise ChainUnavailable(f"chain database {path}: {exc}; start in a new folder with --home") from exc
         self._dirty: dict[bytes, bytes | None] = {}
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
