@@ -241,7 +241,8 @@ def _audit(world: World) -> None:
     count = sum(map(len, world.accepted.values()))
     whole = report.ok and world.audit["client_accepted"] == world.audit["accepted"] == count
     names = ("lost", "doubled", "double_billed", "double_confirmed")
-    detail = ", ".join(f"{world.audit[name]} {name.replace('_', ' ')}" for name in names)
+    words = ("lost", "doubled", "billed twice", "confirmed twice")
+    detail = ", ".join(f"{world.audit[name]} {word}" for name, word in zip(names, words, strict=True))
     world.check("nothing lost, doubled or billed twice", whole, f"{count} jobs: {detail}")
 
 

@@ -100,7 +100,7 @@ def _table(world: World, summary: dict[str, Any], say: Say) -> None:
     width = max(len(check.name) for check in world.checks)
     say("\n" + "─" * (width + 30))
     for check in world.checks:
-        say(f"{'✓ held  ' if check.ok else '✗ BROKEN'}  {check.name:<{width}}  {check.detail[:60]}")
+        say(f"{'✓ held  ' if check.ok else '✗ BROKEN'}  {check.name:<{width}}  {check.detail}")
     say("─" * (width + 30))
     say(
         f"{summary['checks_passed']} of {summary['checks_total']} checks held in {summary['duration_s']} s; first "
