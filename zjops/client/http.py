@@ -31,7 +31,7 @@ def problem_of(response: httpx2.Response) -> Problem:
     except (ValueError, AttributeError):
         document, code, detail = {}, f"http-{response.status_code}", response.text[:200] or response.reason_phrase
     known = {"type", "title", "status", "detail", "instance", "code", "trace_id", "errors"}
-    errors = [FieldError(e.get("pointer", ""), e.get("detail", "")) for e in document.get("errors", [])]
+    errors = [FieldError(e.get("pointer", ""), e.get("detail", "")) for e in document.get("errors") or []]
     problem = Problem(
         code, detail, errors=errors, headers=dict(response.headers), trace_id=document.get("trace_id"),
         extra={name: value for name, value in document.items() if name not in known},
@@ -77,7 +77,7 @@ class Http:
                 if response.is_success:
                     return response
                 problem = problem_of(response)
-                wait_s = float(problem.headers.get("retry-after") or 1)
+                wait_s = _retry_after(problem)
                 if not left or response.status_code not in REPEATABLE or waited_s + wait_s > WAIT_MOST_S:
                     raise problem
             waited_s += wait_s
@@ -107,6 +107,12 @@ class Http:
     def get(self, path: str, model: type[Any] | None = None, **options: Any) -> Any:
         """Read a document, as a model if one is given."""
         return decode(self.request("GET", path, **options).content, model)
+
+
+def _retry_after(problem: Problem) -> float:
+    """Seconds that the server asks to wait; a date, which is rare, counts as one (RFC 9110)."""
+    text = problem.headers.get("retry-after", "")
+    return float(text) if text.isdigit() else 1.0
 
 
 def decode(content: bytes, model: type[Any] | None) -> Any:
