@@ -48,7 +48,7 @@ def run(*, as_json: bool, keep: bool, step: bool, out: Path | None) -> bool:
             platform.stop()
         memory.stop()
         if not kept:
-            shutil.rmtree(folder if out is None else home, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
     return _finish(world, memory, say, as_json, kept, out)
 
 
