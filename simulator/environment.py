@@ -21,7 +21,8 @@ from simulator.broker.port import Broker
 from simulator.chain.deployment import load_deployment, save_deployment
 from simulator.chain.port import Chain, ChainIdentity
 from simulator.config import Settings
-from simulator.intake import Intake, Tenant
+from simulator.intake import Intake
+from simulator.intake.records import Tenant
 from simulator.lease import Lease
 from simulator.outbox import Bell, Relay
 from simulator.service import Service, Stack

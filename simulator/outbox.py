@@ -43,18 +43,28 @@ MOST = 500
 PURGE_EVERY_S = 60.0
 
 
-def _put(tx: Tx, stream: str, subject: str, msg_id: str, payload: bytes, now: int, traceparent: str | None) -> None:
-    tx.run(
-        "outbox_put",
-        stream=stream, subject=subject, msg_id=msg_id, payload=payload, traceparent=traceparent, now=now,
-    )  # fmt: skip
+def _row(stream: str, subject: str, msg_id: str, payload: bytes, now: int, traceparent: str | None) -> Row:
+    return {
+        "stream": stream, "subject": subject, "msg_id": msg_id, "payload": payload, "traceparent": traceparent,
+        "now": now,
+    }  # fmt: skip
+
+
+def event_row(event_id: str, kind: EventType, data: JobEvent, now: int, traceparent: str | None) -> Row:
+    """The outbox row that tells of a job's change."""
+    payload = envelope(event_id, data.tenant, kind.cloud_type, data.job_id, now, data, traceparent)
+    return _row(EVENTS, kind.subject, event_id, payload, now, traceparent)
+
+
+def work_row(message_id: str, work: Work, priority: int, now: int) -> Row:
+    """The outbox row that dispatches a job to the workers."""
+    subject = work_subject(work.job_type, band(priority))
+    return _row(WORK, subject, message_id, msgspec.json.encode(work), now, work.traceparent)
 
 
 def enqueue_event(tx: Tx, ids: Ids, kind: EventType, data: JobEvent, now: int, traceparent: str | None) -> None:
     """Tell of a job's change, inside the transaction that makes it."""
-    event_id = str(ids.uuid())
-    payload = envelope(event_id, data.tenant, kind.cloud_type, data.job_id, now, data, traceparent)
-    _put(tx, EVENTS, kind.subject, event_id, payload, now, traceparent)
+    tx.run("outbox_put", **event_row(str(ids.uuid()), kind, data, now, traceparent))
 
 
 def enqueue_ops(tx: Tx, ids: Ids, clock: Clock, event: OpsEvent, traceparent: str | None = None) -> None:
@@ -62,13 +72,13 @@ def enqueue_ops(tx: Tx, ids: Ids, clock: Clock, event: OpsEvent, traceparent: st
     event_id, now = str(ids.uuid()), clock.now_ms()
     tenant, subject = event.tenant or "platform", f"ops.{event.kind}"
     cloud_type = f"ai.zama.jobs.ops.{event.kind}.v1"
-    _put(tx, OPS, subject, event_id, envelope(event_id, tenant, cloud_type, tenant, now, event, traceparent), now, None)
+    payload = envelope(event_id, tenant, cloud_type, tenant, now, event, traceparent)
+    tx.run("outbox_put", **_row(OPS, subject, event_id, payload, now, None))
 
 
 def enqueue_work(tx: Tx, ids: Ids, work: Work, priority: int, now: int) -> None:
     """Dispatch a job to the workers, inside the transaction that decides it."""
-    subject = work_subject(work.job_type, band(priority))
-    _put(tx, WORK, subject, str(ids.uuid()), msgspec.json.encode(work), now, work.traceparent)
+    tx.run("outbox_put", **work_row(str(ids.uuid()), work, priority, now))
 
 
 class Bell(Looped):

@@ -12,7 +12,7 @@ import msgspec
 
 from simulator.blobs.port import Blobs
 from simulator.broker.port import Broker, Message
-from simulator.intake import cancel_now, settle_units
+from simulator.intake.endings import cancel_now, settle_units
 from simulator.job_events import job_event, work_message
 from simulator.outbox import enqueue_event, enqueue_work
 from simulator.policy.retry import Again, Ending, Stale, decide, is_current

@@ -13,7 +13,8 @@ from simulator.api.deps import ApiDeps, answer
 from simulator.api.views import job_view, status_view
 from simulator.gateway.context import context_of
 from simulator.gateway.headers import unit_headers
-from simulator.intake import SUBMIT_PATH, Tenant, find_job
+from simulator.intake.endings import find_job
+from simulator.intake.records import SUBMIT_PATH, Tenant
 from simulator.relayer import leaf_of, tree_of
 from simulator.store.port import Row, Tx
 from zjops.domain.clock import parse_rfc3339

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulator.identity.verifier import Principal
-from simulator.intake import Tenant
+from simulator.intake.records import Tenant
 from simulator.telemetry import trace_id
 
 KEY = "zjops.context"

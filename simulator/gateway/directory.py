@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from simulator.intake import Tenant
+from simulator.intake.records import Tenant
 from simulator.store.port import Store
 from zjops.domain.clock import Clock, month_bounds_ms, utc_month
 from zjops.domain.plans import price_book

@@ -77,3 +77,9 @@ CREATE TABLE IF NOT EXISTS audit_log (
   n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
   target TEXT, reason TEXT, details TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
+
+-- Accounts that share one allowance (R63): tenants with the same account name.
+CREATE TABLE IF NOT EXISTS links (
+  tenant TEXT PRIMARY KEY, account TEXT NOT NULL, since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS links_by_account ON links (account);

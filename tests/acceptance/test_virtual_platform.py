@@ -15,7 +15,7 @@ import pytest
 
 from simulator.chain.memory import MemoryChain
 from simulator.environment import Platform, time_skipping
-from simulator.intake import Tenant
+from simulator.intake.records import Tenant
 from simulator.store.port import Row, Tx
 from tests.support.virtual import START_MS, play, settled
 from zjops.domain.clock import run_virtual, utc_month

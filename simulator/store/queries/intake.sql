@@ -32,7 +32,7 @@ UPDATE tenants SET active_jobs = active_jobs + :change WHERE tenant = :tenant;
 -- name: job_insert
 INSERT INTO jobs (id, tenant, plan, job_type, priority, timeout_s, status, accepted_at, updated_at, payload_bytes,
   compute_units, parameters, parameters_sha256, callback_url, metadata, salt, traceparent)
-VALUES (:id, :tenant, :plan, :job_type, :priority, :timeout_s, 'pending', :now, :now, :payload_bytes,
+VALUES (:id, :tenant, :plan, :job_type, :priority, :timeout_s, 'pending', :accepted_at, :accepted_at, :payload_bytes,
   :compute_units, :parameters, :parameters_sha256, :callback_url, :metadata, :salt, :traceparent);
 
 -- name: job_get
@@ -40,3 +40,7 @@ SELECT * FROM jobs WHERE id = :id;
 
 -- name: job_cancel_requested
 UPDATE jobs SET cancel_requested_at = :now, updated_at = :now WHERE id = :id AND cancel_requested_at IS NULL;
+
+-- name: usage_linked
+SELECT coalesce(sum(held + charged), 0) AS used FROM usage WHERE month = :month AND (tenant = :tenant
+  OR tenant IN (SELECT b.tenant FROM links a JOIN links b ON b.account = a.account WHERE a.tenant = :tenant));

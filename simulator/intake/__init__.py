@@ -1,0 +1,93 @@
+"""Intake: validate, deduplicate, reserve quota and commit submissions; and take cancellations."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from simulator.blobs.port import Blobs
+from simulator.intake.acceptance import known
+from simulator.intake.endings import request_cancel
+from simulator.intake.groups import Groups
+from simulator.intake.parsing import Validate, submission_of
+from simulator.intake.records import SUBMIT_PATH, Accepted, Submission, Tenant
+from simulator.store.port import Store
+from simulator.telemetry import Telemetry
+from zjops.domain.clock import Clock
+from zjops.domain.errors import Problem
+from zjops.domain.events import cancel_subject
+from zjops.domain.ids import Ids, fingerprint
+from zjops.domain.jobs import CLAIM_CHECK_BYTES, JobState
+from zjops.domain.plans import compute_units
+from zjops.domain.wire import SubmitRequest
+
+Decode = Callable[[bytes], Any]
+Signal = Callable[[str], Awaitable[None]]
+
+
+class Intake:
+    """Turns request bodies into stored jobs; everything that must hold together is one transaction."""
+
+    def __init__(
+        self, store: Store, blobs: Blobs, clock: Clock, ids: Ids, telemetry: Telemetry, *,
+        decode: Decode, validate: Validate, wake: Callable[[], None], signal: Signal, keep_s: int,
+    ) -> None:  # fmt: skip
+        self._store, self._blobs, self._clock, self._ids, self._telemetry = store, blobs, clock, ids, telemetry
+        self._decode, self._validate, self._wake, self._signal = decode, validate, wake, signal
+        self._groups = Groups(store, clock, keep_s)
+        self._running: dict[bytes, None] = {}
+
+    async def submit(self, tenant: Tenant, body: bytes, key: uuid.UUID, traceparent: str | None) -> Accepted:
+        """Accept one job, or replay the answer to the same key and payload. Raises `Problem`."""
+        scope_hash = fingerprint(tenant.tenant.encode(), SUBMIT_PATH.encode(), key.bytes)
+        if scope_hash in self._running:
+            raise Problem("idempotency-key-in-use", "A request with this key is still running.")
+        self._running[scope_hash] = None
+        try:
+            return await self._submit(tenant, body, key, scope_hash, traceparent)
+        finally:
+            del self._running[scope_hash]
+
+    async def _submit(
+        self, tenant: Tenant, body: bytes, key: uuid.UUID, scope_hash: bytes, traceparent: str | None
+    ) -> Accepted:
+        mark = hashlib.sha256(body).digest()
+        try:
+            request = submission_of(self._decode(body), self._validate)
+        except Problem:
+            # A key that is known answers first, whatever is wrong with this body.
+            seen = await self._store.read(lambda tx: known(tx, scope_hash, mark, self._clock.now_ms()))
+            if seen:
+                return seen
+            raise
+        accepted = await self._groups.accept(
+            await self._submission(tenant, request, len(body), key, scope_hash, mark, traceparent)
+        )
+        if not accepted.replayed:
+            self._telemetry.count("jobs_submitted_total", job_type=request.job_type.value, plan=tenant.plan.name)
+            self._wake()
+        return accepted
+
+    async def _submission(
+        self, tenant: Tenant, request: SubmitRequest, size: int, key: uuid.UUID, scope_hash: bytes, mark: bytes,
+        traceparent: str | None,
+    ) -> Submission:  # fmt: skip
+        parameters = msgspec.json.encode(request.parameters)
+        digest = await self._blobs.put(parameters) if len(parameters) > CLAIM_CHECK_BYTES else None
+        ids = self._ids
+        return Submission(
+            tenant, request, scope_hash, key, mark, ids.uuid().bytes, ids.token(32), str(ids.uuid()), str(ids.uuid()),
+            size, compute_units(size), parameters, digest, traceparent,
+        )  # fmt: skip
+
+    async def cancel(self, tenant_id: str, public_id: str) -> None:
+        """Cancel a job: at once while it is pending, by request while it runs (R13, C23). Raises `Problem`."""
+        now = self._clock.now_ms()
+        state = await self._store.transact(lambda tx: request_cancel(tx, self._ids, tenant_id, public_id, now))
+        self._wake()
+        if state is JobState.PROCESSING or state is JobState.CANCELLED:
+            await self._signal(cancel_subject(public_id))

@@ -1,0 +1,192 @@
+"""The transaction of acceptance: submissions that arrive together share one, and each stands or falls by itself.
+
+Known keys, quota, job, key, event and work of a submission are one unit (R27, C13, C33). A group reads each tenant
+and month once, decides in order, and writes with one statement a table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from simulator.intake.records import SUBMIT_PATH, Accepted, QuotaState, Submission
+from simulator.job_events import job_event, work_message
+from simulator.linked import linked_usage
+from simulator.outbox import event_row, work_row
+from simulator.store.port import Tx
+from zjops.domain.clock import month_bounds_ms, rfc3339, utc_month
+from zjops.domain.errors import Problem
+from zjops.domain.events import EventType
+from zjops.domain.ids import job_id
+from zjops.domain.jobs import JobState, JobType
+from zjops.domain.plans import Plan, QuotaDecision, Verdict, decide_quota
+from zjops.domain.wire import JobAccepted, Links
+
+EXPECTED_S = {JobType.COMPUTE_HEAVY: 30, JobType.DATA_PROCESSING: 10, JobType.ML_INFERENCE: 5}
+"""What `estimatedCompletion` adds to now, by type: an estimate until measured times replace it."""
+UPGRADE_URL = "https://zama.ai/plans"
+
+Verdictlike = Accepted | Problem
+
+
+class _Account:
+    """One tenant within one group: what it may still do, and what the group adds."""
+
+    def __init__(self, tx: Tx, tenant: str, month: str) -> None:
+        row = tx.one("tenant_get", tenant=tenant)
+        self.active = row is not None and row["status"] == "active"
+        self.jobs = row["active_jobs"] if row else 0
+        self.used = linked_usage(tx, tenant, month)
+        self.added_jobs = self.added_units = 0
+
+    def check(self, plan: Plan) -> None:
+        """Raises `Problem` when the tenant may not submit at all."""
+        if not self.active:
+            raise Problem("tenant-suspended", "This tenant may not submit jobs; ask an operator.")
+        if self.jobs + self.added_jobs >= plan.active_jobs:
+            raise Problem(
+                "too-many-active-jobs",
+                f"{plan.active_jobs} jobs of this tenant are active; wait until some have ended.",
+                headers={"Retry-After": "1"}, extra={"violated-policies": ["concurrent"]},
+            )  # fmt: skip
+
+
+class Acceptance:
+    """One group of submissions inside one transaction."""
+
+    def __init__(self, tx: Tx, now: int, keep_s: int) -> None:
+        self._tx, self._now, self._keep_ms = tx, now, keep_s * 1000
+        self._month = utc_month(now)
+        self._reset_ms = month_bounds_ms(self._month)[1]
+        self._accounts: dict[str, _Account] = {}
+        self._made: dict[bytes, tuple[bytes, Accepted]] = {}
+        self._jobs: list[dict[str, Any]] = []
+        self._keys: list[dict[str, Any]] = []
+        self._outbox: list[dict[str, Any]] = []
+
+    def take(self, group: list[Submission]) -> list[Verdictlike]:
+        """The verdict of each, in order; all that were accepted are written."""
+        told: list[Verdictlike] = []
+        for new in group:
+            try:
+                told.append(self._one(new))
+            except Problem as problem:
+                told.append(problem)
+        self._write()
+        return told
+
+    def _one(self, new: Submission) -> Accepted:
+        seen = self._seen(new)
+        if seen:
+            return seen
+        account = self._account(new.tenant.tenant)
+        account.check(new.tenant.plan)
+        quota = self._reserve(account, new)
+        response = accepted_body(new, self._now)
+        self._note(new, response)
+        account.added_jobs += 1
+        account.added_units += new.units
+        accepted = Accepted(response, job_id(new.job), False, quota)
+        self._made[new.scope_hash] = (new.mark, accepted)
+        return accepted
+
+    def _seen(self, new: Submission) -> Accepted | None:
+        made = self._made.get(new.scope_hash)
+        if made is not None:
+            return _replay(made[0], new.mark, made[1].response, made[1].job_id)
+        return known(self._tx, new.scope_hash, new.mark, self._now)
+
+    def _account(self, tenant: str) -> _Account:
+        if tenant not in self._accounts:
+            self._accounts[tenant] = _Account(self._tx, tenant, self._month)
+        return self._accounts[tenant]
+
+    def _reserve(self, account: _Account, new: Submission) -> QuotaState:
+        plan = new.tenant.plan
+        decision = decide_quota(plan, account.used + account.added_units, new.units)
+        if not decision.allowed:
+            raise refusal(plan, decision, self._reset_ms, self._now)
+        used = decision.used + new.units
+        return QuotaState(plan.compute_units, used, plan.buffer_units, self._reset_ms, decision.job_overage)
+
+    def _note(self, new: Submission, response: bytes) -> None:
+        row, now = _job_row(new, self._now), self._now
+        self._jobs.append(row)
+        event = job_event(row, status=JobState.PENDING.value)
+        self._outbox.append(event_row(new.event_id, EventType.SUBMITTED, event, now, new.traceparent))
+        self._outbox.append(work_row(new.work_id, work_message(row, 0), new.request.priority, now))
+        self._keys.append({
+            "scope_hash": new.scope_hash, "job_id": new.job, "idempotency_key": str(new.key),
+            "fingerprint": new.mark, "response": response, "expires_at": now + self._keep_ms,
+        })  # fmt: skip
+
+    def _write(self) -> None:
+        if not self._jobs:
+            return
+        self._tx.many("job_insert", self._jobs)
+        self._tx.many("idempotency_put", self._keys)
+        self._tx.many("outbox_put", self._outbox)
+        for tenant, account in self._accounts.items():
+            if account.added_jobs:
+                self._tx.run("usage_hold", tenant=tenant, month=self._month, units=account.added_units)
+                self._tx.run("tenant_active", tenant=tenant, change=account.added_jobs)
+
+
+def known(tx: Tx, scope_hash: bytes, mark: bytes, now: int) -> Accepted | None:
+    """The stored answer to a key, if there is one. Raises `Problem` when the payload was another."""
+    row = tx.one("idempotency_get", scope_hash=scope_hash, now=now)
+    return None if row is None else _replay(row["fingerprint"], mark, row["response"], job_id(row["job_id"]))
+
+
+def _replay(stored: bytes, mark: bytes, response: bytes, job: str) -> Accepted:
+    if stored != mark:
+        raise Problem("idempotency-key-reused", "This Idempotency-Key was used with another payload.")
+    return Accepted(response, job, True, None)
+
+
+def _job_row(new: Submission, now: int) -> dict[str, Any]:
+    request, tenant = new.request, new.tenant
+    return {
+        "id": new.job, "tenant": tenant.tenant, "plan": tenant.plan.name, "job_type": request.job_type.value,
+        "priority": request.priority, "timeout_s": request.timeout_seconds, "accepted_at": now,
+        "payload_bytes": new.payload_bytes, "compute_units": new.units,
+        "parameters": None if new.parameters_sha256 else new.parameters,
+        "parameters_sha256": new.parameters_sha256, "callback_url": request.callback_url,
+        "metadata": None if request.metadata is None else msgspec.json.encode(request.metadata),
+        "salt": new.salt, "traceparent": new.traceparent,
+        "charge": "held", "error_code": None, "attempt": 0, "processing_ms": None,
+    }  # fmt: skip
+
+
+def accepted_body(new: Submission, now: int) -> bytes:
+    """The exact bytes of a 202."""
+    name = job_id(new.job)
+    here = f"{SUBMIT_PATH}/{name}"
+    links = Links(self_=here, status=f"{here}/status", cancel=f"{here}/cancel")
+    return msgspec.json.encode(
+        JobAccepted(
+            job_id=name, status=JobState.PENDING, submitted_at=rfc3339(now), links=links,
+            estimated_completion=rfc3339(now + EXPECTED_S[new.request.job_type] * 1000),
+        )
+    )  # fmt: skip
+
+
+def refusal(plan: Plan, decision: QuotaDecision, reset_ms: int, now: int) -> Problem:
+    """402 when paying would help, 429 at the overage cap (C14)."""
+    headers = {
+        "X-ComputeUnits-Limit": str(plan.compute_units),
+        "X-ComputeUnits-Used": str(decision.used),
+        "X-ComputeUnits-Overage-Rate": f"{plan.overage_nanousd / 1e9:.9f}",
+    }
+    extra: dict[str, Any] = {"violated-policies": ["cu"]}
+    if decision.verdict is Verdict.CAP_REACHED:
+        headers["Retry-After"] = str(max(1, -(-(reset_ms - now) // 1000)))
+        return Problem("overage-limit-reached", "Maximum overage limit reached", headers=headers, extra=extra)
+    extra["quota_details"] = {
+        "limit": plan.compute_units, "used": decision.used, "overage_enabled": plan.overage_enabled,
+        "upgrade_url": UPGRADE_URL,
+    }  # fmt: skip
+    text = f"This job needs {decision.needed} compute units; the month's allowance is used up."
+    return Problem("quota-exceeded", text, headers=headers, extra=extra)
+

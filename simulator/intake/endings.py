@@ -1,0 +1,60 @@
+"""Cancelling, and what every ending does to a tenant's units."""
+
+from __future__ import annotations
+
+from simulator.job_events import job_event
+from simulator.outbox import enqueue_event
+from simulator.store.port import Row, Tx
+from zjops.domain.clock import utc_month
+from zjops.domain.errors import Problem
+from zjops.domain.events import EventType
+from zjops.domain.ids import Ids, job_key
+from zjops.domain.jobs import ACTIVE, Charge, JobState
+
+
+def find_job(tx: Tx, tenant_id: str, public_id: str) -> Row:
+    """A tenant's job, or the `not-found` problem: another tenant's job is not told apart from none (R17)."""
+    try:
+        row = tx.one("job_get", id=job_key(public_id))
+    except ValueError:
+        row = None
+    if row is None or row["tenant"] != tenant_id:
+        raise Problem("not-found", "There is no such job.")
+    return row
+
+
+def settle_units(tx: Tx, row: Row, charge: Charge) -> None:
+    """Charge or release a job's reservation, in the month of its acceptance (C76), and free its place."""
+    units = row["compute_units"]
+    charged = units if charge is Charge.CHARGED else 0
+    tx.run(
+        "usage_settle", tenant=row["tenant"], month=utc_month(row["accepted_at"]),
+        charged=charged, released=units - charged,
+    )  # fmt: skip
+    tx.run("tenant_active", tenant=row["tenant"], change=-1)
+
+
+def cancel_now(tx: Tx, ids: Ids, row: Row, charge: Charge, now: int) -> None:
+    """End a job as cancelled: it never reaches the chain (C70)."""
+    tx.run(
+        "job_settled", id=row["id"], status=JobState.CANCELLED.value, charge=charge.value, attempt=row["attempt"],
+        started_at=row["started_at"], completed_at=now, now=now, progress=row["progress"], result=None,
+        result_sha256=None, result_bytes=None, result_keccak=None, processing_ms=None, error_code=None,
+        error_message=None, dead_letter=0, settled_no=None,
+    )  # fmt: skip
+    settle_units(tx, row, charge)
+    event = job_event(row, status=JobState.CANCELLED.value, charge=charge.value)
+    enqueue_event(tx, ids, EventType.CANCELLED, event, now, row["traceparent"])
+
+
+def request_cancel(tx: Tx, ids: Ids, tenant_id: str, public_id: str, now: int) -> JobState:
+    """Cancel a pending job at once, ask for a running one's end; returns the state before. Raises `Problem`."""
+    row = find_job(tx, tenant_id, public_id)
+    state = JobState(row["status"])
+    if state not in ACTIVE and state is not JobState.CANCELLED:
+        raise Problem("job-not-cancellable", f"The job is already {state.value}.")
+    if state is not JobState.CANCELLED:
+        tx.run("job_cancel_requested", id=row["id"], now=now)
+    if state is JobState.PENDING:
+        cancel_now(tx, ids, row, Charge.RELEASED, now)
+    return state
