@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -39,6 +39,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Published outbox rows are kept this long, so that a lost tail of a stream can be published again (C82).
     outbox_keep_s: int = 3600
     audience: str = "https://api.zama.ai"
+    # Tokens: strict after RFC 9068, or as Keycloak makes them (typ JWT, azp).
+    token_profile: Literal["rfc9068", "keycloak"] = "rfc9068"  # noqa: S105 - the name of a profile
+    # An issuer elsewhere, by its identifier and the address of its keys; then this platform issues no tokens.
+    external_issuer: str = ""
+    external_jwks: str = ""
+    # A new signing key is published this long before it signs.
+    key_lead_s: int = 60
+    # Addresses of proxies whose X-Forwarded-For is believed, separated by commas.
+    trusted_proxies: str = ""
+    # Admission: jobs that may be active on the platform, and how late the event loop may be.
+    admission_jobs: int = 500_000
+    admission_lag_s: float = 1.0
+    # Where webhooks may go: anywhere public; loopback too, as on this machine; or private networks too.
+    webhook_targets: Literal["public", "loopback", "private"] = "loopback"
+    # Waits before the second to fifth attempt of a delivery, in seconds, and the patience with one attempt.
+    webhook_waits_s: tuple[float, ...] = (5.0, 300.0, 1800.0, 7200.0)
+    webhook_timeout_s: float = 15.0
+    # Where traces go by OTLP over HTTP; empty for nowhere. And the share of them that is kept.
+    otlp_endpoint: str = ""
+    trace_share: float = 1.0
+    # Origins that browsers may call from, separated by commas; empty for none.
+    cors_origins: str = ""
     # First and doubled delay before a failed attempt is dispatched again, and its ceiling.
     retry_first_s: float = 0.5
     retry_most_s: float = 30.0

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import msgspec
-from starlette.types import ASGIApp
 
 from simulator.api.strictjson import decode
 from simulator.blobs.port import Blobs
@@ -63,8 +63,9 @@ class Platform:
 
     def __init__(
         self, ports: Ports, settings: Settings, telemetry: Telemetry, log_dir: Path, owner: str,
-        roles: Sequence[str] = ROLES,
+        roles: Sequence[str] = ROLES, own_ports: frozenset[int] = frozenset(),
     ) -> None:  # fmt: skip
+        self.own_ports = own_ports
         self.ports, self.settings, self.telemetry, self.roles = ports, settings, telemetry, tuple(roles)
         self._owner, self._log_dir = owner, log_dir
         self.relay = self._outbox() if "outbox" in roles else Bell(ports.broker)
@@ -103,10 +104,21 @@ class Platform:
         from simulator.settlement import Settlement
 
         ports, settings = self.ports, self.settings
-        return Settlement(
+        settlement = Settlement(
             ports.store, ports.broker, ports.blobs, ports.clock, ports.ids, self.telemetry,
             retry_first_s=settings.retry_first_s, retry_most_s=settings.retry_most_s, poll_s=settings.poll_s,
             idle_s=settings.idle_s,
+        )  # fmt: skip
+        return Stack(settlement, self._notifier())
+
+    def _notifier(self) -> Service:
+        from simulator.notifier.notifier import Notifier
+
+        ports, settings = self.ports, self.settings
+        return Notifier(
+            ports.store, ports.clock, ports.ids, self.telemetry, targets=settings.webhook_targets,
+            waits_s=settings.webhook_waits_s, timeout_s=settings.webhook_timeout_s, poll_s=settings.poll_s,
+            blocked=self.own_ports,
         )  # fmt: skip
 
     def _relayer(self) -> Service:
@@ -162,27 +174,59 @@ class Platform:
 
     async def api(
         self, base_url: str, readiness: Any = None, processes: int = 1, chain: Callable[[], ChainIdentity] | None = None
-    ) -> ASGIApp:
-        """The REST interface on this platform, which must be started: its gateway, issuer and routers."""
-        from simulator.api.app import build_app
+    ) -> Interface:
+        """The interface on this platform, which must be started: gateway, issuer and routers, and what they run."""
+        from simulator.abuse import Abuse
+        from simulator.api.app import Api
         from simulator.api.deps import ApiDeps
+        from simulator.gateway.addresses import AddressGuard
         from simulator.gateway.directory import Directory
-        from simulator.identity.issuer import REALM_PATH, Issuer
-        from simulator.identity.verifier import Verifier
+        from simulator.gateway.tenants import TenantGuard
+        from simulator.gateway.versions import Versions
+        from simulator.gateway.watchlist import Watchlist
+        from simulator.live.hub import Hub
+        from simulator.tracing import Tracing
 
-        ports, settings = self.ports, self.settings
-        issuer = Issuer(ports.store, ports.clock, ports.ids, issuer=base_url + REALM_PATH, audience=settings.audience)
-        await issuer.start()
-        verifier = Verifier(ports.clock, issuer.jwks, issuer=issuer.issuer, audience=settings.audience)
+        ports, settings, telemetry, ready = self.ports, self.settings, self.telemetry, readiness or self.readiness
+        issuer, verifier = await self._identity(base_url)
+        watch, abuse = Watchlist(ports.store, ports.clock, verifier), Abuse(ports.store, ports.clock, ports.ids)
+        directory, hub = Directory(ports.store, ports.clock), Hub(ports.store, ports.broker, ports.clock)
+        tracing = Tracing(ports.ids, "api", settings.otlp_endpoint, settings.trace_share)
+        tenants = TenantGuard(
+            directory, ports.clock, telemetry, watch, abuse, ready, processes=processes,
+            most_jobs=settings.admission_jobs, most_lag_s=settings.admission_lag_s,
+        )  # fmt: skip
         if chain is None:
             identity = await ports.chain.identity()
             chain = lambda: identity  # noqa: E731 - one shape for both cases
         deps = ApiDeps(
-            store=ports.store, blobs=ports.blobs, clock=ports.clock, ids=ports.ids, intake=self.intake, issuer=issuer,
-            verifier=verifier, directory=Directory(ports.store, ports.clock), telemetry=self.telemetry,
-            chain=chain, readiness=readiness or self.readiness, base_url=base_url, wake=self.relay.wake,
+            store=ports.store, blobs=ports.blobs, clock=ports.clock, ids=ports.ids, settings=settings,
+            intake=self.intake, issuer=issuer, verifier=verifier, directory=directory, tenants=tenants,
+            addresses=AddressGuard(ports.clock, telemetry, watch, abuse, processes=processes), versions=Versions(),
+            watch=watch, abuse=abuse, hub=hub, telemetry=telemetry, tracing=tracing, chain=chain, readiness=ready,
+            base_url=base_url, wake=self.relay.wake,
         )  # fmt: skip
-        return build_app(deps, processes=processes)
+        return Interface(Api(deps), deps, Stack(tracing, watch, hub))
+
+    async def _identity(self, base_url: str) -> tuple[Any, Any]:
+        """The issuer, unless tokens come from elsewhere, and the verifier of its tokens."""
+        from simulator.identity.issuer import LIFETIME_S, REALM_PATH, Issuer
+        from simulator.identity.keys import RemoteKeys, SigningKeys
+        from simulator.identity.verifier import Verifier
+
+        ports, settings = self.ports, self.settings
+        audience, profile = settings.audience, settings.token_profile
+        if settings.external_issuer:
+            remote = RemoteKeys(ports.clock, _fetch_json(settings.external_jwks))
+            return None, Verifier(
+                ports.clock, remote, issuer=settings.external_issuer, audience=audience, profile=profile
+            )
+        keys = SigningKeys(ports.store, ports.clock, ports.ids, lead_s=settings.key_lead_s, lifetime_s=LIFETIME_S)
+        await keys.refresh()
+        issuer = Issuer(
+            ports.store, ports.clock, ports.ids, keys, issuer=base_url + REALM_PATH, audience=audience, profile=profile
+        )
+        return issuer, Verifier(ports.clock, keys, issuer=issuer.issuer, audience=audience, profile=profile)
 
     async def add_tenant(self, tenant: str, plan: str, **overrides: Any) -> Tenant:
         """Make a tenant on a plan with negotiated values; one that exists stays as it is."""
@@ -200,6 +244,37 @@ class Platform:
 
         ports = self.ports
         return Sampler(ports.store, ports.broker, ports.clock, self.telemetry, every_s=SAMPLE_EVERY_S)
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The interface: the ASGI application, what is behind it, and the loops that it needs."""
+
+    app: Any
+    deps: Any
+    loops: Service
+
+    async def start(self) -> None:
+        """Start the loops."""
+        await self.loops.start()
+
+    async def stop(self) -> None:
+        """Stop them."""
+        await self.loops.stop()
+
+
+def _fetch_json(url: str) -> Callable[[], Any]:
+    """A reader of a JSON document elsewhere, for the keys of an external issuer."""
+
+    async def fetch() -> dict[str, Any]:
+        import httpx2
+
+        async with httpx2.AsyncClient(trust_env=False, timeout=5.0, follow_redirects=False) as http:
+            response = await http.get(url)
+            response.raise_for_status()
+            return msgspec.json.decode(response.content, type=dict[str, Any])
+
+    return fetch
 
 
 async def _answers(check: Callable[[], Any]) -> bool:
@@ -247,7 +322,16 @@ async def local(home: Path, run: RunFile, roles: Sequence[str], settings: Settin
         chain=await _web3_chain(home, run, clock, ids) if "relayer" in roles else NoChain(),
         offload=asyncio.to_thread,
     )  # fmt: skip
-    return Platform(ports, settings, telemetry, home / "log", f"{run.run_id}-{ids.token(4).hex()}", roles)
+    return Platform(
+        ports, settings, telemetry, home / "log", f"{run.run_id}-{ids.token(4).hex()}", roles, _ports_of(run)
+    )
+
+
+def _ports_of(run: RunFile) -> frozenset[int]:
+    """The ports of the platform itself, to which no webhook may go."""
+    urls = (run.api_url, run.control_url, run.nats_url, run.rpc_url)
+    ports = [urlsplit(url).port for url in urls] + [entry.port for entry in run.processes]
+    return frozenset(port for port in ports if port)
 
 
 class NoChain:

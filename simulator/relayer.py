@@ -12,6 +12,7 @@ from simulator.broker.port import Broker
 from simulator.chain.port import Chain, Receipt
 from simulator.job_events import job_event
 from simulator.lease import Lease
+from simulator.notifier.deliveries import enqueue_deliveries
 from simulator.outbox import enqueue_event
 from simulator.policy.batching import batch_due, confirmations
 from simulator.service import Looped
@@ -23,6 +24,7 @@ from zjops.domain.events import OUTBOX_WAKE, EventType
 from zjops.domain.ids import Ids, job_id
 from zjops.domain.jobs import CHAIN_STATUS, JobState
 from zjops.domain.merkle import Leaf, Tree, job_key_digest, result_digest_of, shares, usage_digest
+from zjops.domain.webhooks import WebhookType
 
 PAUSED = "relayer_paused"
 RESEND_AFTER_S = 30.0
@@ -202,6 +204,8 @@ class Relayer(Looped):
             leaf_index=row["leaf_index"], tx_hash=batch["tx_hash"], block_number=batch["block_number"], gas_share=gas,
         )  # fmt: skip
         enqueue_event(tx, self._ids, EventType.CONFIRMED, event, now, row["traceparent"])
+        shown = row | {"status": status, "tx_hash": batch["tx_hash"], "block_number": batch["block_number"]}
+        enqueue_deliveries(tx, self._ids, shown, WebhookType.CONFIRMED, now)
 
     async def _write(self, query: str, **params: object) -> None:
         def work(tx: Tx) -> None:

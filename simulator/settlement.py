@@ -14,6 +14,7 @@ from simulator.blobs.port import Blobs
 from simulator.broker.port import Broker, Message
 from simulator.intake.endings import cancel_now, settle_units
 from simulator.job_events import job_event, work_message
+from simulator.notifier.deliveries import enqueue_deliveries
 from simulator.outbox import enqueue_event, enqueue_work
 from simulator.policy.retry import Again, Ending, Stale, decide, is_current
 from simulator.service import background
@@ -35,6 +36,7 @@ from zjops.domain.events import (
 from zjops.domain.ids import Ids, job_id, job_key
 from zjops.domain.jobs import ANCHORED, Charge, JobState, OutcomeKind
 from zjops.domain.merkle import keccak256
+from zjops.domain.webhooks import WebhookType
 
 DURABLE = "settlement"
 FETCH = 256
@@ -46,6 +48,12 @@ _EVENT_OF = {
     JobState.COMPLETED: EventType.COMPLETED,
     JobState.FAILED: EventType.FAILED,
     JobState.CANCELLED: EventType.CANCELLED,
+}
+
+_WEBHOOK_OF = {
+    JobState.COMPLETED: WebhookType.COMPLETED,
+    JobState.FAILED: WebhookType.FAILED,
+    JobState.CANCELLED: WebhookType.CANCELLED,
 }
 
 
@@ -223,6 +231,12 @@ class Settlement:
             dead_letter=int(ending.dead_letter), settled_no=last["n"] if anchored else None,
         )  # fmt: skip
         settle_units(tx, row, ending.charge)
+        shown = {
+            "status": ending.state.value, "completed_at": now, "result": served.inline if anchored else None,
+            "result_bytes": served.size if anchored else None, "processing_ms": processing_ms, "error_code": error,
+            "error_message": outcome.error_message,
+        }  # fmt: skip
+        enqueue_deliveries(tx, self._ids, row | shown, _WEBHOOK_OF[ending.state], now)
 
     async def _dispatch_retries(self) -> None:
         while True:

@@ -34,6 +34,8 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "jobs_cancelled_total": ("Jobs that were cancelled.", ("job_type",)),
     "blockchain_confirmations_total": ("Confirmation transactions by outcome.", ("outcome",)),
     "blockchain_gas_used_total": ("Gas of confirmation transactions.", ()),
+    "breaker_opened_total": ("Circuit breakers of tenants that opened.", ()),
+    "webhook_attempts_total": ("Attempts to deliver a webhook.", ("outcome",)),
     "outbox_published_total": ("Outbox rows published.", ("stream",)),
     "metering_rows_total": ("Rows written to the log.", ("log",)),
 }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Readiness = Callable[[], Awaitable[dict[str, bool]]]
 BACKLOG = 4096
 STOP_WITHIN_S = 5
+WS_BYTES = 65_536
 
 
 class _Quiet(uvicorn.Server):
@@ -35,9 +36,11 @@ class _Quiet(uvicorn.Server):
 class WebServer:
     """An ASGI application on a listening socket."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket, *, websockets: bool = False) -> None:
         config = uvicorn.Config(
-            app, interface="asgi3", http=LimitedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+            app, interface="asgi3", http=LimitedProtocol, ws="websockets-sansio" if websockets else "none",
+            ws_max_size=WS_BYTES,
+            ws_per_message_deflate=False, lifespan="off", log_config=None, access_log=False,
             server_header=False, date_header=True, backlog=BACKLOG, timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_WITHIN_S, proxy_headers=False,
         )  # fmt: skip

@@ -1,50 +1,126 @@
-"""The application: routers, the error handlers, and the gateway around them."""
+"""The application: the table of operations, their routes, and the gateway around them."""
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
+import msgspec
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from simulator.api.admin import AdminRoutes
+from simulator.api.admin.abuse import AbuseRoutes
+from simulator.api.admin.platform import PlatformRoutes
+from simulator.api.admin.tenants import TenantRoutes
+from simulator.api.contract.document import build_document
+from simulator.api.contract.operation import Operation, Routing
 from simulator.api.deps import ApiDeps
-from simulator.api.jobs import JobRoutes
+from simulator.api.jobs import BATCH_PATH, JobRoutes
+from simulator.api.live import PATH as LIVE_PATH
+from simulator.api.live import LiveRoutes
 from simulator.api.public import PublicRoutes
-from simulator.gateway.context import context_of
-from simulator.gateway.problems import problem_response
-from simulator.gateway.stack import Gateway
-from zjops.domain.errors import FieldError, Problem
+from simulator.api.webhooks import WebhookRoutes
+from simulator.gateway.stack import Gateway, Guards, Rule
+from simulator.identity.issuer import TOKEN_PATH
+from simulator.intake.records import SUBMIT_PATH
+from zjops.domain.errors import Problem
 
-_BY_STATUS = {404: "not-found", 405: "method-not-allowed"}
-
-
-async def _on_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
-    return problem_response(error, request.url.path, context_of(request.scope).trace_id)
+SUBMISSIONS = frozenset({("POST", SUBMIT_PATH), ("POST", BATCH_PATH)})
 
 
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    code = _BY_STATUS.get(error.status_code, "malformed-request")
-    return await _on_problem(request, Problem(code, str(error.detail), headers=headers))
+class Api:
+    """The interface as one ASGI application, with the table that it was made from."""
+
+    def __init__(self, deps: ApiDeps) -> None:
+        self._live = LiveRoutes(deps)
+        public = PublicRoutes(deps, self.document)
+        parts = (
+            JobRoutes(deps), self._live, WebhookRoutes(deps), TenantRoutes(deps), PlatformRoutes(deps),
+            AbuseRoutes(deps), public,
+        )  # fmt: skip
+        self.operations: list[Operation] = [one for part in parts for one in part.operations()]
+        self._routing = Routing(self.operations)
+        self._public_paths = frozenset(one.path for one in self.operations if one.scope is None)
+        self._document = cache(lambda: msgspec.json.encode(build_document(self.operations, TOKEN_PATH)))
+        guards = Guards(
+            deps.verifier, deps.addresses, deps.tenants, deps.versions, cache(self._rule), self._is_public
+        )  # fmt: skip
+        proxies = frozenset(part.strip() for part in deps.settings.trusted_proxies.split(",") if part.strip())
+        app: ASGIApp = Gateway(
+            self._application(public), guards, deps.clock, deps.ids, deps.telemetry, deps.tracing,
+            trusted_proxies=proxies,
+        )  # fmt: skip
+        self._app = _with_cors(app, deps.settings.cors_origins)
+
+    def document(self) -> bytes:
+        """The OpenAPI document as JSON."""
+        return self._document()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == LIVE_PATH:
+            await self._ticket(scope)
+        await self._app(scope, receive, send)
+
+    async def _ticket(self, scope: Scope) -> None:
+        try:
+            await self._live.principal_of_ticket(scope)
+        except Problem:
+            # The gateway will say that nobody is identified.
+            return
+
+    def _rule(self, method: str, path: str) -> Rule | None:
+        one = self._routing.find(method, path)
+        if one is None:
+            return None
+        return Rule(one.path, one.scope, (one.method, one.path) in SUBMISSIONS, one.tag == "admin")
+
+    def _is_public(self, path: str) -> bool:
+        return path in self._public_paths or path.startswith("/docs/")
+
+    def _application(self, public: PublicRoutes) -> ASGIApp:
+        app = FastAPI(title="Zama Jobs API", openapi_url=None, docs_url=None, redoc_url=None)
+        by_path: dict[str, dict[str, Operation]] = {}
+        for one in self.operations:
+            by_path.setdefault(one.path, {})[one.method] = one
+        # What has no parameter is matched first: /v1/jobs/subscribe is no job.
+        for path in sorted(by_path, key=lambda p: ("{" in p, p)):
+            app.router.routes.append(_route(path, by_path[path]))
+        app.router.routes.append(Route("/docs/{name}", public.asset, methods=["GET"], include_in_schema=False))
+        app.router.routes.append(WebSocketRoute(LIVE_PATH, self._live.socket))
+        app.router.redirect_slashes = False
+
+        async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+            # The gateway is the only one that turns errors into answers; the framework's own handlers stay outside.
+            scope["app"] = app
+            await app.router(scope, receive, send)
+
+        return inner
 
 
-async def _on_bad_parameter(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    errors = [FieldError("#/" + "/".join(str(p) for p in e["loc"][1:]), e["msg"]) for e in error.errors()]
-    return await _on_problem(request, Problem("invalid-parameter", "A parameter is wrong.", errors=errors))
+def _route(path: str, methods: dict[str, Operation]) -> Route:
+    if len(methods) == 1:
+        (method, one), *_ = methods.items()
+        return Route(path, one.call, methods=[method], include_in_schema=False)
+    calls = {method: one.call for method, one in methods.items()}
+
+    async def dispatch(request: Request) -> Response:
+        return await calls["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, dispatch, methods=list(methods), include_in_schema=False)
 
 
-def build_app(deps: ApiDeps, *, processes: int = 1) -> ASGIApp:
-    """The whole REST interface as one ASGI application."""
-    app = FastAPI(title="Zama Jobs API", version="1.0.0", docs_url=None, redoc_url=None)
-    for routes in (JobRoutes(deps), AdminRoutes(deps), PublicRoutes(deps)):
-        app.include_router(routes.router())
-    app.add_exception_handler(Problem, _on_problem)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(RequestValidationError, _on_bad_parameter)
-    return Gateway(app, deps.verifier, deps.directory, deps.clock, deps.ids, deps.telemetry, processes=processes)
+def _with_cors(app: ASGIApp, origins: str) -> ASGIApp:
+    """Browsers of other origins are let in only where a setting names them."""
+    allowed = [origin.strip() for origin in origins.split(",") if origin.strip()]
+    if not allowed:
+        return app
+    exposed: list[Any] = ["*"]
+    return CORSMiddleware(
+        app, allow_origins=allowed, allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Accept-Version"],
+        expose_headers=exposed, allow_credentials=False, max_age=600,
+    )  # fmt: skip

@@ -1,21 +1,31 @@
-"""What the routers need, as one record that the composition root fills."""
+"""What the routers need, as one record that the composition root fills, and how they answer."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 
+from simulator.abuse import Abuse
 from simulator.blobs.port import Blobs
 from simulator.chain.port import ChainIdentity
+from simulator.config import Settings
+from simulator.gateway.addresses import AddressGuard
 from simulator.gateway.directory import Directory
+from simulator.gateway.tenants import TenantGuard
+from simulator.gateway.versions import Versions
+from simulator.gateway.watchlist import Watchlist
 from simulator.identity.issuer import Issuer
 from simulator.identity.verifier import Verifier
 from simulator.intake import Intake
+from simulator.live.hub import Hub
 from simulator.store.port import Store
 from simulator.telemetry import Telemetry
+from simulator.tracing import Tracing
 from zjops.domain.clock import Clock
 from zjops.domain.ids import Ids
 
@@ -24,17 +34,25 @@ Readiness = Callable[[], Awaitable[dict[str, bool]]]
 
 @dataclass(frozen=True)
 class ApiDeps:
-    """Everything behind the REST interface."""
+    """Everything behind the interface. `issuer` is None where tokens come from elsewhere."""
 
     store: Store
     blobs: Blobs
     clock: Clock
     ids: Ids
+    settings: Settings
     intake: Intake
-    issuer: Issuer
+    issuer: Issuer | None
     verifier: Verifier
     directory: Directory
+    addresses: AddressGuard
+    tenants: TenantGuard
+    versions: Versions
+    watch: Watchlist
+    abuse: Abuse
+    hub: Hub
     telemetry: Telemetry
+    tracing: Tracing
     chain: Callable[[], ChainIdentity]
     readiness: Readiness
     base_url: str
@@ -44,3 +62,14 @@ class ApiDeps:
 def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A model as JSON."""
     return Response(msgspec.json.encode(value), status, headers, "application/json")
+
+
+def conditional(request: Request, body: bytes, headers: dict[str, str] | None = None) -> Response:
+    """A document with its ETag, or 304 when the client has this very one (RFC 9110 section 13.1.2)."""
+    etag = '"' + hashlib.sha256(body).hexdigest()[:32] + '"'
+    found = {"ETag": etag, "Cache-Control": "private, no-cache"} | (headers or {})
+    given = request.headers.get("if-none-match", "")
+    known = {part.strip().removeprefix("W/") for part in given.split(",")}
+    if given.strip() == "*" or etag in known:
+        return Response(status_code=304, headers=found)
+    return Response(body, 200, found, "application/json")

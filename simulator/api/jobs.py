@@ -1,58 +1,66 @@
-"""`/v1/jobs`: submit, read, list, result, proof, cancel."""
+"""`/v1/jobs`: submit one or many, read, list, result, proof, cancel."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-from urllib.parse import urlencode
+import asyncio
+from typing import Any
 
-from fastapi import APIRouter, Query
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from simulator.api.deps import ApiDeps, answer
+from simulator.api.contract.inputs import check_json, moment, read_query
+from simulator.api.contract.operation import Answer, Header, Operation
+from simulator.api.deps import ApiDeps, answer, conditional
+from simulator.api.pages import Cursor, page_of, read_page
+from simulator.api.proofs import proof_view, read_proof
+from simulator.api.strictjson import decode
 from simulator.api.views import job_view, status_view
-from simulator.gateway.context import context_of
+from simulator.gateway.context import RequestContext, context_of, tenant_of
 from simulator.gateway.headers import unit_headers
+from simulator.gateway.problems import as_problem
 from simulator.intake.endings import find_job
-from simulator.intake.records import SUBMIT_PATH, Tenant
-from simulator.relayer import leaf_of, tree_of
-from simulator.store.port import Row, Tx
-from zjops.domain.clock import parse_rfc3339
-from zjops.domain.errors import FieldError, Problem
-from zjops.domain.ids import parse_uuid4
-from zjops.domain.jobs import TERMINAL, JobState, JobType
+from simulator.intake.parsing import convert
+from simulator.intake.records import SUBMIT_PATH, Accepted, Tenant
+from simulator.store.port import Row
+from zjops.domain.errors import Problem
+from zjops.domain.ids import derived_uuid, parse_uuid4
+from zjops.domain.jobs import TERMINAL, JobState
 from zjops.domain.wire import (
+    BatchItem,
+    BatchReply,
+    BatchRequest,
     CancelAccepted,
+    JobAccepted,
     JobPage,
-    PageLinks,
-    Pagination,
-    ProofBatch,
-    ProofLeaf,
-    ProofTransaction,
-    ProofUsage,
+    JobQuery,
+    JobView,
     ProofView,
+    StatusView,
+    SubmitRequest,
 )
 
 POLL_AFTER_S = 5
+BATCH_PATH = SUBMIT_PATH + ":batch"
+_UUID4 = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}"
+KEY = Header(
+    "Idempotency-Key",
+    "UUID version 4, bare or as a quoted Structured-Field String; kept for 24 hours. A repeat is answered as before.",
+    {"type": "string", "pattern": f'^({_UUID4}|"{_UUID4}")$', "example": "8e03978e-40d5-43e8-bc93-6894a57f9324"},
+    required=True,
+)
+LOCATION = Header("Location", "Where the job is.", {"type": "string"}, required=True)
+POLL = Header("Retry-After", "Seconds after which to ask again.", {"type": "integer"})
+REPLAYED = Header("Idempotent-Replayed", "true when an earlier request had been accepted.", {"type": "string"})
+ETAG = Header("ETag", "Names this state of the document.", {"type": "string"}, required=True)
+IF_NONE_MATCH = Header("If-None-Match", "An ETag; the same state is answered by 304.", {"type": "string"})
+UNCHANGED = Answer(304, "Nothing has changed.", None, None, (ETAG,))
 
 
-def _tenant(request: Request) -> Tenant:
-    tenant = context_of(request.scope).tenant
-    assert tenant is not None
-    return tenant
+class RawBatch(msgspec.Struct):
+    """A bulk body with each job as its own bytes, which are what is measured and billed (C74)."""
 
-
-def _hex(data: bytes) -> str:
-    return "0x" + data.hex()
-
-
-def _moment(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_rfc3339(text)
-    except ValueError as exc:
-        raise Problem("invalid-parameter", f"{name}: {exc}", errors=[FieldError(f"#/{name}", str(exc))]) from exc
+    jobs: list[msgspec.Raw]
 
 
 class JobRoutes:
@@ -62,146 +70,166 @@ class JobRoutes:
         self._deps = deps
         self._store = deps.store
 
-    def router(self) -> APIRouter:
-        """The routes of this resource."""
-        router = APIRouter(tags=["jobs"])
-        router.add_api_route(SUBMIT_PATH, self.submit, methods=["POST"], status_code=202)
-        router.add_api_route(SUBMIT_PATH, self.list_jobs, methods=["GET"])
-        router.add_api_route(SUBMIT_PATH + "/{job_id}", self.get, methods=["GET"])
-        router.add_api_route(SUBMIT_PATH + "/{job_id}/status", self.status, methods=["GET"])
-        router.add_api_route(SUBMIT_PATH + "/{job_id}/result", self.result, methods=["GET"])
-        router.add_api_route(SUBMIT_PATH + "/{job_id}/proof", self.proof, methods=["GET"])
-        router.add_api_route(SUBMIT_PATH + "/{job_id}/cancel", self.cancel, methods=["POST"], status_code=202)
-        return router
+    def operations(self) -> list[Operation]:
+        """The operations of this resource."""
+        one = SUBMIT_PATH + "/{jobId}"
+        keys = ("idempotency-key-missing", "idempotency-key-malformed")
+        return [
+            Operation(
+                id="submitJob", method="POST", path=SUBMIT_PATH, call=self.submit, tag="jobs", scope="jobs:submit",
+                body=SubmitRequest, headers=(KEY,),
+                answers=(Answer(202, "Accepted.", JobAccepted, headers=(LOCATION, POLL, REPLAYED)),),
+                problems=(
+                    *keys, "unsupported-media-type", "validation-failed", "idempotency-key-in-use",
+                    "idempotency-key-reused", "quota-exceeded", "overage-limit-reached", "too-many-active-jobs",
+                ),
+            ),
+            Operation(
+                id="submitJobs", method="POST", path=BATCH_PATH, call=self.submit_many, tag="jobs",
+                scope="jobs:submit", body=BatchRequest, headers=(KEY,),
+                answers=(Answer(200, "One answer a job, in order.", BatchReply),),
+                problems=(*keys, "unsupported-media-type", "validation-failed"),
+            ),
+            Operation(
+                id="listJobs", method="GET", path=SUBMIT_PATH, call=self.list_jobs, tag="jobs", scope="jobs:read",
+                query=JobQuery, answers=(Answer(200, "A page.", JobPage),), problems=("invalid-parameter",),
+            ),
+            Operation(
+                id="getJob", method="GET", path=one, call=self.get, tag="jobs", scope="jobs:read",
+                headers=(IF_NONE_MATCH,), answers=(Answer(200, "The job.", JobView, headers=(ETAG,)), UNCHANGED),
+                problems=("not-found",),
+            ),
+            Operation(
+                id="getJobStatus", method="GET", path=one + "/status", call=self.status, tag="jobs", scope="jobs:read",
+                headers=(IF_NONE_MATCH,),
+                answers=(Answer(200, "The status.", StatusView, headers=(ETAG, POLL)), UNCHANGED),
+                problems=("not-found",),
+            ),
+            Operation(
+                id="getJobResult", method="GET", path=one + "/result", call=self.result, tag="jobs",
+                scope="jobs:outputs", headers=(IF_NONE_MATCH,),
+                answers=(Answer(200, "The exact bytes that the chain's digest covers.", msgspec.Raw, headers=(ETAG,)),
+                         UNCHANGED),
+                problems=("not-found", "not-final"),
+            ),
+            Operation(
+                id="getJobProof", method="GET", path=one + "/proof", call=self.proof, tag="jobs", scope="jobs:read",
+                answers=(Answer(200, "The proof.", ProofView),), problems=("not-found", "not-final"),
+            ),
+            Operation(
+                id="cancelJob", method="POST", path=one + "/cancel", call=self.cancel, tag="jobs", scope="jobs:cancel",
+                answers=(Answer(202, "The job will end, or has.", CancelAccepted),),
+                problems=("not-found", "job-not-cancellable"),
+            ),
+        ]  # fmt: skip
 
     async def submit(self, request: Request) -> Response:
-        """Accept a job (R2). `Idempotency-Key` is required; a repeat returns the stored answer."""
-        given = request.headers.get("idempotency-key")
-        if given is None:
-            raise Problem("idempotency-key-missing", "Send a UUID version 4 as Idempotency-Key.")
-        try:
-            key = parse_uuid4(given)
-        except ValueError as exc:
-            raise Problem("idempotency-key-malformed", "Idempotency-Key must be a UUID version 4.") from exc
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise Problem("unsupported-media-type", "Send application/json.")
-        context, tenant = context_of(request.scope), _tenant(request)
+        """Submit a job (R2).
+
+        It is accepted once it is stored: a job that was answered with 202 is never lost, and the same
+        `Idempotency-Key` never makes a second one.
+        """
+        key = _key(request)
+        check_json(request)
+        context, tenant = context_of(request.scope), tenant_of(request.scope)
         accepted = await self._deps.intake.submit(tenant, await request.body(), key, context.traceparent)
-        if accepted.quota is not None:
-            context.headers |= unit_headers(tenant.plan, accepted.quota.used, accepted.quota.reset_ms)
+        _tell_units(context, tenant, accepted)
         headers = {"Location": f"{SUBMIT_PATH}/{accepted.job_id}", "Retry-After": str(POLL_AFTER_S)}
         if accepted.replayed:
             headers["Idempotent-Replayed"] = "true"
         return Response(accepted.response, 202, headers, "application/json")
 
-    async def _find(self, request: Request, job_id: str) -> Row:
-        tenant = _tenant(request).tenant
-        return await self._store.read(lambda tx: find_job(tx, tenant, job_id))
+    async def submit_many(self, request: Request) -> Response:
+        """Submit up to 100 jobs (S4).
 
-    async def get(self, request: Request, job_id: str) -> Response:
+        Each stands by itself under the key UUIDv5(Idempotency-Key, its index), so a repeat makes no second job; each
+        is measured by its own JSON bytes.
+        """
+        key = _key(request)
+        check_json(request)
+        context, tenant, body = context_of(request.scope), tenant_of(request.scope), await request.body()
+        convert(decode(body), BatchRequest)
+        jobs = msgspec.json.decode(body, type=RawBatch).jobs
+        keys = [derived_uuid(key.bytes, str(index)) for index in range(len(jobs))]
+        told = await asyncio.gather(
+            *(self._deps.intake.submit(tenant, bytes(raw), k, context.traceparent)
+              for raw, k in zip(jobs, keys, strict=True)), return_exceptions=True,
+        )  # fmt: skip
+        for accepted in told:
+            if isinstance(accepted, Accepted):
+                _tell_units(context, tenant, accepted)
+        items = [_item(index, verdict, context, request.url.path) for index, verdict in enumerate(told)]
+        good = sum(item.status == 202 for item in items)
+        return answer(BatchReply(accepted=good, refused=len(items) - good, items=items))
+
+    async def _find(self, request: Request) -> Row:
+        tenant, name = tenant_of(request.scope).tenant, request.path_params["jobId"]
+        return await self._store.read(lambda tx: find_job(tx, tenant, name))
+
+    async def get(self, request: Request) -> Response:
         """One job (R11)."""
-        return answer(job_view(await self._find(request, job_id)))
+        return conditional(request, msgspec.json.encode(job_view(await self._find(request))))
 
-    async def status(self, request: Request, job_id: str) -> Response:
-        """The short form for polling (R12)."""
-        row = await self._find(request, job_id)
+    async def status(self, request: Request) -> Response:
+        """The status of a job, for polling (R12)."""
+        row = await self._find(request)
         waiting = JobState(row["status"]) not in TERMINAL
-        return answer(status_view(row), headers={"Retry-After": str(POLL_AFTER_S)} if waiting else None)
+        headers = {"Retry-After": str(POLL_AFTER_S)} if waiting else {}
+        return conditional(request, msgspec.json.encode(status_view(row)), headers)
 
-    async def result(self, request: Request, job_id: str) -> Response:
-        """The exact bytes that the chain's digest covers."""
-        row = await self._find(request, job_id)
+    async def result(self, request: Request) -> Response:
+        """The result of a job (S5): the exact bytes that the chain's digest covers."""
+        row = await self._find(request)
         if row["result_keccak"] is None:
             raise Problem("not-final", f"The job is {row['status']} and has no result.")
         data = row["result"] if row["result"] is not None else await self._deps.blobs.get(row["result_sha256"])
-        return Response(data, media_type="application/json")
+        return conditional(request, data)
 
-    async def cancel(self, request: Request, job_id: str) -> Response:
-        """Ask for a job's end (R13, C23)."""
-        await self._deps.intake.cancel(_tenant(request).tenant, job_id)
-        return answer(CancelAccepted(job_id=job_id), 202)
+    async def cancel(self, request: Request) -> Response:
+        """Ask for a job's end (R13, C23): at once while it is pending, as soon as it hears of it while it runs."""
+        name = request.path_params["jobId"]
+        await self._deps.intake.cancel(tenant_of(request.scope).tenant, name)
+        return answer(CancelAccepted(job_id=name), 202)
 
-    async def list_jobs(
-        self,
-        request: Request,
-        status: JobState | None = None,
-        job_type: Annotated[JobType | None, Query(alias="jobType")] = None,
-        from_date: Annotated[str | None, Query(alias="fromDate")] = None,
-        to_date: Annotated[str | None, Query(alias="toDate")] = None,
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
-        sort_by: Annotated[Literal["created_at", "updated_at", "status"], Query(alias="sortBy")] = "created_at",
-        sort_order: Annotated[Literal["asc", "desc"], Query(alias="sortOrder")] = "desc",
-    ) -> Response:
-        """A page of the tenant's jobs (R8-R10)."""
-        filters = {
-            "tenant": _tenant(request).tenant, "status": status.value if status else None,
-            "job_type": job_type.value if job_type else None, "since": _moment("fromDate", from_date),
-            "until": _moment("toDate", to_date),
-        }  # fmt: skip
-        newest = (sort_by, sort_order) == ("created_at", "desc")
-        query = "jobs_newest" if newest else f"jobs_sorted_{sort_order}"
-        extra = {"limit": limit, "offset": offset} | ({} if newest else {"sort": sort_by})
+    async def list_jobs(self, request: Request) -> Response:
+        """A page of the tenant's jobs (R8-R10).
 
-        def read(tx: Tx) -> tuple[list[Row], int]:
-            total = tx.one("jobs_count", **filters)
-            assert total is not None
-            return tx.all(query, **filters, **extra), total["total"]
+        The links go on by cursor: jobs that are submitted meanwhile neither repeat nor hide others.
+        """
+        query = read_query(request, JobQuery)
+        cursor = None if query.cursor is None else Cursor.read(query)
+        since, until = moment("fromDate", query.from_date), moment("toDate", query.to_date)
+        tenant = tenant_of(request.scope).tenant
+        found = await self._store.read(lambda tx: read_page(tx, tenant, query, cursor, since, until))
+        return answer(page_of(request, query, found))
 
-        rows, total = await self._store.read(read)
-        return answer(_page(request, rows, total, limit, offset))
-
-    async def proof(self, request: Request, job_id: str) -> Response:
-        """Everything that checks a job against the chain (C72)."""
-        tenant = _tenant(request).tenant
-
-        def read(tx: Tx) -> tuple[Row, Row | None, list[Row]]:
-            row = find_job(tx, tenant, job_id)
-            if row["confirmed_at"] is None:
-                return row, None, []
-            return row, tx.one("batch_get", id=row["batch_id"]), tx.all("batch_jobs", batch_id=row["batch_id"])
-
-        row, batch, rows = await self._store.read(read)
-        if batch is None:
-            raise Problem(
-                "not-final", f"The job is {row['status']}; a proof exists once its outcome is final on chain."
-            )
-        return answer(self._proof_view(row, batch, rows, job_id))
-
-    def _proof_view(self, row: Row, batch: Row, rows: list[Row], job_id: str) -> ProofView:
-        leaf = leaf_of(row, row["chain_sequence"])
-        path = tree_of(rows, batch["first_sequence"]).proof(row["leaf_index"])
-        chain = self._deps.chain()
-        return ProofView(
-            job_id=job_id, tenant_id=row["tenant"], status=JobState(row["status"]), salt=_hex(row["salt"]),
-            leaf=ProofLeaf(
-                sequence=leaf.sequence, job_key=_hex(leaf.job_key), result_digest=_hex(leaf.result_digest),
-                usage_digest=_hex(leaf.usage_digest), status=leaf.status,
-            ),
-            usage=ProofUsage(
-                payload_bytes=row["payload_bytes"], compute_units=row["compute_units"],
-                accepted_at_unix_ms=row["accepted_at"],
-            ),
-            proof=[_hex(node) for node in path],
-            batch=ProofBatch(
-                id=batch["id"], first_sequence=batch["first_sequence"], count=batch["count"], root=_hex(batch["root"])
-            ),
-            transaction=ProofTransaction(
-                hash=batch["tx_hash"], block_number=batch["block_number"], gas_used=batch["gas_used"]
-            ),
-            chain_id=chain.chain_id, contract=chain.contract,
-        )  # fmt: skip
+    async def proof(self, request: Request) -> Response:
+        """Everything that checks a job against the chain without trusting this API (C72)."""
+        tenant, name = tenant_of(request.scope).tenant, request.path_params["jobId"]
+        found = await self._store.read(lambda tx: read_proof(tx, tenant, name))
+        return answer(proof_view(found, name, self._deps.chain()))
 
 
-def _page(request: Request, rows: list[Row], total: int, limit: int, offset: int) -> JobPage:
-    def link(to: int) -> str:
-        values = [(k, v) for k, v in request.query_params.multi_items() if k not in ("limit", "offset")]
-        return f"{SUBMIT_PATH}?{urlencode([*values, ('limit', str(limit)), ('offset', str(to))])}"
+def _key(request: Request) -> Any:
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        raise Problem("idempotency-key-missing", "Send a UUID version 4 as Idempotency-Key.")
+    try:
+        return parse_uuid4(given)
+    except ValueError as exc:
+        raise Problem("idempotency-key-malformed", "Idempotency-Key must be a UUID version 4.") from exc
 
-    more = offset + len(rows) < total
-    links = PageLinks(
-        next=link(offset + limit) if more else None, previous=link(max(0, offset - limit)) if offset else None
-    )
-    pagination = Pagination(total=total, limit=limit, offset=offset, has_more=more)
-    return JobPage(jobs=[job_view(row) for row in rows], pagination=pagination, links=links)
+
+def _tell_units(context: RequestContext, tenant: Tenant, accepted: Accepted) -> None:
+    if accepted.quota is not None:
+        context.headers |= unit_headers(tenant.plan, accepted.quota.used, accepted.quota.reset_ms)
+
+
+def _item(index: int, verdict: Accepted | BaseException, context: RequestContext, path: str) -> BatchItem:
+    if isinstance(verdict, Accepted):
+        job = msgspec.json.decode(verdict.response, type=JobAccepted)
+        return BatchItem(index=index, status=202, job=job, replayed=verdict.replayed)
+    if not isinstance(verdict, Exception):
+        raise verdict
+    problem = as_problem(verdict)
+    return BatchItem(index=index, status=problem.status, problem=problem.document(f"{path}#{index}", context.trace_id))

@@ -12,14 +12,18 @@ from simulator.telemetry import trace_id
 KEY = "zjops.context"
 
 
-@dataclass
+@dataclass(slots=True)
 class RequestContext:
-    """Trace, caller and plan of one request, and the headers that its answer must carry."""
+    """Trace, address, caller and plan of one request, and the headers that its answer must carry."""
 
     traceparent: str
+    request_id: str = ""
+    address: str = "unknown"
+    operation: str = "unknown"
     principal: Principal | None = None
     tenant: Tenant | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    admitted: bool = False
 
     @property
     def trace_id(self) -> str:
@@ -31,3 +35,10 @@ def context_of(scope: Any) -> RequestContext:
     """The context of a request that passed the gateway."""
     context: RequestContext = scope[KEY]
     return context
+
+
+def tenant_of(scope: Any) -> Tenant:
+    """The tenant of an identified request."""
+    tenant = context_of(scope).tenant
+    assert tenant is not None
+    return tenant

@@ -2,40 +2,75 @@
 
 from __future__ import annotations
 
+import functools
+
 from simulator.policy.ratelimit import RateDecision
 from zjops.domain.plans import Plan, split_units
 
+UNIT = "zama-cu"
+MONTH_S = 2_592_000
+IDENTIFIED = (
+    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit",
+    "X-ComputeUnits-Limit", "X-ComputeUnits-Used", "X-ComputeUnits-Remaining", "X-ComputeUnits-Reset",
+    "X-ComputeUnits-Buffer-Remaining", "X-ComputeUnits-Overage-Enabled", "X-ComputeUnits-Overage-Rate",
+)  # fmt: skip
+"""What every answer to an identified tenant carries."""
 
-def rate_headers(plan: Plan, decision: RateDecision, now_ms: int) -> dict[str, str]:
-    """`X-RateLimit-*` as designed and the draft's `RateLimit` fields with delta seconds."""
-    limit = plan.requests_per_second
+
+@functools.lru_cache(maxsize=4096)
+def _policy(limit: int, units: int) -> str:
+    return f'"rps";q={limit};w=1, "cu";q={units};qu="{UNIT}";w={MONTH_S}'
+
+
+def rate_headers(share: int, decision: RateDecision, now_ms: int) -> dict[str, str]:
+    """`X-RateLimit-*` as designed. `share` is what this process grants a second of the plan's limit."""
     headers = {
-        "X-RateLimit-Limit": str(limit),
-        "X-RateLimit-Remaining": str(decision.remaining),
+        "X-RateLimit-Limit": str(share),
+        "X-RateLimit-Remaining": str(min(decision.remaining, share)),
         "X-RateLimit-Reset": str(now_ms // 1000 + decision.reset_s),
-        "RateLimit-Policy": f'"rps";q={limit};w=1',
-        "RateLimit": f'"rps";r={decision.remaining};t={max(decision.retry_after_s, 1)}',
     }
     return headers if decision.allowed else headers | {"Retry-After": str(decision.retry_after_s)}
 
 
-def unit_headers(plan: Plan, used: int, reset_ms: int) -> dict[str, str]:
-    """`X-ComputeUnits-*` for this month."""
-    split = split_units(plan, used)
-    headers = {
-        "X-ComputeUnits-Limit": str(plan.compute_units),
-        "X-ComputeUnits-Used": str(used),
-        "X-ComputeUnits-Remaining": str(plan.compute_units - split.included),
-        "X-ComputeUnits-Reset": str(reset_ms // 1000),
-        "X-ComputeUnits-Buffer-Remaining": str(plan.buffer_units - split.buffer),
-        "X-ComputeUnits-Overage-Enabled": str(plan.overage_enabled).lower(),
-        "X-ComputeUnits-Overage-Rate": _dollars(plan.overage_nanousd),
+def limit_fields(plan: Plan, share: int, decision: RateDecision, used: int, reset_s: int) -> dict[str, str]:
+    """The draft's `RateLimit-Policy` and `RateLimit` with delta seconds."""
+    left = max(0, plan.compute_units - used)
+    wait = max(decision.retry_after_s, 1)
+    return {
+        "RateLimit-Policy": _policy(share, plan.compute_units),
+        "RateLimit": f'"rps";r={min(decision.remaining, share)};t={wait}, "cu";r={left};t={reset_s}',
     }
+
+
+def address_fields(limit: int, decision: RateDecision) -> dict[str, str]:
+    """The policy for an address without a valid token (R56)."""
+    headers = {
+        "RateLimit-Policy": f'"ip";q={limit};w=3600',
+        "RateLimit": f'"ip";r={decision.remaining};t={max(decision.retry_after_s, 1)}',
+    }
+    return headers if decision.allowed else headers | {"Retry-After": str(decision.retry_after_s)}
+
+
+@functools.lru_cache(maxsize=4096)
+def _fixed_units(plan: Plan, reset_ms: int) -> tuple[tuple[str, str], ...]:
+    return (
+        ("X-ComputeUnits-Limit", str(plan.compute_units)),
+        ("X-ComputeUnits-Reset", str(reset_ms // 1000)),
+        ("X-ComputeUnits-Overage-Enabled", str(plan.overage_enabled).lower()),
+        ("X-ComputeUnits-Overage-Rate", f"{plan.overage_nanousd / 1e9:.9f}"),
+    )
+
+
+def unit_headers(plan: Plan, used: int, reset_ms: int) -> dict[str, str]:
+    """`X-ComputeUnits-*` for this month; at 80 % of the allowance a warning too (S10)."""
+    split = split_units(plan, used)
+    headers = dict(_fixed_units(plan, reset_ms))
+    headers["X-ComputeUnits-Used"] = str(used)
+    headers["X-ComputeUnits-Remaining"] = str(plan.compute_units - split.included)
+    headers["X-ComputeUnits-Buffer-Remaining"] = str(plan.buffer_units - split.buffer)
+    if used * 5 >= plan.compute_units * 4:
+        headers["X-ComputeUnits-Warning"] = f"{used * 100 // plan.compute_units} % of the month's units are used"
     if not split.overage:
         return headers
     cost = f"{split.overage * plan.overage_nanousd // 1000 / 1_000_000:.6f}"
     return headers | {"X-ComputeUnits-Overage-Applied": str(split.overage), "X-ComputeUnits-Overage-Cost": cost}
-
-
-def _dollars(nanousd: int) -> str:
-    return f"{nanousd // 1_000_000_000}.{nanousd % 1_000_000_000:09d}"

@@ -82,6 +82,12 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._refused:
             super().on_message_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        # From here on the connection is another protocol's.
+        self._expect(None)
+        if not self._refused:
+            super().handle_websocket_upgrade()
+
     def send_400_response(self, msg: str) -> None:
         self._refuse(Problem("malformed-request", msg))
 

@@ -10,11 +10,12 @@ import hashlib
 import hmac
 from typing import NamedTuple
 
+from simulator.identity.roles import DEVELOPER, OPERATOR
 from simulator.store.port import Tx
 from zjops.domain.ids import Ids
 
-SCOPES = ("jobs:submit", "jobs:read", "jobs:cancel", "jobs:outputs", "billing:read")
-ADMIN_SCOPES = ("jobs:admin",)
+SCOPES = DEVELOPER
+ADMIN_SCOPES = OPERATOR
 
 
 class Client(NamedTuple):
@@ -45,6 +46,6 @@ def authenticate(tx: Tx, client_id: str, secret: str) -> Client | None:
     row = tx.one("client_get", client_id=client_id)
     salt, expected = (row["secret_salt"], row["secret_hash"]) if row else (b"\0" * 16, b"\0" * 32)
     good = hmac.compare_digest(_hash(salt, secret), expected)
-    if row is None or not good or row["status"] == "suspended":
+    if row is None or not good or row["status"] != "active":
         return None
     return Client(client_id, row["tenant"], tuple(row["scopes"].split()))

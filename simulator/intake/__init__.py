@@ -15,13 +15,13 @@ from simulator.intake.endings import request_cancel
 from simulator.intake.groups import Groups
 from simulator.intake.parsing import Validate, submission_of
 from simulator.intake.records import SUBMIT_PATH, Accepted, Submission, Tenant
-from simulator.store.port import Store
+from simulator.store.port import Row, Store
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem
 from zjops.domain.events import cancel_subject
 from zjops.domain.ids import Ids, fingerprint
-from zjops.domain.jobs import CLAIM_CHECK_BYTES, JobState
+from zjops.domain.jobs import CLAIM_CHECK_BYTES, JobState, JobType
 from zjops.domain.plans import compute_units
 from zjops.domain.wire import SubmitRequest
 
@@ -83,6 +83,23 @@ class Intake:
             tenant, request, scope_hash, key, mark, ids.uuid().bytes, ids.token(32), str(ids.uuid()), str(ids.uuid()),
             size, compute_units(size), parameters, digest, traceparent,
         )  # fmt: skip
+
+    async def resubmit(self, tenant: Tenant, row: Row, key: uuid.UUID) -> Accepted:
+        """The work of an earlier job as a new one, under a key that an operator's act derives from it."""
+        request = SubmitRequest(
+            job_type=JobType(row["job_type"]), parameters={}, priority=row["priority"],
+            timeout_seconds=row["timeout_s"], callback_url=row["callback_url"],
+            metadata=None if row["metadata"] is None else msgspec.json.decode(row["metadata"]),
+        )  # fmt: skip
+        scope_hash = fingerprint(tenant.tenant.encode(), b"dead-letter", key.bytes)
+        ids = self._ids
+        accepted = await self._groups.accept(Submission(
+            tenant, request, scope_hash, key, hashlib.sha256(row["id"]).digest(), ids.uuid().bytes, ids.token(32),
+            str(ids.uuid()), str(ids.uuid()), row["payload_bytes"], row["compute_units"], row["parameters"] or b"{}",
+            row["parameters_sha256"], row["traceparent"],
+        ))  # fmt: skip
+        self._wake()
+        return accepted
 
     async def cancel(self, tenant_id: str, public_id: str) -> None:
         """Cancel a job: at once while it is pending, by request while it runs (R13, C23). Raises `Problem`."""

@@ -189,4 +189,3 @@ def refusal(plan: Plan, decision: QuotaDecision, reset_ms: int, now: int) -> Pro
     }  # fmt: skip
     text = f"This job needs {decision.needed} compute units; the month's allowance is used up."
     return Problem("quota-exceeded", text, headers=headers, extra=extra)
-

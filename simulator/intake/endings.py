@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from simulator.job_events import job_event
+from simulator.notifier.deliveries import enqueue_deliveries
 from simulator.outbox import enqueue_event
 from simulator.store.port import Row, Tx
 from zjops.domain.clock import utc_month
@@ -10,6 +11,7 @@ from zjops.domain.errors import Problem
 from zjops.domain.events import EventType
 from zjops.domain.ids import Ids, job_key
 from zjops.domain.jobs import ACTIVE, Charge, JobState
+from zjops.domain.webhooks import WebhookType
 
 
 def find_job(tx: Tx, tenant_id: str, public_id: str) -> Row:
@@ -45,6 +47,8 @@ def cancel_now(tx: Tx, ids: Ids, row: Row, charge: Charge, now: int) -> None:
     settle_units(tx, row, charge)
     event = job_event(row, status=JobState.CANCELLED.value, charge=charge.value)
     enqueue_event(tx, ids, EventType.CANCELLED, event, now, row["traceparent"])
+    shown = row | {"status": JobState.CANCELLED.value, "completed_at": now}
+    enqueue_deliveries(tx, ids, shown, WebhookType.CANCELLED, now)
 
 
 def request_cancel(tx: Tx, ids: Ids, tenant_id: str, public_id: str, now: int) -> JobState:

@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS jobs (
   tx_hash TEXT, block_number INTEGER, gas_share INTEGER, confirmed_at INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_by_tenant ON jobs (tenant, accepted_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS jobs_dead ON jobs (id) WHERE dead_letter = 1;
 CREATE INDEX IF NOT EXISTS jobs_to_anchor ON jobs (settled_no) WHERE settled_no IS NOT NULL AND batch_id IS NULL;
 CREATE INDEX IF NOT EXISTS jobs_in_batch ON jobs (batch_id, leaf_index) WHERE batch_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_active ON jobs (tenant) WHERE status IN ('pending', 'processing');
@@ -83,3 +84,54 @@ CREATE TABLE IF NOT EXISTS links (
   tenant TEXT PRIMARY KEY, account TEXT NOT NULL, since INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS links_by_account ON links (account);
+
+-- Public keys (JWKS) of clients that authenticate by private_key_jwt.
+CREATE TABLE IF NOT EXISTS client_keys (client_id TEXT PRIMARY KEY, jwks TEXT NOT NULL) STRICT, WITHOUT ROWID;
+-- Assertions that were used: each counts once (RFC 7523).
+CREATE TABLE IF NOT EXISTS assertions (
+  digest BLOB PRIMARY KEY, expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- Revoked access tokens by jti (RFC 7009), until they would have expired.
+CREATE TABLE IF NOT EXISTS revoked (jti TEXT PRIMARY KEY, expires_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+-- The newest token of each client, so that the audit log can name the one before (C22).
+CREATE TABLE IF NOT EXISTS issued (client_id TEXT PRIMARY KEY, jti TEXT NOT NULL) STRICT, WITHOUT ROWID;
+-- One-time tickets for the WebSocket (C28).
+CREATE TABLE IF NOT EXISTS tickets (
+  digest BLOB PRIMARY KEY, principal TEXT NOT NULL, expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS bans (
+  address TEXT PRIMARY KEY, until INTEGER NOT NULL, reason TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+-- By what accounts are seen to belong together (R61); values are digests.
+CREATE TABLE IF NOT EXISTS signals (
+  kind TEXT NOT NULL, value BLOB NOT NULL, tenant TEXT NOT NULL, seen_at INTEGER NOT NULL,
+  PRIMARY KEY (kind, value, tenant)
+) STRICT, WITHOUT ROWID;
+-- Where a tenant stands on the ladder of actions (R64).
+CREATE TABLE IF NOT EXISTS abuse_cases (
+  tenant TEXT PRIMARY KEY, step TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Webhook endpoints of tenants (S3).
+CREATE TABLE IF NOT EXISTS webhook_endpoints (
+  id TEXT PRIMARY KEY, tenant TEXT NOT NULL, url TEXT NOT NULL, events TEXT NOT NULL, description TEXT,
+  status TEXT NOT NULL, failures INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS webhook_endpoints_by_tenant ON webhook_endpoints (tenant, id);
+-- Signing secrets: of an endpoint, or of a tenant's callback addresses; the former one signs on until it ends.
+CREATE TABLE IF NOT EXISTS webhook_secrets (
+  owner TEXT PRIMARY KEY, secret TEXT NOT NULL, former TEXT, former_until INTEGER
+) STRICT, WITHOUT ROWID;
+-- One row an event and target; written in the transaction of the change that it tells of.
+CREATE TABLE IF NOT EXISTS deliveries (
+  id TEXT PRIMARY KEY, tenant TEXT NOT NULL, endpoint TEXT, url TEXT NOT NULL, job_id BLOB NOT NULL,
+  type TEXT NOT NULL, at INTEGER NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+  next_at INTEGER, claimed_until INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS deliveries_by_tenant ON deliveries (tenant, at, id);
+CREATE TABLE IF NOT EXISTS delivery_attempts (
+  delivery TEXT NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, status INTEGER, error TEXT, ms INTEGER NOT NULL,
+  PRIMARY KEY (delivery, n)
+) STRICT, WITHOUT ROWID;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import email.utils
 import selectors
 import time
 from collections.abc import Coroutine
@@ -151,3 +152,8 @@ def month_bounds_ms(month: str) -> tuple[int, int]:
     start = dt.datetime(year, number, 1, tzinfo=dt.UTC)
     end = dt.datetime(year + number // 12, number % 12 + 1, 1, tzinfo=dt.UTC)
     return int(start.timestamp()) * 1000, int(end.timestamp()) * 1000
+
+
+def http_date(ms: int) -> str:
+    """Unix ms as an HTTP date (RFC 9110), e.g. `Sun, 30 Jun 2024 23:59:59 GMT`."""
+    return email.utils.format_datetime(dt.datetime.fromtimestamp(ms // 1000, dt.UTC), usegmt=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -104,6 +104,44 @@ class CancelAccepted(Wire, frozen=True, kw_only=True, omit_defaults=False):
     status: str = "cancellation_requested"
 
 
+class BatchItem(Wire, frozen=True, kw_only=True):
+    """The answer to one job of a bulk submission: what a single one would have had (C90)."""
+
+    index: int
+    status: int
+    job: JobAccepted | None = None
+    replayed: bool = False
+    problem: dict[str, Any] | None = None
+
+
+class BatchReply(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """One answer a job, in the order of the request."""
+
+    accepted: int
+    refused: int
+    items: list[BatchItem]
+
+
+class BatchRequest(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/jobs:batch`: each job as `POST /v1/jobs` takes it (S4)."""
+
+    jobs: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=100)]
+
+
+class JobQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Filters and place of a list of jobs (R8, R9)."""
+
+    status: JobState | None = None
+    job_type: JobType | None = None
+    from_date: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | None = None
+    to_date: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    offset: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    sort_by: Literal["created_at", "updated_at", "status"] = "created_at"
+    sort_order: Literal["asc", "desc"] = "desc"
+    cursor: Annotated[str, Meta(max_length=200, pattern="^[A-Za-z0-9_-]+$")] | None = None
+
+
 class Pagination(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """Where a page stands in the whole list."""
 
@@ -202,7 +240,7 @@ class TenantChange(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an operator changes of a tenant; what is left out stays."""
 
     plan: str | None = None
-    status: str | None = None
+    status: Literal["active", "suspended"] | None = None
     overrides: dict[str, Any] | None = None
     reason: str | None = None
 

@@ -18,21 +18,29 @@ SELECT count(*) AS total FROM jobs WHERE tenant = :tenant
 SELECT * FROM jobs WHERE tenant = :tenant
   AND (:status IS NULL OR status = :status) AND (:job_type IS NULL OR job_type = :job_type)
   AND (:since IS NULL OR accepted_at >= :since) AND (:until IS NULL OR accepted_at < :until)
+  AND (accepted_at, id) < (:value, :id)
 ORDER BY accepted_at DESC, id DESC LIMIT :limit OFFSET :offset;
+
+-- name: jobs_oldest
+SELECT * FROM jobs WHERE tenant = :tenant
+  AND (:status IS NULL OR status = :status) AND (:job_type IS NULL OR job_type = :job_type)
+  AND (:since IS NULL OR accepted_at >= :since) AND (:until IS NULL OR accepted_at < :until)
+  AND (accepted_at, id) > (:value, :id)
+ORDER BY accepted_at, id LIMIT :limit OFFSET :offset;
 
 -- name: jobs_sorted_asc
 SELECT * FROM jobs WHERE tenant = :tenant
   AND (:status IS NULL OR status = :status) AND (:job_type IS NULL OR job_type = :job_type)
   AND (:since IS NULL OR accepted_at >= :since) AND (:until IS NULL OR accepted_at < :until)
-ORDER BY CASE :sort WHEN 'status' THEN status WHEN 'updated_at' THEN updated_at ELSE accepted_at END, id
-LIMIT :limit OFFSET :offset;
+  AND (NOT :has OR (CASE :sort WHEN 'status' THEN status ELSE updated_at END, id) > (:value, :id))
+ORDER BY CASE :sort WHEN 'status' THEN status ELSE updated_at END, id LIMIT :limit OFFSET :offset;
 
 -- name: jobs_sorted_desc
 SELECT * FROM jobs WHERE tenant = :tenant
   AND (:status IS NULL OR status = :status) AND (:job_type IS NULL OR job_type = :job_type)
   AND (:since IS NULL OR accepted_at >= :since) AND (:until IS NULL OR accepted_at < :until)
-ORDER BY CASE :sort WHEN 'status' THEN status WHEN 'updated_at' THEN updated_at ELSE accepted_at END DESC, id DESC
-LIMIT :limit OFFSET :offset;
+  AND (NOT :has OR (CASE :sort WHEN 'status' THEN status ELSE updated_at END, id) < (:value, :id))
+ORDER BY CASE :sort WHEN 'status' THEN status ELSE updated_at END DESC, id DESC LIMIT :limit OFFSET :offset;
 
 -- name: tenant_change
 UPDATE tenants SET plan = coalesce(:plan, plan), status = coalesce(:status, status),
@@ -40,6 +48,40 @@ UPDATE tenants SET plan = coalesce(:plan, plan), status = coalesce(:status, stat
 
 -- name: dead_letters
 SELECT * FROM jobs WHERE dead_letter = 1 AND id > :after ORDER BY id LIMIT :most;
+
+-- name: jobs_across
+SELECT * FROM jobs WHERE id > :after AND (:tenant IS NULL OR tenant = :tenant)
+  AND (:status IS NULL OR status = :status) AND (:job_type IS NULL OR job_type = :job_type) ORDER BY id LIMIT :most;
+
+-- name: dead_letter_resumed
+UPDATE jobs SET dead_letter = 2 WHERE id = :id AND dead_letter = 1;
+
+-- name: live_rows
+SELECT id, tenant, status, job_type, accepted_at, started_at, completed_at, confirmed_at, updated_at, progress,
+  CASE WHEN result_bytes <= 20000 THEN result END AS result, result_bytes, error_code, error_message, tx_hash,
+  block_number
+FROM jobs WHERE id IN (SELECT unhex(value) FROM json_each(:ids));
+
+-- name: audit_page
+SELECT * FROM audit_log WHERE n > :after AND (:actor IS NULL OR actor = :actor)
+  AND (:action IS NULL OR action = :action) ORDER BY n LIMIT :most;
+
+-- name: platform_state
+SELECT (SELECT coalesce(sum(active_jobs), 0) FROM tenants) AS active_jobs,
+  (SELECT count(*) FROM outbox WHERE published_at IS NULL) AS unpublished,
+  (SELECT min(created_at) FROM outbox WHERE published_at IS NULL) AS oldest,
+  (SELECT count(*) FROM batches WHERE state <> 'final') AS open_batches,
+  (SELECT count(*) FROM jobs WHERE dead_letter = 1) AS dead_letters;
+
+-- name: tenant_exists
+SELECT 1 AS found FROM tenants WHERE tenant = :tenant;
+
+-- name: tenant_detail
+SELECT t.*, coalesce(u.held, 0) AS held, coalesce(u.charged, 0) AS charged, coalesce(u.released, 0) AS released,
+  (SELECT client_id FROM clients c WHERE c.tenant = t.tenant ORDER BY created_at LIMIT 1) AS client_id,
+  l.account, a.step
+FROM tenants t LEFT JOIN usage u ON u.tenant = t.tenant AND u.month = :month
+LEFT JOIN links l ON l.tenant = t.tenant LEFT JOIN abuse_cases a ON a.tenant = t.tenant WHERE t.tenant = :tenant;
 
 -- name: audit_put
 INSERT INTO audit_log (at, actor, action, target, reason, details)

@@ -83,7 +83,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async def readiness() -> dict[str, bool]:
         return {"store": True, "broker": True, "chain": True}
 
-    app = await platform.api(BASE, readiness)
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=BASE) as http:
+    interface = await platform.api(BASE, readiness)
+    await interface.start()
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=interface.app), base_url=BASE) as http:
         yield Api(platform, http)
+    await interface.stop()
     await platform.stop()

@@ -119,7 +119,8 @@ async def test_another_tenants_job_is_not_told_apart_from_none(api: Api) -> None
 async def test_tokens_and_scopes_are_checked(api: Api) -> None:
     none = await api.http.get("/v1/jobs")
     assert none.status_code == 401
-    assert none.headers["www-authenticate"] == 'Bearer realm="zama"'
+    assert none.headers["www-authenticate"].startswith('Bearer realm="zama"')
+    assert "error=" not in none.headers["www-authenticate"]
     forged = await api.get("eyJhbGciOiJub25lIn0.e30.", "/v1/jobs")
     assert 'error="invalid_token"' in forged.headers["www-authenticate"]
     reader = await api.client("reader", scopes=("jobs:read",))
@@ -146,7 +147,7 @@ async def test_the_rate_limit_answers_429_with_when_to_come_again(api: Api) -> N
     assert refused[0].json()["code"] == "rate-limit-exceeded"
     assert int(refused[0].headers["retry-after"]) >= 1
     assert refused[0].headers["x-ratelimit-remaining"] == "0"
-    assert refused[0].headers["ratelimit-policy"] == '"rps";q=1;w=1'
+    assert refused[0].headers["ratelimit-policy"].startswith('"rps";q=1;w=1, "cu"')
 
 
 async def test_the_quota_answers_402_and_reads_still_work(api: Api) -> None:
@@ -166,7 +167,7 @@ async def test_the_list_filters_sorts_and_pages(api: Api) -> None:
         await api.get(token, "/v1/jobs?limit=2&offset=2&jobType=compute_heavy&sortBy=updated_at&sortOrder=asc")
     ).json()
     assert page["pagination"] == {"total": 5, "limit": 2, "offset": 2, "hasMore": True}
-    assert page["links"]["next"].endswith("limit=2&offset=4")
+    assert page["links"]["next"].split("&cursor=")[0].endswith("limit=2&offset=4")
     assert (await api.get(token, "/v1/jobs?jobType=ml_inference")).json()["jobs"] == []
     for wrong in ("limit=101", "status=lost", "fromDate=yesterday", "fromDate=2026-01-01T00:00:00", "sortBy=price"):
         reply = await api.get(token, f"/v1/jobs?{wrong}")

@@ -46,7 +46,8 @@ async def test_the_export_holds_every_job_of_every_tenant(api: Api) -> None:
 async def test_a_paused_relayer_confirms_nothing_until_it_goes_on(api: Api) -> None:
     operator, token = _bearer(await api.operator()), await api.client("acme")
     assert (await api.http.post("/v1/admin/relayer", json={"paused": True}, headers=operator)).json() == {
-        "paused": True
+        "paused": True,
+        "openBatches": 0,
     }
     job = (await api.submit(token, SIEVE)).json()["jobId"]
 

@@ -1,0 +1,63 @@
+"""What all operators' handlers share: the audit log and the table of operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from simulator.abuse import record
+from simulator.api.contract.operation import Answer, Handler, Operation
+from simulator.api.deps import ApiDeps
+from simulator.gateway.context import context_of
+from simulator.store.port import Tx
+from zjops.domain.events import OpsKind
+
+BASE = "/v1/admin"
+BODY = ("unsupported-media-type", "validation-failed")
+
+
+def operation(
+    id: str, method: str, path: str, call: Handler, model: Any, *problems: str, status: int = 200,
+    media: str | None = "application/json", **more: Any,
+) -> Operation:  # fmt: skip
+    """One operators' operation."""
+    answer = Answer(status, "As asked." if model is not None or media else "Done.", model, media)
+    return Operation(
+        id=id, method=method, path=BASE + path, call=call, tag="admin", scope="jobs:admin", answers=(answer,),
+        problems=problems, **more,
+    )  # fmt: skip
+
+
+class AdminPart:
+    """Handlers of one part of the operators' door."""
+
+    def __init__(self, deps: ApiDeps) -> None:
+        self._deps, self._store = deps, deps.store
+
+    def _actor(self, request: Request) -> str:
+        principal = context_of(request.scope).principal
+        assert principal is not None
+        return principal.client_id
+
+    def _record(
+        self, tx: Tx, request: Request, kind: OpsKind, action: str, target: str, reason: str | None = None, **v: Any
+    ) -> None:
+        """An entry of the audit log and its OPS event, in the transaction of the act."""
+        record(
+            tx, self._deps.ids, self._deps.clock, kind, actor=self._actor(request), action=action, target=target,
+            reason=reason, **v,
+        )  # fmt: skip
+
+    async def _looked(self, request: Request, what: str, target: str = "platform") -> None:
+        """A reading is in the audit log too, without an event: nothing has changed."""
+        actor, now = self._actor(request), self._deps.clock.now_ms()
+        await self._store.transact(
+            lambda tx: tx.run("audit_put", now=now, actor=actor, action=what, target=target, reason=None, details="{}")
+        )
+
+
+def done() -> Response:
+    """204."""
+    return Response(status_code=204)

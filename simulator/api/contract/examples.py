@@ -1,0 +1,47 @@
+"""Examples, made from the tier table and the real rules: never written by hand (C2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.gateway.headers import limit_fields, rate_headers, unit_headers
+from simulator.policy.ratelimit import take
+from zjops.domain.clock import month_bounds_ms
+from zjops.domain.plans import compute_units, price_book
+
+MONTH = "2026-11"
+PLAN = "starter"
+TEXTS = {
+    "X-RateLimit-Limit": "Requests a second that this process grants.",
+    "X-RateLimit-Remaining": "Requests that may follow at once.",
+    "X-RateLimit-Reset": "Unix time at which the bucket is full.",
+    "RateLimit-Policy": "Policies (draft-ietf-httpapi-ratelimit-headers).",
+    "RateLimit": "What is left of each, and in how many seconds there is more.",
+    "X-ComputeUnits-Limit": "Compute units of the month.",
+    "X-ComputeUnits-Used": "Units held and charged this month.",
+    "X-ComputeUnits-Remaining": "Units left of the month's.",
+    "X-ComputeUnits-Reset": "Unix time at which the next month begins.",
+    "X-ComputeUnits-Buffer-Remaining": "Free units left above the limit.",
+    "X-ComputeUnits-Overage-Enabled": "Whether paid overage is on.",
+    "X-ComputeUnits-Overage-Rate": "US dollars a unit of overage.",
+}
+
+
+def submission_example() -> dict[str, Any]:
+    """A body that is accepted."""
+    return {"jobType": "compute_heavy", "parameters": {"algorithm": "prime_sieve", "limit": 1_000_000}}
+
+
+def header_examples() -> dict[str, Any]:
+    """The headers of every identified answer, as a Starter tenant sees them after one small job."""
+    plan = price_book().plan(PLAN)
+    start, end = month_bounds_ms(MONTH)
+    share, now = plan.requests_per_second, start + 3_600_000
+    _, decision = take(None, float(share), float(share * plan.burst_seconds), now)
+    used = compute_units(200)
+    values = rate_headers(share, decision, now) | unit_headers(plan, used, end)
+    values |= limit_fields(plan, share, decision, used, (end - now) // 1000)
+    return {
+        name: {"description": text, "schema": {"type": "string"}, "example": values[name]}
+        for name, text in TEXTS.items()
+    }

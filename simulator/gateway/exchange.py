@@ -1,0 +1,69 @@
+"""One request and its answer: counts the body, adds the headers that every answer carries."""
+
+from __future__ import annotations
+
+from starlette.types import Message, Receive, Scope, Send
+
+from simulator.gateway.context import RequestContext
+from zjops.domain.errors import Problem
+
+SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+API_ONLY = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+STARTS = ("http.response.start", "websocket.http.response.start")
+
+
+class Exchange:
+    """Between the server and the application, for one request."""
+
+    __slots__ = ("_left", "_limit", "_receive", "_scope", "_send", "context", "started", "status")
+
+    def __init__(self, context: RequestContext, receive: Receive, send: Send, scope: Scope) -> None:
+        self.context, self._receive, self._send, self._scope = context, receive, send, scope
+        self._left: int | None = None
+        self._limit = 0
+        self.started, self.status = False, 0
+
+    def limit_body(self, limit: int) -> None:
+        """From here on the body may hold so many bytes."""
+        self._limit = self._left = limit
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if self._left is not None and message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                raise Problem("payload-too-large", f"The body may hold {self._limit} bytes.")
+        return message
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind in STARTS:
+            self.started, self.status = True, message["status"]
+            message["headers"] = self._headers(message.get("headers", []))
+        elif kind == "websocket.accept":
+            self.started, self.status = True, 101
+        elif kind == "websocket.close" and not self.started:
+            self.started, self.status = True, 403
+        await self._send(message)
+
+    def _headers(self, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        context = self.context
+        present = {name for name, _ in given}
+        found = list(given)
+        for name, value in context.headers.items():
+            key = name.lower().encode("latin-1")
+            if key not in present:
+                found.append((key, value.encode("latin-1")))
+        found.append((b"traceparent", context.traceparent.encode()))
+        found.append((b"x-request-id", context.request_id.encode()))
+        found.extend(SECURITY)
+        found.extend(pair for pair in API_ONLY if pair[0] not in present)
+        return found

@@ -1,0 +1,84 @@
+"""Versions: which majors are served, where each is in its life, and what a client asked for (R18-R22, C38, C39)."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from simulator.gateway.context import RequestContext
+from zjops.domain.clock import http_date, rfc3339
+from zjops.domain.errors import Problem
+
+_ASKED = re.compile(r"(\d{1,3})(?:\.(\d{1,3}))?")
+
+
+class Major(NamedTuple):
+    """One major version: its newest minor, and, once announced, when it is deprecated and when it goes (Unix ms)."""
+
+    number: int
+    minor: int = 0
+    deprecated_at: int | None = None
+    sunset_at: int | None = None
+    successor: int | None = None
+    guide: str = "/docs"
+
+
+MAJORS = (Major(1),)
+"""The schedule. A deprecation stands here six months before its date, and the sunset six months after it (C38)."""
+
+
+class Versions:
+    """Answers what a request asked for, and puts the schedule on every answer."""
+
+    def __init__(self, majors: tuple[Major, ...] = MAJORS) -> None:
+        self._majors = {major.number: major for major in majors}
+        self._headers = {major.number: _headers(major) for major in majors}
+
+    def check(self, path: str, asked: str | None, context: RequestContext) -> None:
+        """Put the version's headers on the answer. Raises `Problem` (400) when what was asked is not served here."""
+        number = _number(path)
+        major = self._majors.get(number)
+        if major is None:
+            return
+        context.headers.update(self._headers[number])
+        if asked is None:
+            return
+        match = _ASKED.fullmatch(asked.strip())
+        if match is None or int(match[1]) != number or int(match[2] or 0) > major.minor:
+            served = f"{number}.0 to {number}.{major.minor}" if major.minor else f"{number}.0"
+            raise Problem("version-unsupported", f"Accept-Version: this path serves {served}.")
+
+
+def _number(path: str) -> int:
+    first = path[1:].partition("/")[0]
+    return int(first[1:]) if first[:1] == "v" and first[1:].isdigit() and len(first) < 5 else 0
+
+
+def _headers(major: Major) -> dict[str, str]:
+    headers = {"Vary": "Accept-Version", "API-Version": f"{major.number}.{major.minor}"}
+    links = []
+    if major.deprecated_at is not None:
+        headers["Deprecation"] = f"@{major.deprecated_at // 1000}"
+        links.append(f'<{major.guide}>; rel="deprecation"; type="text/html"')
+    if major.sunset_at is not None:
+        headers["Sunset"] = http_date(major.sunset_at)
+        links.append(f'<{major.guide}>; rel="sunset"; type="text/html"')
+    if major.successor is not None:
+        links.append(f'</v{major.successor}>; rel="successor-version"')
+    return headers | ({"Link": ", ".join(links)} if links else {})
+
+
+def schedule(majors: tuple[Major, ...] = MAJORS) -> list[dict[str, object]]:
+    """The schedule as data, for operators and documents."""
+
+    def moment(at: int | None) -> str | None:
+        return None if at is None else rfc3339(at)
+
+    return [
+        {
+            "version": f"v{m.number}", "minor": f"{m.number}.{m.minor}",
+            "state": "deprecated" if m.deprecated_at else "active",
+            "deprecation": moment(m.deprecated_at), "sunset": moment(m.sunset_at),
+        }
+        for m in majors
+    ]  # fmt: skip

@@ -1,0 +1,55 @@
+"""What every process of the API must know of the others: revoked tokens, bans, the queue; read once a second."""
+
+from __future__ import annotations
+
+import asyncio
+
+from simulator.identity.verifier import Verifier
+from simulator.policy.admission import Pressure
+from simulator.service import Looped
+from simulator.store.port import Row, Store, Tx
+from zjops.domain.clock import Clock
+from zjops.domain.errors import UnreachableError
+
+EVERY_S = 1.0
+
+
+class Watchlist(Looped):
+    """Refreshes itself; while the store is away, what was last known holds."""
+
+    def __init__(self, store: Store, clock: Clock, verifier: Verifier) -> None:
+        super().__init__("gateway watchlist")
+        self._store, self._clock, self._verifier = store, clock, verifier
+        self.bans: dict[str, int] = {}
+        self.pressure = Pressure()
+
+    async def start(self) -> None:
+        await self.refresh()
+        await super().start()
+
+    async def _run(self) -> None:
+        while True:
+            due = self._clock.monotonic() + EVERY_S
+            await self._clock.sleep(EVERY_S)
+            lag = max(0.0, self._clock.monotonic() - due)
+            self.pressure = self.pressure._replace(loop_lag_s=lag)
+            try:
+                await self.refresh()
+            except UnreachableError:
+                continue
+
+    async def refresh(self) -> None:
+        """Read all three in one go."""
+
+        def read(tx: Tx) -> tuple[list[Row], list[Row], Row | None]:
+            now = self._clock.now_ms()
+            return tx.all("revoked_now", now=now), tx.all("bans_now", now=now), tx.one("jobs_active_total")
+
+        revoked, bans, jobs = await self._store.read(read)
+        self._verifier.revoke(frozenset(row["jti"] for row in revoked))
+        self.bans = {row["address"]: row["until"] for row in bans}
+        self.pressure = self.pressure._replace(active_jobs=jobs["total"] if jobs else 0)
+
+    async def refresh_soon(self) -> None:
+        """Refresh after an act of this process, without making its caller wait for more than that."""
+        await asyncio.shield(self.refresh())

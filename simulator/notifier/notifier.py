@@ -1,0 +1,147 @@
+"""The loop that carries webhooks: claims what is due, signs, posts, and writes down how it went."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+import httpx2
+
+from simulator.abuse import record
+from simulator.notifier.deliveries import ensure_secret, owner_of
+from simulator.notifier.targets import TargetRefused, target_of
+from simulator.policy.delivery import FAILED_ENDPOINT_AFTER, Verdict, after_attempt
+from simulator.service import Looped
+from simulator.store.port import Row, Store, Tx
+from simulator.telemetry import Telemetry
+from zjops.domain.clock import Clock
+from zjops.domain.errors import UnreachableError
+from zjops.domain.events import OpsKind
+from zjops.domain.ids import Ids, job_id
+from zjops.domain.webhooks import sign
+
+AT_ONCE = 32
+CLAIM_S = 60
+ANSWER_BYTES = 1024
+
+
+class Outcome(NamedTuple):
+    """One attempt: the status that came back or what went wrong, how long it took, and the wait that was asked for."""
+
+    status: int | None
+    error: str | None
+    ms: int
+    retry_after_s: float | None = None
+
+
+class Notifier(Looped):
+    """Delivers webhooks. Several may run: a claim in the store keeps two from one delivery."""
+
+    def __init__(
+        self, store: Store, clock: Clock, ids: Ids, telemetry: Telemetry, *, targets: str, waits_s: tuple[float, ...],
+        timeout_s: float, poll_s: float, blocked: frozenset[int] = frozenset(),
+    ) -> None:  # fmt: skip
+        super().__init__("notifier")
+        self._store, self._clock, self._ids, self._telemetry = store, clock, ids, telemetry
+        self._targets, self._waits_s, self._timeout_s, self._poll_s = targets, waits_s, timeout_s, poll_s
+        self._blocked = blocked
+        self._http: httpx2.AsyncClient | None = None
+
+    async def stop(self) -> None:
+        await super().stop()
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                done = await self.deliver_due()
+            except UnreachableError as exc:
+                self._telemetry.log("warning", "notifier waits", reason=str(exc))
+                done = 0
+            if not done:
+                await self._clock.sleep(self._poll_s)
+
+    async def deliver_due(self) -> int:
+        """Attempt what is due now; returns how many."""
+        now = self._clock.now_ms()
+        waiting = await self._store.read(lambda tx: tx.one("deliveries_due", now=now, most=1))
+        if waiting is None:
+            return 0
+        claimed = await self._store.transact(self._claim)
+        await asyncio.gather(*(self._deliver(row, secrets) for row, secrets in claimed))
+        return len(claimed)
+
+    def _claim(self, tx: Tx) -> list[tuple[Row, list[str]]]:
+        now = self._clock.now_ms()
+        claimed = []
+        for row in tx.all("deliveries_due", now=now, most=AT_ONCE):
+            tx.run("delivery_claim", id=row["id"], until=now + CLAIM_S * 1000)
+            secret = ensure_secret(tx, self._ids, owner_of(row))
+            both = [secret["secret"]]
+            if secret["former"] and secret["former_until"] > now:
+                both.append(secret["former"])
+            claimed.append((row, both))
+        return claimed
+
+    async def _deliver(self, row: Row, secrets: list[str]) -> None:
+        began = self._clock.monotonic()
+        try:
+            outcome = await self._post(row, secrets)
+        except TargetRefused as exc:
+            outcome = Outcome(None, str(exc), 0)
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, OSError) as exc:
+            outcome = Outcome(None, f"{type(exc).__name__}: {exc}"[:200], 0)
+        outcome = outcome._replace(ms=round((self._clock.monotonic() - began) * 1000))
+        verdict = after_attempt(
+            outcome.status, row["attempts"] + 1, self._waits_s, self._ids.chance(), outcome.retry_after_s
+        )
+        await self._store.transact(lambda tx: self._note(tx, row, outcome, verdict))
+        self._telemetry.count("webhook_attempts_total", outcome="delivered" if verdict.delivered else "failed")
+
+    async def _post(self, row: Row, secrets: list[str]) -> Outcome:
+        target = await target_of(row["url"], self._targets, blocked=self._blocked)
+        if self._http is None:
+            self._http = httpx2.AsyncClient(
+                trust_env=False, follow_redirects=False, timeout=self._timeout_s,
+                limits=httpx2.Limits(max_connections=AT_ONCE, max_keepalive_connections=0),
+            )  # fmt: skip
+        headers = sign(secrets, row["id"], job_id(row["job_id"]), self._clock.now_ms() // 1000, row["body"])
+        headers |= {"Content-Type": "application/json", "Host": target.host, "User-Agent": "zjops-webhooks/1"}
+        extensions = {"sni_hostname": target.hostname} if target.secure else {}
+        async with asyncio.timeout(self._timeout_s):
+            request = self._http.build_request(
+                "POST", target.url, content=row["body"], headers=headers, extensions=extensions
+            )
+            # Only the head of the answer counts; its body is a stranger's and is not read.
+            response = await self._http.send(request, stream=True)
+            await response.aclose()
+        after = response.headers.get("retry-after", "")
+        return Outcome(response.status_code, None, 0, float(after) if after.isdigit() and len(after) < 6 else None)
+
+    def _note(self, tx: Tx, row: Row, outcome: Outcome, verdict: Verdict) -> None:
+        now, attempt = self._clock.now_ms(), row["attempts"] + 1
+        state = "delivered" if verdict.delivered else "pending" if verdict.wait_s is not None else "failed"
+        next_at = None if verdict.wait_s is None else now + round(verdict.wait_s * 1000)
+        tx.run("delivery_attempted", id=row["id"], state=state, next_at=next_at, attempts=attempt)
+        tx.run(
+            "attempt_put", delivery=row["id"], n=attempt, at=now, status=outcome.status, error=outcome.error,
+            ms=outcome.ms,
+        )  # fmt: skip
+        if row["endpoint"] and state != "pending":
+            self._judge(tx, row, state, verdict, now)
+
+    def _judge(self, tx: Tx, row: Row, state: str, verdict: Verdict, now: int) -> None:
+        """An endpoint that is gone, or that has failed again and again, hears no more until its owner says so."""
+        tx.run("endpoint_counted", id=row["endpoint"], delivered=state == "delivered")
+        endpoint = tx.one("endpoint_get", id=row["endpoint"], tenant=row["tenant"])
+        if endpoint is None or endpoint["status"] != "active":
+            return
+        if verdict.disable or endpoint["failures"] >= FAILED_ENDPOINT_AFTER:
+            tx.run("endpoint_failed", id=row["endpoint"], now=now)
+            reason = "answered 410" if verdict.disable else f"{endpoint['failures']} deliveries in a row failed"
+            record(
+                tx, self._ids, self._clock, OpsKind.ACTION, actor="notifier", action="webhook.disable",
+                target=row["tenant"], reason=reason, endpoint=row["endpoint"],
+            )  # fmt: skip

@@ -1,0 +1,227 @@
+"""Models of the operators' resource (C85)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from zjops.domain.jobs import JobState, JobType
+from zjops.domain.wire import JobView, TenantView, Wire
+
+Reason = Annotated[str, Meta(max_length=500)]
+Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
+
+
+class TenantList(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """All tenants with this month's units."""
+
+    tenants: list[TenantView]
+
+
+class TenantDetail(TenantView, frozen=True, kw_only=True):
+    """A tenant with what it holds, its place on the ladder, its links, and its bucket in this process."""
+
+    account: str | None
+    ladder: str
+    bucket_tokens: float | None
+    breaker: str
+    released: int
+
+
+class PlanView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """A plan of the price book as data."""
+
+    name: str
+    values: dict[str, Any]
+
+
+class PlanList(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """The price book."""
+
+    version: str
+    plans: list[PlanView]
+
+
+class ClientCreate(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new client of a tenant: a role (S14) and, for private_key_jwt, the public keys."""
+
+    role: Literal["viewer", "developer"]
+    jwks: dict[str, Any] | None = None
+
+
+class ClientView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """A client of a tenant."""
+
+    client_id: str
+    scopes: list[str]
+    created_at: str
+    has_keys: bool
+
+
+class ClientCreated(ClientView, frozen=True, kw_only=True):
+    """A new client with its secret, shown this once."""
+
+    client_secret: str
+
+
+class ClientList(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """The clients of a tenant."""
+
+    clients: list[ClientView]
+
+
+class RelayerPause(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether the relayer should pause, and why."""
+
+    paused: bool
+    reason: Reason | None = None
+
+
+class RelayerState(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """Whether confirmations are held back, and how many batches are not final."""
+
+    paused: bool
+    open_batches: int
+
+
+class AdminJobQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Jobs across tenants: filters, and the key after which to go on."""
+
+    tenant: Name | None = None
+    status: JobState | None = None
+    job_type: JobType | None = None
+    after: Annotated[str, Meta(max_length=30)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
+
+
+class AdminJob(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """A job with its tenant."""
+
+    tenant: str
+    job: JobView
+
+
+class AdminJobPage(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """Jobs in the order of their ids; `next` is the key to go on from."""
+
+    jobs: list[AdminJob]
+    next: str | None
+
+
+class AfterQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A keyset page of jobs."""
+
+    after: Annotated[str, Meta(max_length=30)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
+
+
+class ActReason(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why an operator does something."""
+
+    reason: Reason | None = None
+
+
+class Replay(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which events of the log to read again: stream sequences, inclusive."""
+
+    first: Annotated[int, Meta(ge=1, le=2**53)]
+    last: Annotated[int, Meta(ge=1, le=2**53)]
+
+
+class AuditQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Entries of the audit log after a number."""
+
+    after: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    actor: Annotated[str, Meta(max_length=100)] | None = None
+    action: Annotated[str, Meta(max_length=100)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class AuditEntry(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """Who did what to whom, when and why."""
+
+    number: int
+    at: str
+    actor: str
+    action: str
+    target: str | None
+    reason: str | None
+    details: dict[str, Any]
+
+
+class AuditPage(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """Entries in order; `next` is the number to go on from."""
+
+    entries: list[AuditEntry]
+    next: int | None
+
+
+class BanView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """An address that is refused for a while."""
+
+    address: str
+    until: str
+    reason: str
+
+
+class CaseView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """A tenant on the ladder of actions (R64)."""
+
+    tenant: str
+    step: str
+    reason: str
+    at: str
+    account: str | None
+
+
+class AbuseView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """What the abuse rules hold at the moment."""
+
+    bans: list[BanView]
+    cases: list[CaseView]
+
+
+class BanCreate(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An address to refuse."""
+
+    address: Annotated[str, Meta(max_length=45, pattern="^[0-9a-fA-F:.]+$")]
+    seconds: Annotated[int, Meta(ge=1, le=2_592_000)]
+    reason: Reason
+
+
+class PaymentMethod(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The id that a payment provider gave a method; kept as a digest (R61)."""
+
+    payment_method: Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class KeyRotated(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """A new signing key: published now, signing later."""
+
+    kid: str
+    signs_in_seconds: int
+
+
+class EventCount(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """How many events were published again."""
+
+    replayed: int
+
+
+class PlatformState(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """The platform as operators see it at a glance."""
+
+    active_jobs: int
+    unpublished: int
+    oldest_unpublished_ms: int | None
+    open_batches: int
+    dead_letters: int
+    relayer_paused: bool
+    loop_lag_seconds: float
+    versions: list[dict[str, Any]]
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """Nothing: the model of an answer without a body."""
