@@ -11,7 +11,7 @@ from simulator.api.contract.operation import Answer, Operation
 from simulator.api.deps import ApiDeps, answer
 from simulator.gateway.context import tenant_of
 from simulator.notifier.deliveries import CALLBACK, ENDPOINT, ensure_secret, rotate_secret
-from simulator.notifier.targets import TargetRefused, check_url
+from simulator.notifier.targets import TargetRefused, check_literal, check_url
 from simulator.store.port import Row, Tx
 from zjops.domain.clock import rfc3339
 from zjops.domain.errors import FieldError, Problem
@@ -83,7 +83,7 @@ class WebhookRoutes:
     async def create(self, request: Request) -> Response:
         """A new webhook endpoint with its signing secret."""
         asked = await read_body(request, EndpointCreate)
-        _check(asked.url)
+        _check(asked.url, self._deps.settings.webhook_targets)
         tenant, now = tenant_of(request.scope).tenant, self._deps.clock.now_ms()
         name = "we_" + base58(self._deps.ids.uuid().bytes)
         events = msgspec.json.encode([kind.value for kind in asked.events or EVERY]).decode()
@@ -107,7 +107,7 @@ class WebhookRoutes:
         """Another address, other events, paused, or in service again."""
         asked = await read_body(request, EndpointChange)
         if asked.url is not None:
-            _check(asked.url)
+            _check(asked.url, self._deps.settings.webhook_targets)
         tenant, name = tenant_of(request.scope).tenant, request.path_params["endpointId"]
         events = None if asked.events is None else msgspec.json.encode([k.value for k in asked.events]).decode()
 
@@ -201,9 +201,10 @@ def _own(tx: Tx, tenant: str, name: str) -> Row:
     return row
 
 
-def _check(url: str) -> None:
+def _check(url: str, policy: str) -> None:
     try:
         check_url(url)
+        check_literal(url, policy)
     except TargetRefused as exc:
         raise Problem("webhook-target-refused", f"url: {exc}", errors=[FieldError("#/url", str(exc))]) from exc
 

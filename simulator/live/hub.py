@@ -14,7 +14,7 @@ import msgspec
 from simulator.broker.port import Broker, Unlisten
 from simulator.live.changes import changes, is_over
 from simulator.service import Looped
-from simulator.store.port import Row, Store
+from simulator.store.port import Row, Store, Tx
 from zjops.domain.clock import Clock
 from zjops.domain.errors import UnreachableError
 from zjops.domain.events import EventType
@@ -149,8 +149,12 @@ class Hub(Looped):
     async def _read(self, keys: list[bytes]) -> list[Row]:
         if not keys:
             return []
-        ids = msgspec.json.encode([key.hex() for key in keys]).decode()
-        return await self._store.read(lambda tx: tx.all("live_rows", ids=ids))
+
+        def read(tx: Tx) -> list[Row]:
+            found = (tx.one("live_row", id=key) for key in keys)
+            return [row for row in found if row is not None]
+
+        return await self._store.read(read)
 
     async def stop(self) -> None:
         await super().stop()

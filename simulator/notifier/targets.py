@@ -62,6 +62,17 @@ def check_url(url: str) -> None:
         raise TargetRefused("the address holds a control character, a space or a backslash")
 
 
+def check_literal(url: str, policy: str) -> None:
+    """An address that names its host by number can be refused before it is ever called. Raises `TargetRefused`."""
+    host = urlsplit(url).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return
+    if not allowed(host, policy):
+        raise TargetRefused(f"{host} may not be called from here")
+
+
 async def resolve(host: str, port: int) -> list[str]:
     """The host's addresses. Raises `TargetRefused`."""
     import asyncio

@@ -15,6 +15,8 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from simulator.api.contract.document import problem_pairs
 from simulator.api.contract.operation import Operation
@@ -216,12 +218,13 @@ async def _webhooks(play: Play) -> None:
     stage = play.stage
     token = await stage.client("hugo", "enterprise")
     made = await play.go("createEndpoint", token, {"url": "http://127.0.0.1:9/hook"})
-    await play.go("createEndpoint", token, {"url": "http://127.0.0.1:00000/x"})
+    await play.go("createEndpoint", token, {"url": "http://10.0.0.1/x"})
     await play.go("createEndpoint", token, {"url": "ftp://x"})
     await play.go("createEndpoint", token, {}, Content_Type="text/plain")
     for _ in range(19):
         await stage.ask("POST", "/v1/webhooks/endpoints", token, {"url": "http://127.0.0.1:9/more"})
     await play.go("createEndpoint", token, {"url": "http://127.0.0.1:9/hook"})
+    assert made.status_code == 201, made.text
     here = f"/v1/webhooks/endpoints/{made.json()['endpointId']}"
     for id, tail in (("getEndpoint", ""), ("getEndpointSecret", "/secret"), ("rotateEndpointSecret", "/secret/rotate")):
         await play.go(id, token, path=here + tail)
@@ -230,7 +233,7 @@ async def _webhooks(play: Play) -> None:
     await play.go("changeEndpoint", token, {"description": "d"})
     await play.go("changeEndpoint", token, {"description": 5}, path=here)
     await play.go("changeEndpoint", token, {"url": "http://127.0.0.1:0/x"}, path=here, Content_Type="text/plain")
-    await play.go("changeEndpoint", token, {"url": "http://127.0.0.1:00000/x"}, path=here)
+    await play.go("changeEndpoint", token, {"url": "http://10.0.0.1/x"}, path=here)
     for id in ("listEndpoints", "getCallbackSecret", "rotateCallbackSecret", "listDeliveries"):
         await play.go(id, token)
     await stage.job(token, SIEVE)
@@ -366,8 +369,33 @@ async def _upgrade(play: Play) -> None:
     play.book.reached.add(("subscribeJobs", 101, ""))
 
 
+async def _elsewhere(play: Play) -> None:
+    """Tokens of an issuer elsewhere are verified by its keys; its keys are not ours to rotate."""
+    key = ECKey.generate_key("P-256", {"kid": "there", "use": "sig", "alg": "ES256"}, private=True)
+    asked: list[int] = []
+
+    async def fetch() -> dict[str, Any]:
+        asked.append(1)
+        return {"keys": [key.as_dict(private=False)]}
+
+    async with staged(Path("unused"), external_issuer="https://login.example", external_jwks="-") as stage:
+        stage.deps.verifier._keys._fetch = fetch
+        await stage.platform.add_tenant("acme", "pro")
+        now = stage.deps.clock.now_ms() // 1000
+        claims = {"iss": "https://login.example", "aud": "https://api.zama.ai", "sub": "x", "client_id": "x",
+                  "tenant_id": "acme", "scope": "jobs:admin", "iat": now, "exp": now + 60, "jti": "1"}  # fmt: skip
+        token = jwt.encode({"alg": "ES256", "typ": "at+jwt", "kid": "there"}, claims, key)
+        for _ in range(3):
+            await Play(stage, play.book).go("rotateSigningKey", token)
+        assert len(asked) == 1
+        other = ECKey.generate_key("P-256", {"kid": "unknown"}, private=True)
+        strange = jwt.encode({"alg": "ES256", "typ": "at+jwt", "kid": "unknown"}, claims, other)
+        assert (await stage.ask("GET", "/v1/jobs", strange)).status_code == 401
+        assert (await stage.ask("POST", TOKEN, body=b"x")).status_code == 401
+
+
 SCENES: tuple[Callable[[Play], Coroutine[Any, Any, None]], ...] = (
-    _platform, _identity, _submissions, _reading, _webhooks, _operators, _upgrade, _below_http, _shared,
+    _platform, _identity, _submissions, _reading, _webhooks, _operators, _upgrade, _elsewhere, _below_http, _shared,
 )  # fmt: skip
 
 

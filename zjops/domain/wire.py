@@ -16,6 +16,10 @@ from zjops.domain.jobs import (
     JobType,
 )
 
+URL_PORT = ":([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+URL_PATTERN = f"^https?://[A-Za-z0-9.-]+({URL_PORT})?(/[A-Za-z0-9/_.?=&%-]*)?$"
+"""Addresses that a webhook may be sent to: a name or IPv4 address, a port, a plain path and query."""
+
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Base of every model: frozen, keyword-only, camelCase on the wire."""
@@ -28,7 +32,7 @@ class SubmitRequest(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True,
     parameters: dict[str, Any]
     priority: Annotated[int, Meta(ge=0, le=10)] = DEFAULT_PRIORITY
     timeout_seconds: Annotated[int, Meta(ge=MIN_TIMEOUT_S, le=MAX_TIMEOUT_S)] = DEFAULT_TIMEOUT_S
-    callback_url: Annotated[str, Meta(max_length=2048, pattern="^https?://")] | None = None
+    callback_url: Annotated[str, Meta(max_length=2048, pattern=URL_PATTERN)] | None = None
     metadata: dict[str, Any] | None = None
 
 

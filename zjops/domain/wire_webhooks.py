@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from zjops.domain.webhooks import WebhookType
-from zjops.domain.wire import Wire
+from zjops.domain.wire import URL_PATTERN, Wire
 
-PATTERN = "^https?://[A-Za-z0-9.-]+(:[0-9]{2,5})?(/[A-Za-z0-9/_.?=&%-]*)?$"
-Url = Annotated[str, Meta(max_length=2048, pattern=PATTERN, extra_json_schema={"format": "uri"})]
+Url = Annotated[str, Meta(max_length=2048, pattern=URL_PATTERN, extra_json_schema={"format": "uri"})]
 EVERY = list(WebhookType)
 
 

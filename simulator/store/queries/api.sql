@@ -56,11 +56,11 @@ SELECT * FROM jobs WHERE id > :after AND (:tenant IS NULL OR tenant = :tenant)
 -- name: dead_letter_resumed
 UPDATE jobs SET dead_letter = 2 WHERE id = :id AND dead_letter = 1;
 
--- name: live_rows
+-- name: live_row
 SELECT id, tenant, status, job_type, accepted_at, started_at, completed_at, confirmed_at, updated_at, progress,
   CASE WHEN result_bytes <= 20000 THEN result END AS result, result_bytes, error_code, error_message, tx_hash,
   block_number
-FROM jobs WHERE id IN (SELECT unhex(value) FROM json_each(:ids));
+FROM jobs WHERE id = :id;
 
 -- name: audit_page
 SELECT * FROM audit_log WHERE n > :after AND (:actor IS NULL OR actor = :actor)

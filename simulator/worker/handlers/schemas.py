@@ -9,6 +9,7 @@ from typing import Any
 
 from simulator.worker.handlers import compute_heavy, data_processing, ml_inference, synthetic
 from zjops.domain.jobs import DEFAULT_PRIORITY, DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, MIN_TIMEOUT_S, JobType
+from zjops.domain.wire import URL_PATTERN
 
 Schema = dict[str, Any]
 LARGE = 2**53
@@ -79,7 +80,7 @@ def _submission(job_type: str, parameters: dict[str, Schema]) -> Schema:
         priority=_integer(0, 10) | {"default": DEFAULT_PRIORITY},
         timeoutSeconds=_integer(MIN_TIMEOUT_S, MAX_TIMEOUT_S) | {"default": DEFAULT_TIMEOUT_S},
         callbackUrl={"anyOf": [{"type": "string", "format": "uri", "maxLength": 2048,
-                                "pattern": "^https?://[A-Za-z0-9.-]+(:[0-9]{2,5})?(/[A-Za-z0-9/_.-]*)?$"},
+                                "pattern": URL_PATTERN},
                                {"type": "null"}]},
         metadata={"anyOf": [{"type": "object"}, {"type": "null"}]},
     ) | {"title": f"Submit {job_type}"}  # fmt: skip
