@@ -9,7 +9,7 @@ ifdef OFFLINE
 PIP_FROM := --no-index --find-links wheelhouse
 endif
 
-.PHONY: demo test check contracts wheelhouse lock clean
+.PHONY: demo test check bench fuzz contracts wheelhouse lock clean
 
 demo: $(STAMP)
 	$(BIN)/zjops demo $(ARGS)
@@ -29,6 +29,9 @@ $(STAMP): requirements.txt pyproject.toml
 	$(PIP) install $(PIP_FROM) --require-hashes -r requirements.txt
 	$(PIP) install $(PIP_FROM) --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench.accept_path $(ARGS)
 
 contracts: $(STAMP)
 	$(BIN)/python -m contracts.build --install
