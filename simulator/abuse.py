@@ -64,6 +64,7 @@ class Abuse:
         if not value or (tenant, kind.value, value) in self._seen:
             return None
         if kind is SignalKind.ADDRESS and is_shared_address(value):
+            self._seen.add((tenant, kind.value, value))
             return None
         digest = hashlib.sha256(f"{kind.value}:{value}".encode()).digest()
         step = await self._store.transact(lambda tx: self._observe(tx, tenant, plan, kind, digest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import IO
 
 import msgspec
@@ -18,7 +19,7 @@ PAGE = 1_000
 def _job(row: Row) -> ExportRow:
     return ExportRow(
         job_id=job_id(row["id"]), tenant=row["tenant"], plan=row["plan"], job_type=row["job_type"],
-        status=JobState(row["status"]), idempotency_key=row["idempotency_key"], accepted_at=row["accepted_at"],
+        status=JobState(row["status"]), idempotency_key=_key(row["idempotency_key"]), accepted_at=row["accepted_at"],
         payload_bytes=row["payload_bytes"], compute_units=row["compute_units"], charge=row["charge"],
         attempt=row["attempt"], error_code=row["error_code"], salt="0x" + row["salt"].hex(),
         result_sha3=None if row["result_keccak"] is None else "0x" + row["result_keccak"].hex(),
@@ -66,3 +67,7 @@ async def export_to(store: Store, clock: Clock, file: IO[bytes]) -> None:
     """Write the head, then `{"job":…}` and `{"batch":…}` lines, from one snapshot of the store."""
     at_ms = clock.now_ms()
     await store.read(lambda tx: _write_all(tx, file, at_ms))
+
+
+def _key(data: bytes | None) -> str | None:
+    return None if data is None else str(uuid.UUID(bytes=data))

@@ -25,7 +25,7 @@ def job_event(row: Row, *, status: str, **changes: object) -> JobEvent:
         attempt=row["attempt"],
         processing_ms=row["processing_ms"],
     )
-    return msgspec.structs.replace(base, **changes)
+    return msgspec.structs.replace(base, **changes) if changes else base
 
 
 def work_message(row: Row, attempt_base: int) -> Work:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.config import Settings, load_settings
-from simulator.service import Service, Stack
+from simulator.service import Service, Stack, settle_memory
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
@@ -40,6 +40,7 @@ class RoleProcess:
         services = await self._compose(run, settings)
         try:
             await services.start()
+            settle_memory()
             self._telemetry.log("info", "ready", roles=list(self._roles))
             await self._ended.wait()
         finally:

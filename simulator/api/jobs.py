@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from simulator.api.contract.inputs import check_json, moment, read_query
+from simulator.api.contract.inputs import check_json, moment, read_query, whole_body
 from simulator.api.contract.operation import Answer, Header, Operation
 from simulator.api.deps import ApiDeps, answer, conditional
 from simulator.api.pages import Cursor, page_of, read_page
@@ -132,7 +132,7 @@ class JobRoutes:
         key = _key(request)
         check_json(request)
         context, tenant = context_of(request.scope), tenant_of(request.scope)
-        accepted = await self._deps.intake.submit(tenant, await request.body(), key, context.traceparent)
+        accepted = await self._deps.intake.submit(tenant, await whole_body(request), key, context.traceparent)
         _tell_units(context, tenant, accepted)
         headers = {"Location": f"{SUBMIT_PATH}/{accepted.job_id}", "Retry-After": str(POLL_AFTER_S)}
         if accepted.replayed:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from simulator.gateway.headers import unit_headers
 from simulator.intake.records import Tenant
 from simulator.store.port import Store
 from zjops.domain.clock import Clock, month_bounds_ms, utc_month
@@ -20,6 +21,7 @@ class TenantState(NamedTuple):
     tenant: Tenant
     used: int
     reset_ms: int
+    headers: dict[str, str]
 
 
 def tenant_from(row: dict[str, Any]) -> Tenant:
@@ -49,6 +51,7 @@ class Directory:
         row = await self._store.read(lambda tx: tx.one("tenant_usage", tenant=tenant, month=month))
         if row is None:
             return None
-        state = TenantState(tenant_from(row), row["held"] + row["charged"], month_bounds_ms(month)[1])
+        found, used, reset_ms = tenant_from(row), row["held"] + row["charged"], month_bounds_ms(month)[1]
+        state = TenantState(found, used, reset_ms, unit_headers(found.plan, used, reset_ms))
         self._known[tenant] = (now, state)
         return state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from starlette.types import Message, Receive, Scope, Send
 
 from simulator.gateway.context import RequestContext
@@ -17,7 +19,13 @@ API_ONLY = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
+FIXED = dict(SECURITY + API_ONLY)
 STARTS = ("http.response.start", "websocket.http.response.start")
+
+
+@functools.lru_cache(maxsize=256)
+def _wire_name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
 
 
 class Exchange:
@@ -56,14 +64,11 @@ class Exchange:
 
     def _headers(self, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         context = self.context
-        present = {name for name, _ in given}
-        found = list(given)
+        # Later ones win: what the application says comes last.
+        found = dict(FIXED)
         for name, value in context.headers.items():
-            key = name.lower().encode("latin-1")
-            if key not in present:
-                found.append((key, value.encode("latin-1")))
-        found.append((b"traceparent", context.traceparent.encode()))
-        found.append((b"x-request-id", context.request_id.encode()))
-        found.extend(SECURITY)
-        found.extend(pair for pair in API_ONLY if pair[0] not in present)
-        return found
+            found[_wire_name(name)] = value.encode("latin-1")
+        found[b"traceparent"] = context.traceparent.encode()
+        found[b"x-request-id"] = context.request_id.encode()
+        found.update(given)
+        return list(found.items())

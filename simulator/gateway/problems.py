@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from zjops.domain.errors import Problem, UnreachableError
@@ -20,6 +21,8 @@ def as_problem(error: Exception) -> Problem:
         return Problem(
             _BY_STATUS.get(error.status_code, "malformed-request"), str(error.detail), headers=dict(error.headers or {})
         )
+    if isinstance(error, ClientDisconnect):
+        return Problem("malformed-request", "The client went away before its request was whole.")
     if isinstance(error, UnreachableError):
         return Problem(
             "unavailable", "A part of the platform is not there now; try again.", headers={"Retry-After": "1"}

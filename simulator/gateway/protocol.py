@@ -10,8 +10,9 @@ import asyncio
 from typing import Any
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from simulator.gateway.cycle import QuickCycle
 from zjops.domain.errors import Problem
 
 HEAD_BYTES = 32_768
@@ -30,6 +31,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._tail = b""
         self._refused = False
         self._watch: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -37,13 +39,16 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
         if not self._reading_head:
-            if self._watch is not None:
+            if self._deadline is not None:
                 self._expect(BODY_PROGRESS_WITHIN_S)
         elif self._measure_head(data) > HEAD_BYTES:
             self._refuse(Problem("headers-too-large", f"The head of a request may hold {HEAD_BYTES} bytes."))
@@ -52,16 +57,16 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _measure_head(self, data: bytes) -> int:
         """How long the head is so far; what follows its empty line does not count."""
-        end = (self._tail + data).find(END_OF_HEAD)
+        end = (self._tail + data if self._tail else data).find(END_OF_HEAD)
         size = self._head_bytes + (len(data) if end < 0 else max(0, end - len(self._tail)))
         self._head_bytes += len(data)
-        self._tail = (self._tail + data)[-3:]
+        self._tail = (self._tail + data[-3:])[-3:]
         return size
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._reading_head = True
-        if self._watch is None:
+        if self._deadline is None:
             self._expect(HEAD_WITHIN_S)
 
     def on_headers_complete(self) -> None:
@@ -72,6 +77,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(Problem("malformed-request", "Send exactly one Host header."))
             return
         super().on_headers_complete()
+        if self.cycle is not None and self.cycle.__class__ is RequestResponseCycle:
+            # The server makes its cycles itself; this one has not begun to run yet.
+            self.cycle.__class__ = QuickCycle
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:
@@ -92,13 +100,26 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refuse(Problem("malformed-request", msg))
 
     def _expect(self, seconds: float | None) -> None:
-        """Whatever comes next must come within so many seconds; None waits for nothing."""
-        if self._watch is not None:
-            self._watch.cancel()
-        self._watch = None if seconds is None else self.loop.call_later(seconds, self._too_slow)
+        """Whatever comes next must come within so many seconds; None waits for nothing.
+
+        One timer serves a connection for as long as it waits: a later deadline is looked at when the timer fires,
+        because setting one anew for every part of every request costs more than the rest of these checks.
+        """
+        self._deadline = None if seconds is None else self.loop.time() + seconds
+        if seconds is not None and self._watch is None:
+            self._watch = self.loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        if self._deadline is None or self._refused:
+            return
+        left = self._deadline - self.loop.time()
+        if left > 0:
+            self._watch = self.loop.call_later(left, self._look)
+        else:
+            self._too_slow()
 
     def _too_slow(self) -> None:
-        self._watch = None
         if self.flow.read_paused:
             # The application is behind, not the client.
             self._expect(BODY_PROGRESS_WITHIN_S)

@@ -9,7 +9,7 @@ from simulator.abuse import Abuse
 from simulator.gateway.addresses import remember
 from simulator.gateway.context import RequestContext
 from simulator.gateway.directory import Directory
-from simulator.gateway.headers import limit_fields, rate_headers, unit_headers
+from simulator.gateway.headers import limit_fields, rate_headers
 from simulator.gateway.watchlist import Watchlist
 from simulator.policy.abuse import SignalKind, Spike
 from simulator.policy.admission import admit
@@ -51,7 +51,7 @@ class TenantGuard:
         )
         remember(self._buckets, tenant.tenant, bucket)
         headers = context.headers
-        headers.update(unit_headers(plan, state.used, state.reset_ms))
+        headers.update(state.headers)
         headers.update(rate_headers(share, decision, now_ms))
         headers.update(limit_fields(plan, share, decision, state.used, max(1, (state.reset_ms - now_ms) // 1000)))
         if tenant.status != "active":

@@ -83,8 +83,8 @@ class Acceptance:
         account = self._account(new.tenant.tenant)
         account.check(new.tenant.plan)
         quota = self._reserve(account, new)
-        response = accepted_body(new, self._now)
-        self._note(new, response)
+        response = accepted_body(new.job, new.request.job_type, self._now)
+        self._note(new)
         account.added_jobs += 1
         account.added_units += new.units
         accepted = Accepted(response, job_id(new.job), False, quota)
@@ -110,15 +110,15 @@ class Acceptance:
         used = decision.used + new.units
         return QuotaState(plan.compute_units, used, plan.buffer_units, self._reset_ms, decision.job_overage)
 
-    def _note(self, new: Submission, response: bytes) -> None:
+    def _note(self, new: Submission) -> None:
         row, now = _job_row(new, self._now), self._now
         self._jobs.append(row)
         event = job_event(row, status=JobState.PENDING.value)
         self._outbox.append(event_row(new.event_id, EventType.SUBMITTED, event, now, new.traceparent))
         self._outbox.append(work_row(new.work_id, work_message(row, 0), new.request.priority, now))
         self._keys.append({
-            "scope_hash": new.scope_hash, "job_id": new.job, "idempotency_key": str(new.key),
-            "fingerprint": new.mark, "response": response, "expires_at": now + self._keep_ms,
+            "scope_hash": new.scope_hash, "job_id": new.job, "fingerprint": new.mark,
+            "expires_at": now + self._keep_ms,
         })  # fmt: skip
 
     def _write(self) -> None:
@@ -136,7 +136,10 @@ class Acceptance:
 def known(tx: Tx, scope_hash: bytes, mark: bytes, now: int) -> Accepted | None:
     """The stored answer to a key, if there is one. Raises `Problem` when the payload was another."""
     row = tx.one("idempotency_get", scope_hash=scope_hash, now=now)
-    return None if row is None else _replay(row["fingerprint"], mark, row["response"], job_id(row["job_id"]))
+    if row is None:
+        return None
+    response = accepted_body(row["job_id"], JobType(row["job_type"]), row["accepted_at"])
+    return _replay(row["fingerprint"], mark, response, job_id(row["job_id"]))
 
 
 def _replay(stored: bytes, mark: bytes, response: bytes, job: str) -> Accepted:
@@ -148,7 +151,8 @@ def _replay(stored: bytes, mark: bytes, response: bytes, job: str) -> Accepted:
 def _job_row(new: Submission, now: int) -> dict[str, Any]:
     request, tenant = new.request, new.tenant
     return {
-        "id": new.job, "tenant": tenant.tenant, "plan": tenant.plan.name, "job_type": request.job_type.value,
+        "id": new.job, "idempotency_key": new.key.bytes, "tenant": tenant.tenant, "plan": tenant.plan.name,
+        "job_type": request.job_type.value,
         "priority": request.priority, "timeout_s": request.timeout_seconds, "accepted_at": now,
         "payload_bytes": new.payload_bytes, "compute_units": new.units,
         "parameters": None if new.parameters_sha256 else new.parameters,
@@ -159,15 +163,15 @@ def _job_row(new: Submission, now: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def accepted_body(new: Submission, now: int) -> bytes:
-    """The exact bytes of a 202."""
-    name = job_id(new.job)
+def accepted_body(key: bytes, job_type: JobType, now: int) -> bytes:
+    """The exact bytes of a 202, the same again for the same job."""
+    name = job_id(key)
     here = f"{SUBMIT_PATH}/{name}"
     links = Links(self_=here, status=f"{here}/status", cancel=f"{here}/cancel")
     return msgspec.json.encode(
         JobAccepted(
             job_id=name, status=JobState.PENDING, submitted_at=rfc3339(now), links=links,
-            estimated_completion=rfc3339(now + EXPECTED_S[new.request.job_type] * 1000),
+            estimated_completion=rfc3339(now + EXPECTED_S[job_type] * 1000),
         )
     )  # fmt: skip
 

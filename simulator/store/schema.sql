@@ -18,7 +18,8 @@ CREATE TABLE IF NOT EXISTS signing_keys (
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS jobs (
-  id BLOB PRIMARY KEY, tenant TEXT NOT NULL, plan TEXT NOT NULL, job_type TEXT NOT NULL, priority INTEGER NOT NULL,
+  id BLOB PRIMARY KEY, idempotency_key BLOB, tenant TEXT NOT NULL, plan TEXT NOT NULL, job_type TEXT NOT NULL,
+  priority INTEGER NOT NULL,
   timeout_s INTEGER NOT NULL, status TEXT NOT NULL, accepted_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
   started_at INTEGER, completed_at INTEGER, cancel_requested_at INTEGER, progress INTEGER NOT NULL DEFAULT 0,
   payload_bytes INTEGER NOT NULL, compute_units INTEGER NOT NULL, charge TEXT NOT NULL DEFAULT 'held',
@@ -33,17 +34,15 @@ CREATE INDEX IF NOT EXISTS jobs_by_tenant ON jobs (tenant, accepted_at DESC, id 
 CREATE INDEX IF NOT EXISTS jobs_dead ON jobs (id) WHERE dead_letter = 1;
 CREATE INDEX IF NOT EXISTS jobs_to_anchor ON jobs (settled_no) WHERE settled_no IS NOT NULL AND batch_id IS NULL;
 CREATE INDEX IF NOT EXISTS jobs_in_batch ON jobs (batch_id, leaf_index) WHERE batch_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS jobs_active ON jobs (tenant) WHERE status IN ('pending', 'processing');
 CREATE INDEX IF NOT EXISTS jobs_to_retry ON jobs (retry_at) WHERE retry_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_to_cancel ON jobs (cancel_requested_at)
   WHERE cancel_requested_at IS NOT NULL AND status = 'processing';
 
 -- One row an accepted key: only 202 is stored, with the job (C90).
+-- The answer is not kept: it follows, byte for byte, from the job.
 CREATE TABLE IF NOT EXISTS idempotency (
-  scope_hash BLOB PRIMARY KEY, job_id BLOB NOT NULL, idempotency_key TEXT NOT NULL, fingerprint BLOB NOT NULL,
-  response BLOB NOT NULL, expires_at INTEGER NOT NULL
+  scope_hash BLOB PRIMARY KEY, job_id BLOB NOT NULL, fingerprint BLOB NOT NULL, expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS idempotency_by_job ON idempotency (job_id);
 
 -- Compute units of a tenant's month: held by running jobs, charged by ended ones.
 CREATE TABLE IF NOT EXISTS usage (
@@ -51,14 +50,13 @@ CREATE TABLE IF NOT EXISTS usage (
   released INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (tenant, month)
 ) STRICT, WITHOUT ROWID;
 
--- Every event and every work message leaves from here; `n` is dense and given inside the transaction.
+-- Every event and every work message leaves from here; `n` is dense, given inside the transaction, and never given
+-- again, because the last row is never purged.
 CREATE TABLE IF NOT EXISTS outbox (
-  n INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, subject TEXT NOT NULL, msg_id TEXT NOT NULL,
+  n INTEGER PRIMARY KEY, stream TEXT NOT NULL, subject TEXT NOT NULL, msg_id TEXT NOT NULL,
   payload BLOB NOT NULL, traceparent TEXT, created_at INTEGER NOT NULL, published_at INTEGER
 ) STRICT;
-CREATE INDEX IF NOT EXISTS outbox_of_stream ON outbox (stream, n);
 CREATE INDEX IF NOT EXISTS outbox_unpublished ON outbox (stream, n) WHERE published_at IS NULL;
-CREATE INDEX IF NOT EXISTS outbox_by_msg_id ON outbox (msg_id);
 CREATE INDEX IF NOT EXISTS outbox_published ON outbox (published_at) WHERE published_at IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS batches (

@@ -6,9 +6,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,13 @@ GROUP_ROWS = 500
 """How many transactions may share one commit."""
 BUSY_TIMEOUT_MS = 30_000
 READERS = 2
+CHECKPOINT_PAGES = 8_000
+"""32 MB of log before it is folded into the file: a page that changes often is written there once, not each time."""
+SCHEMA_VERSION = 3
+OTHER_VERSION = "made by another version of this program"
 
-_Job = tuple[Work[Any], "Future[Any]"]
+_Job = tuple[Work[Any], "asyncio.Future[Any]"]
+_Read = tuple[Work[Any], "Future[Any]"]
 
 
 class SqliteTx:
@@ -52,7 +55,9 @@ def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
 def _translate(exc: sqlite3.Error, path: str) -> StoreUnavailable:
     """What SQLite says, as a line for people."""
     text = str(exc)
-    if "malformed" in text or "not a database" in text:
+    if OTHER_VERSION in text:
+        hint = "start in a new folder with --home"
+    elif "malformed" in text or "not a database" in text:
         hint = "the file is damaged; restore a copy or start in a new folder with --home"
     elif "readonly" in text or "unable to open" in text:
         hint = "the folder cannot be written; check its rights or choose another with --home"
@@ -67,12 +72,26 @@ def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.row_factory = _as_dict
     try:
-        for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+        ):
             connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _check_version(connection: sqlite3.Connection) -> None:
+    """Raises `sqlite3.DatabaseError` for a store that another version made."""
+    found = connection.execute("PRAGMA user_version").fetchone()["user_version"]
+    tables = connection.execute("SELECT count(*) AS count FROM sqlite_master").fetchone()["count"]
+    if tables and found != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"{OTHER_VERSION} ({found}, here {SCHEMA_VERSION})")
 
 
 class MemorySqliteStore:
@@ -110,111 +129,122 @@ class MemorySqliteStore:
 
 
 class SqliteStore:
-    """A SQLite file shared by several processes: a writer thread that groups commits, and a few readers."""
+    """A SQLite file shared by several processes: transactions that wait together share one commit.
+
+    What may wait long, the lock of another process and the fsync, happens in a thread; the statements themselves run
+    in the loop. In a thread they would give up and fight for the interpreter's lock with every row, which costs more
+    than they do (measured: 80 of 280 microseconds a submission).
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._writes: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._reads: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting: list[_Job] = []
+        self._runner: asyncio.Task[None] | None = None
+        self._writer: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._reads: queue.SimpleQueue[_Read | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     async def start(self) -> None:
-        if self._threads:
+        if self._writer is not None:
             return
         await asyncio.to_thread(self._create)
-        targets = [self._write_loop] + [self._read_loop] * READERS
-        self._threads = [threading.Thread(target=t, name="store", daemon=True) for t in targets]
+        self._writer = ThreadPoolExecutor(1, "store writer")
+        self._threads = [threading.Thread(target=self._read_loop, name="store", daemon=True) for _ in range(READERS)]
         for thread in self._threads:
             thread.start()
 
     def _create(self) -> None:
         try:
-            with closing(_connect(str(self._path))) as connection:
+            connection = _connect(str(self._path))
+            try:
                 self._path.chmod(0o600)
+                _check_version(connection)
                 connection.executescript(schema())
+                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            except BaseException:
+                connection.close()
+                raise
         except (sqlite3.Error, OSError) as exc:
             error = exc if isinstance(exc, sqlite3.Error) else sqlite3.OperationalError(f"unable to open: {exc}")
             raise _translate(error, str(self._path)) from exc
+        self._connection = connection
 
     async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner
         threads, self._threads = self._threads, []
-        if threads:
-            self._writes.put(None)
-            for _ in range(READERS):
-                self._reads.put(None)
-            for thread in threads:
-                await asyncio.to_thread(thread.join)
+        for _ in threads:
+            self._reads.put(None)
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
+        writer, self._writer = self._writer, None
+        connection, self._connection = self._connection, None
+        if writer is not None and connection is not None:
+            await asyncio.get_running_loop().run_in_executor(writer, connection.close)
+            writer.shutdown()
 
     async def transact(self, work: Work[T]) -> T:
-        return await self._submit(self._writes, work)
+        if self._writer is None:
+            raise StoreUnavailable("the store is not started")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, future))
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run(), name="store groups")
+        return await future
 
     async def read(self, work: Work[T]) -> T:
-        return await self._submit(self._reads, work)
-
-    async def _submit(self, to: queue.SimpleQueue[_Job | None], work: Work[T]) -> T:
         if not self._threads:
             raise StoreUnavailable("the store is not started")
         future: Future[T] = Future()
-        to.put((work, future))
-        # Shielded: a caller that goes away must not leave a commit half told.
-        return await asyncio.shield(asyncio.wrap_future(future))
+        self._reads.put((work, future))
+        return await asyncio.wrap_future(future)
 
-    def _write_loop(self) -> None:
-        self._loop(self._writes, self._commit_group, GROUP_ROWS)
-
-    def _read_loop(self) -> None:
-        self._loop(self._reads, self._snapshot, 1)
-
-    def _loop(
-        self,
-        jobs: queue.SimpleQueue[_Job | None],
-        handle: Callable[[sqlite3.Connection, list[_Job]], None],
-        most: int,
-    ) -> None:
-        connection = _connect(str(self._path))
-        while (first := jobs.get()) is not None:
-            group = [first]
-            while len(group) < most and not jobs.empty():
-                following = jobs.get()
-                if following is None:
-                    jobs.put(None)
-                    break
-                group.append(following)
-            handle(connection, group)
-        connection.close()
-
-    def _snapshot(self, connection: sqlite3.Connection, group: list[_Job]) -> None:
-        for work, future in group:
-            try:
-                connection.execute("BEGIN")
-                value = work(SqliteTx(connection))
-            except BaseException as exc:  # it belongs to the caller
-                future.set_exception(self._foreign(exc))
-            else:
-                future.set_result(value)
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-
-    def _commit_group(self, connection: sqlite3.Connection, group: list[_Job]) -> None:
-        """Run each work in its own savepoint, commit once, then tell everyone."""
-        told: list[tuple[Future[Any], Any, BaseException | None]] = []
+    async def _run(self) -> None:
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for work, future in group:
-                told.append((future, *self._in_savepoint(connection, work)))
-            connection.execute("COMMIT")
+            while self._waiting:
+                group, self._waiting = self._waiting[:GROUP_ROWS], self._waiting[GROUP_ROWS:]
+                await self._commit_group(group)
+        finally:
+            self._runner = None
+
+    async def _commit_group(self, group: list[_Job]) -> None:
+        """Run each work in its own savepoint, commit once, then tell everyone."""
+        connection, loop = self._connection, asyncio.get_running_loop()
+        assert connection is not None
+        told: list[tuple[Any, BaseException | None]] = []
+        try:
+            await loop.run_in_executor(self._writer, connection.execute, "BEGIN IMMEDIATE")
+            for work, _ in group:
+                told.append(self._in_savepoint(connection, work))
+            await loop.run_in_executor(self._writer, connection.execute, "COMMIT")
         except BaseException as exc:  # nothing of the group is durable
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            for _, future in group:
-                future.set_exception(self._foreign(exc))
-            return
-        for future, value, error in told:
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
+            error = self._foreign(exc)
+            told = [(None, error)] * len(group)
+            if not isinstance(exc, Exception):
+                _tell(group, told)
+                raise
+        _tell(group, told)
+
+    def _read_loop(self) -> None:
+        connection = _connect(str(self._path))
+        while (one := self._reads.get()) is not None:
+            self._snapshot(connection, *one)
+        connection.close()
+
+    def _snapshot(self, connection: sqlite3.Connection, work: Work[Any], future: Future[Any]) -> None:
+        try:
+            connection.execute("BEGIN")
+            value = work(SqliteTx(connection))
+        except BaseException as exc:  # it belongs to the caller
+            future.set_exception(self._foreign(exc))
+        else:
+            future.set_result(value)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def _in_savepoint(self, connection: sqlite3.Connection, work: Work[Any]) -> tuple[Any, BaseException | None]:
         connection.execute("SAVEPOINT work")
@@ -235,3 +265,14 @@ class SqliteStore:
         ):
             return _translate(exc, str(self._path))
         return exc
+
+
+def _tell(group: list[_Job], told: list[tuple[Any, BaseException | None]]) -> None:
+    """Hand each caller what became of its work; one that has gone away is not told."""
+    for (_, future), (value, error) in zip(group, told, strict=True):
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import uvicorn
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,9 +35,9 @@ BAR = 0.65
 def serve_bare(listener: socket.socket, ready: Connection) -> None:
     """FastAPI, one route, the same parsing and checks, and nothing else."""
     import uvloop
+
     from simulator.api.strictjson import decode
     from simulator.intake.parsing import submission_of
-    from simulator.web import WebServer
     from simulator.worker.handlers import validate
     from zjops.domain.ids import parse_uuid4
 
@@ -50,11 +51,13 @@ def serve_bare(listener: socket.socket, ready: Connection) -> None:
         return Response(body, 202, {"Location": "/v1/jobs/job_1"}, "application/json")
 
     async def main() -> None:
-        server = WebServer(app, listener)
-        await server.start()
+        config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, backlog=4096, ws="none")
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve([listener]))
         ready.send("")
         await asyncio.get_running_loop().run_in_executor(None, ready.recv)
-        await server.stop()
+        server.should_exit = True
+        await running
 
     asyncio.Runner(loop_factory=uvloop.new_event_loop).run(main())
 
@@ -73,6 +76,7 @@ async def _platform(listener: socket.socket, ready: Connection) -> None:
     from simulator.config import Settings
     from simulator.environment import Platform, Ports
     from simulator.identity.clients import SCOPES, store_client
+    from simulator.service import settle_memory
     from simulator.store.sqlite import SqliteStore
     from simulator.telemetry import Telemetry
     from simulator.web import WebServer
@@ -102,6 +106,7 @@ async def _platform(listener: socket.socket, ready: Connection) -> None:
         await interface.start()
         server = WebServer(interface.app, listener, websockets=True)
         await server.start()
+        settle_memory()
         ready.send(token.access_token)
         await asyncio.get_running_loop().run_in_executor(None, ready.recv)
         await server.stop()
@@ -196,7 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--connections", type=int, default=128)
     asked = parser.parse_args()
     bare, platform = Server(serve_bare), Server(serve_platform)
     for server in (bare, platform):
@@ -205,7 +210,9 @@ def main() -> None:
     for number in range(1, asked.rounds + 1):
         one, two = (server.measure(asked.requests, asked.connections) for server in (bare, platform))
         ratios.append(two / one)
-        print(f"round {number}: bare {one:,.0f}, platform {two:,.0f} requests a processor second, ratio {two / one:.3f}")
+        print(
+            f"round {number}: bare {one:,.0f}, platform {two:,.0f} requests a processor second, ratio {two / one:.3f}"
+        )
     for server in (bare, platform):
         server.stop()
     ratio = statistics.median(ratios)

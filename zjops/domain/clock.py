@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import email.utils
+import functools
 import selectors
 import time
 from collections.abc import Coroutine
@@ -122,6 +123,7 @@ def run_virtual(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
+@functools.lru_cache(maxsize=4096)
 def rfc3339(ms: int) -> str:
     """Unix milliseconds as RFC 3339 in UTC with milliseconds, e.g. `2026-11-24T08:00:00.000Z`."""
     moment = dt.datetime.fromtimestamp(ms // 1000, dt.UTC)
@@ -139,6 +141,11 @@ def parse_rfc3339(text: str) -> int:
 def utc_date(ms: int) -> str:
     """The UTC day of a moment as `YYYY-MM-DD`."""
     return rfc3339(ms)[:10]
+
+
+@functools.lru_cache(maxsize=64)
+def _month_of_day(day: int) -> str:
+    return dt.datetime.fromtimestamp(day * 86_400, dt.UTC).strftime("%Y-%m")
 
 
 def utc_month(ms: int) -> str:

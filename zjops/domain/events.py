@@ -28,13 +28,17 @@ class EventType(enum.StrEnum):
     @property
     def subject(self) -> str:
         """The NATS subject, e.g. `jobs.completed`."""
-        return f"jobs.{self.value}"
+        return _SUBJECTS[self]
 
     @property
     def cloud_type(self) -> str:
         """The CloudEvents type, e.g. `ai.zama.jobs.job.completed.v1`."""
-        return f"ai.zama.jobs.job.{self.value}.v1"
+        return _CLOUD_TYPES[self]
 
+
+# Looked up for every event; composing them anew, by way of an enum's value, costs more than writing the event down.
+_SUBJECTS = {kind: f"jobs.{kind.value}" for kind in EventType}
+_CLOUD_TYPES = {kind: f"ai.zama.jobs.job.{kind.value}.v1" for kind in EventType}
 
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 """Events that settle a reservation, exactly one a job."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 import secrets
+import threading
 import uuid
 from typing import Protocol
 
@@ -12,7 +14,9 @@ from zjops.domain.clock import Clock
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 JOB_PREFIX = "job_"
+POOL_BYTES = 2048
 
 
 class Ids(Protocol):
@@ -31,11 +35,14 @@ class Ids(Protocol):
         ...
 
 
+_MS = (1 << 48) - 1
+_FREE = ~(0xF << 76 | 0x3 << 62)
+_MARK = 7 << 76 | 2 << 62
+
+
 def _uuid7(ms: int, noise: bytes) -> uuid.UUID:
-    value = (ms & (1 << 48) - 1) << 80 | int.from_bytes(noise, "big")
-    value = value & ~(0xF << 76) | 7 << 76
-    value = value & ~(0x3 << 62) | 2 << 62
-    return uuid.UUID(int=value)
+    value = (ms & _MS) << 80 | int.from_bytes(noise, "big")
+    return uuid.UUID(int=value & _FREE | _MARK)
 
 
 class SystemIds:
@@ -43,12 +50,21 @@ class SystemIds:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._pool, self._lock = b"", threading.Lock()
 
     def uuid(self) -> uuid.UUID:
-        return _uuid7(self._clock.now_ms(), secrets.token_bytes(10))
+        return _uuid7(self._clock.now_ms(), self._noise(10))
 
     def token(self, size: int) -> bytes:
-        return secrets.token_bytes(size)
+        return self._noise(size)
+
+    def _noise(self, size: int) -> bytes:
+        """Bytes of the operating system, fetched many at a time; none is given twice."""
+        with self._lock:
+            if len(self._pool) < size:
+                self._pool = secrets.token_bytes(max(POOL_BYTES, size))
+            found, self._pool = self._pool[:size], self._pool[size:]
+        return found
 
     def chance(self) -> float:
         return random.random()  # noqa: S311 - jitter, not a secret
@@ -73,10 +89,11 @@ class SeededIds:
 
 def base58(data: bytes) -> str:
     """Base58 with the Bitcoin alphabet; each leading zero byte becomes a `1`."""
-    number, text = int.from_bytes(data, "big"), ""
+    number, parts = int.from_bytes(data, "big"), []
     while number:
-        number, digit = divmod(number, 58)
-        text = _ALPHABET[digit] + text
+        number, pair = divmod(number, 3364)
+        parts.append(_PAIRS[pair])
+    text = "".join(reversed(parts)).lstrip("1")
     return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
 
 
@@ -91,6 +108,7 @@ def unbase58(text: str) -> bytes:
     return b"\0" * (len(text) - len(text.lstrip("1"))) + body
 
 
+@functools.lru_cache(maxsize=8192)
 def job_id(key: bytes) -> str:
     """The public id of a job from the 16 bytes of its UUID (R7)."""
     return JOB_PREFIX + base58(key)

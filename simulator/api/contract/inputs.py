@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from simulator.api.strictjson import decode
 from simulator.intake.parsing import convert
@@ -43,8 +43,25 @@ async def read_body(request: Request, model: type[T]) -> T:
     return found
 
 
+async def whole_body(request: Request) -> bytes:
+    """The body, which mostly comes in one piece."""
+    message = await request.receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        found: bytes = message.get("body", b"")
+        return found
+    parts = []
+    while message["type"] == "http.request":
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        message = await request.receive()
+    raise ClientDisconnect
+
+
 def check_json(request: Request) -> None:
     """Raises `Problem` (415) unless the body is said to be JSON in UTF-8, uncompressed."""
+    if request.headers.get("content-type") == "application/json" and "content-encoding" not in request.headers:
+        return
     kind, _, rest = request.headers.get("content-type", "").partition(";")
     charset = rest.strip().lower()
     if kind.strip().lower() != "application/json" or (charset and charset not in ("charset=utf-8", 'charset="utf-8"')):

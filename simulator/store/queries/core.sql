@@ -22,13 +22,15 @@ SELECT n, subject, msg_id, payload, traceparent FROM outbox
 WHERE stream = :stream AND n > :after ORDER BY n LIMIT :most;
 
 -- name: outbox_find
-SELECT n FROM outbox WHERE stream = :stream AND msg_id = :msg_id;
+-- What is looked for is near the end.
+SELECT n FROM outbox WHERE stream = :stream AND msg_id = :msg_id ORDER BY n DESC LIMIT 1;
 
 -- name: outbox_first_unpublished
 SELECT coalesce(min(n), 0) AS n FROM outbox WHERE stream = :stream AND published_at IS NULL;
 
 -- name: outbox_last_published
-SELECT coalesce(max(n), 0) AS n FROM outbox WHERE stream = :stream AND published_at IS NOT NULL;
+SELECT coalesce((SELECT n FROM outbox WHERE stream = :stream AND published_at IS NOT NULL
+  ORDER BY n DESC LIMIT 1), 0) AS n;
 
 -- name: outbox_mark
 UPDATE outbox SET published_at = :now WHERE stream = :stream AND n BETWEEN :first AND :last AND published_at IS NULL;
@@ -49,8 +51,7 @@ INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO 
 SELECT (SELECT count(*) FROM jobs) AS jobs, (SELECT count(*) FROM batches) AS batches;
 
 -- name: export_jobs
-SELECT j.*, i.idempotency_key FROM jobs j LEFT JOIN idempotency i ON i.job_id = j.id
-WHERE j.id > :after ORDER BY j.id LIMIT :most;
+SELECT * FROM jobs WHERE id > :after ORDER BY id LIMIT :most;
 
 -- name: export_batches
 SELECT * FROM batches WHERE id > :after ORDER BY id LIMIT :most;

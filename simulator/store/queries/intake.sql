@@ -4,13 +4,14 @@
 SELECT tenant, name, plan, status, overrides, created_at, active_jobs FROM tenants WHERE tenant = :tenant;
 
 -- name: idempotency_get
-SELECT job_id, fingerprint, response FROM idempotency WHERE scope_hash = :scope_hash AND expires_at > :now;
+SELECT i.job_id, i.fingerprint, j.accepted_at, j.job_type FROM idempotency i JOIN jobs j ON j.id = i.job_id
+WHERE i.scope_hash = :scope_hash AND i.expires_at > :now;
 
 -- name: idempotency_put
-INSERT INTO idempotency (scope_hash, job_id, idempotency_key, fingerprint, response, expires_at)
-VALUES (:scope_hash, :job_id, :idempotency_key, :fingerprint, :response, :expires_at)
+INSERT INTO idempotency (scope_hash, job_id, fingerprint, expires_at)
+VALUES (:scope_hash, :job_id, :fingerprint, :expires_at)
 ON CONFLICT (scope_hash) DO UPDATE SET job_id = excluded.job_id, fingerprint = excluded.fingerprint,
-  response = excluded.response, expires_at = excluded.expires_at;
+  expires_at = excluded.expires_at;
 
 -- name: idempotency_purge
 DELETE FROM idempotency WHERE expires_at < :now;
@@ -30,9 +31,9 @@ WHERE tenant = :tenant AND month = :month;
 UPDATE tenants SET active_jobs = active_jobs + :change WHERE tenant = :tenant;
 
 -- name: job_insert
-INSERT INTO jobs (id, tenant, plan, job_type, priority, timeout_s, status, accepted_at, updated_at, payload_bytes,
+INSERT INTO jobs (id, idempotency_key, tenant, plan, job_type, priority, timeout_s, status, accepted_at, updated_at, payload_bytes,
   compute_units, parameters, parameters_sha256, callback_url, metadata, salt, traceparent)
-VALUES (:id, :tenant, :plan, :job_type, :priority, :timeout_s, 'pending', :accepted_at, :accepted_at, :payload_bytes,
+VALUES (:id, :idempotency_key, :tenant, :plan, :job_type, :priority, :timeout_s, 'pending', :accepted_at, :accepted_at, :payload_bytes,
   :compute_units, :parameters, :parameters_sha256, :callback_url, :metadata, :salt, :traceparent);
 
 -- name: job_get
