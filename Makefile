@@ -33,6 +33,9 @@ $(STAMP): requirements.txt pyproject.toml
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench.accept_path $(ARGS)
 
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz.run $(ARGS)
+
 contracts: $(STAMP)
 	$(BIN)/python -m contracts.build --install
 

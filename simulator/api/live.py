@@ -56,7 +56,7 @@ class LiveRoutes:
                 id="subscribeJobs", method="GET", path=PATH, call=self.plain, tag="live", scope="jobs:read",
                 query=SubscribeQuery,
                 answers=(Answer(101, "The protocol changes to WebSocket.", None, None),),
-                problems=("upgrade-required",),
+                problems=("upgrade-required", "invalid-parameter"),
             ),
             Operation(
                 id="createTicket", method="POST", path=PATH + "/tickets", call=self.ticket, tag="live",
@@ -77,6 +77,7 @@ class LiveRoutes:
         `{"action":"subscribe","jobIds":[…],"after":{…}}`; every change of each job follows in order, those after the
         given number first. Codes: 4401 the token has expired, 4408 the client reads too slowly.
         """
+        read_query(request, SubscribeQuery)
         raise Problem("upgrade-required", "Ask for a WebSocket here.", headers={"Upgrade": "websocket",
                                                                                "Connection": "Upgrade"})  # fmt: skip
 

@@ -68,7 +68,7 @@ def unit_headers(plan: Plan, used: int, reset_ms: int) -> dict[str, str]:
     headers["X-ComputeUnits-Used"] = str(used)
     headers["X-ComputeUnits-Remaining"] = str(plan.compute_units - split.included)
     headers["X-ComputeUnits-Buffer-Remaining"] = str(plan.buffer_units - split.buffer)
-    if used * 5 >= plan.compute_units * 4:
+    if used * 5 >= plan.compute_units * 4 > 0:
         headers["X-ComputeUnits-Warning"] = f"{used * 100 // plan.compute_units} % of the month's units are used"
     if not split.overage:
         return headers

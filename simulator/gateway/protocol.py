@@ -106,8 +106,13 @@ class LimitedProtocol(HttpToolsProtocol):
         because setting one anew for every part of every request costs more than the rest of these checks.
         """
         self._deadline = None if seconds is None else self.loop.time() + seconds
-        if seconds is not None and self._watch is None:
-            self._watch = self.loop.call_later(seconds, self._look)
+        if self._deadline is None:
+            return
+        if self._watch is not None and self._watch.when() > self._deadline:
+            self._watch.cancel()
+            self._watch = None
+        if self._watch is None:
+            self._watch = self.loop.call_at(self._deadline, self._look)
 
     def _look(self) -> None:
         self._watch = None
@@ -115,7 +120,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         left = self._deadline - self.loop.time()
         if left > 0:
-            self._watch = self.loop.call_later(left, self._look)
+            self._watch = self.loop.call_at(self._deadline, self._look)
         else:
             self._too_slow()
 

@@ -29,6 +29,10 @@ TOKEN_PATH = REALM_PATH + "/protocol/openid-connect/token"
 REVOKE_PATH = REALM_PATH + "/protocol/openid-connect/revoke"
 JWKS_PATH = REALM_PATH + "/protocol/openid-connect/certs"
 FORM = "application/x-www-form-urlencoded"
+PARAMETERS = frozenset({
+    "grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type", "token",
+    "token_type_hint",
+})  # fmt: skip
 METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 
 
@@ -65,7 +69,7 @@ def read_form(content_type: str, body: bytes) -> dict[str, str]:
         found = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50)
     except ValueError as exc:
         raise OAuthError("invalid_request", "The form cannot be read.") from exc
-    if any(len(values) > 1 for values in found.values()):
+    if any(len(values) > 1 for name, values in found.items() if name in PARAMETERS):
         raise OAuthError("invalid_request", "A parameter stands twice.")
     return {name: values[0] for name, values in found.items()}
 

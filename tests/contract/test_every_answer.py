@@ -208,6 +208,7 @@ async def _reading(play: Play) -> None:
     await play.go("streamJob", token)
     await play.go("streamJob", token, path=f"/v1/jobs/{job}/stream")
     await play.go("subscribeJobs", token)
+    await play.go("subscribeJobs", token, path="/v1/jobs/subscribe?nonsense=1")
     await play.go("createTicket", token)
     await play.go("cancelJob", token)
     await play.go("cancelJob", token, path=f"/v1/jobs/{slow}/cancel")

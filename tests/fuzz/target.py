@@ -33,8 +33,7 @@ class Target:
             server = WebServer(stage.app, listener, websockets=True)
             await server.start()
             self.started.set()
-            while not self.stopping.is_set():
-                await asyncio.sleep(0.05)
+            await asyncio.to_thread(self.stopping.wait)
             await server.stop()
 
     async def _client(self, stage: Stage) -> str:

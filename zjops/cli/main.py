@@ -33,11 +33,15 @@ COMMANDS: dict[str, Command] = {
     "token": Command("tenants", "Print an access token.", "zjops token --tenant demo-pro"),
     "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
     "invoice": Command("money", "A tenant's invoice of a month.", "zjops invoice demo-pro --month 2026-11"),
+    "webhooks": Command(
+        "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
+    ),
+    "export": Command("export", "Write the API's OpenAPI document.", "zjops export openapi -o openapi.json"),
     "audit": Command(
         "money", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
 }
-GROUPS = frozenset({"context", "tenants", "jobs"})
+GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "export"})
 COMPLETING = "_ZJOPS_COMPLETE"
 
 

@@ -6,14 +6,20 @@ import enum
 import functools
 import importlib.resources
 import tomllib
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from zjops.domain.errors import UsageError
 
 OVERAGE_CAP_PERCENT = 50
 """Overage ends at this share of the monthly units above limit plus buffer (R53)."""
+
+
+Money = Annotated[int, Meta(ge=0, le=10**15)]
+Units = Annotated[int, Meta(ge=0, le=10**15)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,21 +29,21 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: str
-    fee_microusd: int
-    requests_per_second: int
-    burst_seconds: int
-    compute_units: int
-    buffer_percent: int
+    fee_microusd: Money
+    requests_per_second: Annotated[int, Meta(ge=1, le=1_000_000)]
+    burst_seconds: Annotated[int, Meta(ge=1, le=60)]
+    compute_units: Units
+    buffer_percent: Percent
     overage_allowed: bool
-    overage_nanousd: int
-    body_bytes: int
-    active_jobs: int
-    sla_percent: float
+    overage_nanousd: Money
+    body_bytes: Annotated[int, Meta(ge=1, le=100_000_000)]
+    active_jobs: Units
+    sla_percent: Annotated[float, Meta(ge=0, le=100)]
     support: str
-    discount_after_units: int | None = None
-    discount_percent: int = 0
-    buffer_override_units: int | None = None
-    overage_cap_percent: int = OVERAGE_CAP_PERCENT
+    discount_after_units: Units | None = None
+    discount_percent: Percent = 0
+    buffer_override_units: Units | None = None
+    overage_cap_percent: Annotated[int, Meta(ge=0, le=10_000)] = OVERAGE_CAP_PERCENT
     overage_enabled: bool = False
 
     @property
@@ -51,6 +57,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def overage_cap_units(self) -> int:
         """The most overage a month may hold (R53)."""
         return self.compute_units * self.overage_cap_percent // 100
+
+
+def negotiable() -> dict[str, Any]:
+    """JSON Schemas of the values that may be negotiated, by their names."""
+    _, components = msgspec.json.schema_components([Plan])
+    properties: dict[str, Any] = components["Plan"]["properties"]
+    return {name: schema for name, schema in properties.items() if name != "name"}
 
 
 class PriceBook(msgspec.Struct, frozen=True):

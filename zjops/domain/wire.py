@@ -15,9 +15,10 @@ from zjops.domain.jobs import (
     JobState,
     JobType,
 )
+from zjops.domain.plans import negotiable, price_book
 
 URL_PORT = ":([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-URL_PATTERN = f"^https?://[A-Za-z0-9.-]+({URL_PORT})?(/[A-Za-z0-9/_.?=&%-]*)?$"
+URL_PATTERN = f"^https?://[A-Za-z0-9.-]+({URL_PORT})?(/([A-Za-z0-9/_.?=&-]|%[0-9A-Fa-f]{{2}})*)?$"
 """Addresses that a webhook may be sent to: a name or IPv4 address, a port, a plain path and query."""
 
 
@@ -231,22 +232,30 @@ class TokenReply(msgspec.Struct, frozen=True):
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
 
 
+PlanName = Annotated[str, Meta(extra_json_schema={"enum": list(price_book().plans)})]
+Overrides = Annotated[
+    dict[str, Any],
+    Meta(extra_json_schema={"properties": negotiable(), "additionalProperties": False}),
+]
+"""Negotiated values of a plan, by the names of its fields."""
+
+
 class TenantCreate(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an operator says of a new tenant. `overrides` are negotiated values of the plan."""
 
     tenant_id: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
-    plan: str
-    name: str | None = None
-    overrides: dict[str, Any] = {}
+    plan: PlanName
+    name: Annotated[str, Meta(max_length=100)] | None = None
+    overrides: Overrides = {}
 
 
 class TenantChange(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an operator changes of a tenant; what is left out stays."""
 
-    plan: str | None = None
+    plan: PlanName | None = None
     status: Literal["active", "suspended"] | None = None
-    overrides: dict[str, Any] | None = None
-    reason: str | None = None
+    overrides: Overrides | None = None
+    reason: Annotated[str, Meta(max_length=500)] | None = None
 
 
 class TenantView(Wire, frozen=True, kw_only=True, omit_defaults=False):

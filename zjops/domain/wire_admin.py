@@ -11,6 +11,8 @@ from zjops.domain.jobs import JobState, JobType
 from zjops.domain.wire import JobView, TenantView, Wire
 
 Reason = Annotated[str, Meta(max_length=500)]
+JobKey = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+"""A place in a list of jobs: the 16 bytes of an id."""
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
 
 
@@ -92,7 +94,7 @@ class AdminJobQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tenant: Name | None = None
     status: JobState | None = None
     job_type: JobType | None = None
-    after: Annotated[str, Meta(max_length=30)] | None = None
+    after: JobKey | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
 
 
@@ -113,7 +115,7 @@ class AdminJobPage(Wire, frozen=True, kw_only=True, omit_defaults=False):
 class AfterQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A keyset page of jobs."""
 
-    after: Annotated[str, Meta(max_length=30)] | None = None
+    after: JobKey | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
 
 

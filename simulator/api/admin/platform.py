@@ -22,9 +22,9 @@ from simulator.gateway.versions import schedule
 from simulator.relayer import PAUSED
 from simulator.store.port import Row, Tx
 from zjops.domain.clock import rfc3339
-from zjops.domain.errors import FieldError, Problem
+from zjops.domain.errors import Problem
 from zjops.domain.events import OpsKind
-from zjops.domain.ids import derived_uuid, job_id, job_key
+from zjops.domain.ids import derived_uuid, job_key
 from zjops.domain.wire import JobAccepted
 from zjops.domain.wire_admin import (
     ActReason,
@@ -180,12 +180,7 @@ def _is_paused(row: Row | None) -> bool:
 
 
 def _after(text: str | None) -> bytes:
-    if text is None:
-        return b""
-    try:
-        return job_key(text)
-    except ValueError as exc:
-        raise Problem("invalid-parameter", f"after: {exc}", errors=[FieldError("#/after", str(exc))]) from exc
+    return b"" if text is None else bytes.fromhex(text)
 
 
 def _dead(tx: Tx, name: str) -> Row:
@@ -202,7 +197,7 @@ def _dead(tx: Tx, name: str) -> Row:
 
 def _page(rows: list[Row], limit: int) -> AdminJobPage:
     jobs = [AdminJob(tenant=row["tenant"], job=job_view(row)) for row in rows]
-    return AdminJobPage(jobs=jobs, next=job_id(rows[-1]["id"]) if len(rows) == limit else None)
+    return AdminJobPage(jobs=jobs, next=rows[-1]["id"].hex() if len(rows) == limit else None)
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:

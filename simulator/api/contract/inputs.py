@@ -31,6 +31,9 @@ def read_query(request: Request, model: type[T]) -> T:
             raise _wrong(name, "stands twice")
         try:
             values[name] = msgspec.convert(text, fields[name].type, strict=False)
+            if values[name] is None:
+                # The library reads the word null as nothing.
+                raise msgspec.ValidationError("is left out, not null")
         except msgspec.ValidationError as exc:
             raise _wrong(name, str(exc)) from exc
     return msgspec.convert(msgspec.to_builtins(values), model)
