@@ -9,12 +9,14 @@ ifdef OFFLINE
 PIP_FROM := --no-index --find-links wheelhouse
 endif
 
-.PHONY: demo test check bench fuzz contracts wheelhouse lock clean
+.PHONY: demo test check bench fuzz clients contracts wheelhouse lock clean
 
 demo: $(STAMP)
 	$(BIN)/zjops demo $(ARGS)
 
-test: $(STAMP)
+CLIENTS := tests/contract/clients
+
+test: $(STAMP) clients
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP)
@@ -35,6 +37,16 @@ bench: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.run $(ARGS)
+
+# Generators of API clients. They need node and an environment of their own; without either, their tests say so and
+# are skipped.
+clients: $(STAMP)
+	@[ -n "$(OFFLINE)" ] || [ -x $(CLIENTS)/.venv/bin/openapi-python-client ] || { \
+	  $(PYTHON) -m venv $(CLIENTS)/.venv && \
+	  $(CLIENTS)/.venv/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes \
+	    -r $(CLIENTS)/requirements.txt; }
+	@[ -n "$(OFFLINE)" ] || ! command -v npm > /dev/null || [ -d $(CLIENTS)/node_modules ] || \
+	  npm --prefix $(CLIENTS) install --no-package-lock --no-audit --no-fund --silent
 
 contracts: $(STAMP)
 	$(BIN)/python -m contracts.build --install

@@ -10,7 +10,7 @@ from simulator.api.contract.examples import header_examples, submission_example
 from simulator.api.contract.operation import JSON, Answer, Header, Operation
 from simulator.gateway.headers import IDENTIFIED
 from simulator.identity.roles import SCOPES
-from simulator.worker.handlers.schemas import SUBMISSIONS
+from simulator.worker.handlers.schemas import COMPONENTS
 from zjops.domain.errors import ERROR_BASE, PROBLEMS
 
 REF = "#/components/schemas/{name}"
@@ -36,7 +36,7 @@ def build_document(operations: list[Operation], token_url: str) -> dict[str, Any
     paths: dict[str, dict[str, Any]] = {}
     for one in operations:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, refs)
-    components["SubmitRequest"] = SUBMISSIONS
+    components |= COMPONENTS
     return {
         "openapi": "3.1.0",
         "info": {
@@ -52,6 +52,7 @@ def build_document(operations: list[Operation], token_url: str) -> dict[str, Any
             "securitySchemes": {"oauth2": {"type": "oauth2", "flows": {
                 "clientCredentials": {"tokenUrl": token_url, "scopes": SCOPES}}}},
             "headers": header_examples(),
+            "responses": _shared(operations),
         },
     }  # fmt: skip
 
@@ -139,13 +140,26 @@ def _responses(one: Operation, refs: dict[str, Any]) -> dict[str, Any]:
     for status, answer in (one.errors or {}).items():
         found[str(status)] = _good(one, answer, refs)
     for status, codes in _by_status(one).items():
-        problem = _problem(one, status, codes)
+        problem = _problem(status, codes)
         if str(status) in found:
             # The token endpoint's own errors and problem documents share a status.
             found[str(status)]["content"] |= problem["content"]
             continue
-        found[str(status)] = problem
+        found[str(status)] = {"$ref": f"#/components/responses/{response_name(status, codes)}"}
     return dict(sorted(found.items()))
+
+
+def response_name(status: int, codes: list[str]) -> str:
+    """The name of an answer that several operations share."""
+    return f"Problem{status}_" + "_".join(sorted(codes)).replace("-", "")
+
+
+def _shared(operations: list[Operation]) -> dict[str, Any]:
+    found = {}
+    for one in operations:
+        for status, codes in _by_status(one).items():
+            found[response_name(status, codes)] = _problem(status, codes)
+    return found
 
 
 def _by_status(one: Operation) -> dict[int, list[str]]:
@@ -168,12 +182,12 @@ def _good(one: Operation, answer: Answer, refs: dict[str, Any]) -> dict[str, Any
     return found | ({"headers": headers} if headers else {})
 
 
-def _problem(one: Operation, status: int, codes: list[str]) -> dict[str, Any]:
+def _problem(status: int, codes: list[str]) -> dict[str, Any]:
     kinds = [PROBLEMS[code] for code in codes]
     examples = {
         kind.code: {"value": {
             "type": ERROR_BASE + kind.code, "title": kind.title, "status": status, "detail": kind.title,
-            "instance": one.path, "code": kind.code, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}}
+            "instance": "/v1/jobs", "code": kind.code, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}}
         for kind in kinds
     }  # fmt: skip
     found: dict[str, Any] = {

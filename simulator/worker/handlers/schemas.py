@@ -31,62 +31,81 @@ def _algorithm(name: str, required: list[str], **properties: Any) -> Schema:
     return _object(["algorithm", *required], algorithm={"type": "string", "const": name}, **properties)
 
 
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
 _SEED = _integer(0, LARGE)
-_SCALAR = {"type": ["string", "number", "null"]}
-_ROWS = {"type": "array", "minItems": 1, "maxItems": data_processing.MAX_INLINE_ROWS,
-         "items": {"type": "object", "additionalProperties": _SCALAR}}  # fmt: skip
-_GENERATE = _object(["rows"], rows=_integer(1, data_processing.MAX_GENERATED_ROWS), seed=_SEED,
-                    groups=_integer(1, 1000))  # fmt: skip
-_METRICS = {"type": "array", "minItems": 1, "maxItems": 20, "items": _object(
-    ["column", "function"], column={"type": "string"},
-    function={"type": "string", "enum": list(data_processing.FUNCTIONS)})}  # fmt: skip
-_SYNTHETIC = _algorithm(
-    synthetic.NAME, [],
-    duration_ms={"type": "number", "minimum": 0, "maximum": synthetic.MAX_DURATION_MS}, seed=_SEED,
-    failure=_object(["kind"], kind={"type": "string", "enum": ["retry", "failed", "client_fault"]},
-                    probability={"type": "number", "minimum": 0, "maximum": 1}),
-    result_bytes=_integer(0, synthetic.MAX_RESULT_BYTES),
-)  # fmt: skip
+_SCALAR = {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "null"}]}
+_ROWS = {"type": "array", "minItems": 1, "maxItems": data_processing.MAX_INLINE_ROWS, "items": _ref("Row")}
+_METRICS = {"type": "array", "minItems": 1, "maxItems": 20, "items": _ref("Metric")}
 
-PARAMETERS: dict[str, dict[str, Schema]] = {
-    JobType.COMPUTE_HEAVY.value: {
-        "matrix_multiply": _algorithm("matrix_multiply", ["size"], size=_integer(1, compute_heavy.MAX_SIZE),
-                                      seed=_SEED),
-        "prime_sieve": _algorithm("prime_sieve", ["limit"], limit=_integer(2, compute_heavy.MAX_LIMIT)),
-        synthetic.NAME: _SYNTHETIC,
-    },
-    JobType.DATA_PROCESSING.value: {
-        "aggregate": _algorithm("aggregate", ["generate", "group_by", "metrics"], generate=_GENERATE,
-                                group_by={"type": "string"}, metrics=_METRICS),
-        "join": _algorithm("join", ["left", "right", "on"], left=_ROWS, right=_ROWS, on={"type": "string"},
-                           how={"type": "string", "enum": ["inner", "left"]}),
-        synthetic.NAME: _SYNTHETIC,
-    },
-    JobType.ML_INFERENCE.value: {
-        "classify": _algorithm("classify", ["features"], features={
-            "type": "array", "minItems": 1, "maxItems": ml_inference.MAX_SAMPLES,
-            "items": {"type": "array", "minItems": ml_inference.FEATURES, "maxItems": ml_inference.FEATURES,
-                      "items": _number()}}),
-        synthetic.NAME: _SYNTHETIC,
-    },
+PARTS: dict[str, Schema] = {
+    "Row": {"type": "object", "additionalProperties": _SCALAR},
+    "GeneratedRows": _object(
+        ["rows"], rows=_integer(1, data_processing.MAX_GENERATED_ROWS), seed=_SEED, groups=_integer(1, 1000)
+    ),
+    "Metric": _object(
+        ["column", "function"], column={"type": "string"},
+        function={"type": "string", "enum": list(data_processing.FUNCTIONS)},
+    ),
+    "SyntheticFailure": _object(
+        ["kind"], kind={"type": "string", "enum": ["retry", "failed", "client_fault"]},
+        probability={"type": "number", "minimum": 0, "maximum": 1},
+    ),
+    "Synthetic": _algorithm(
+        synthetic.NAME, [], duration_ms={"type": "number", "minimum": 0, "maximum": synthetic.MAX_DURATION_MS},
+        seed=_SEED, failure=_ref("SyntheticFailure"), result_bytes=_integer(0, synthetic.MAX_RESULT_BYTES),
+    ),
+    "MatrixMultiply": _algorithm(
+        "matrix_multiply", ["size"], size=_integer(1, compute_heavy.MAX_SIZE), seed=_SEED
+    ),
+    "PrimeSieve": _algorithm("prime_sieve", ["limit"], limit=_integer(2, compute_heavy.MAX_LIMIT)),
+    "Aggregate": _algorithm(
+        "aggregate", ["generate", "group_by", "metrics"], generate=_ref("GeneratedRows"),
+        group_by={"type": "string"}, metrics=_METRICS,
+    ),
+    "Join": _algorithm(
+        "join", ["left", "right", "on"], left=_ROWS, right=_ROWS, on={"type": "string"},
+        how={"type": "string", "enum": ["inner", "left"]},
+    ),
+    "Classify": _algorithm("classify", ["features"], features={
+        "type": "array", "minItems": 1, "maxItems": ml_inference.MAX_SAMPLES,
+        "items": {"type": "array", "minItems": ml_inference.FEATURES, "maxItems": ml_inference.FEATURES,
+                  "items": _number()}}),
 }  # fmt: skip
+"""The parameters of each algorithm, and what they are made of, as components of the document."""
+
+ALGORITHMS: dict[str, tuple[str, ...]] = {
+    JobType.COMPUTE_HEAVY.value: ("MatrixMultiply", "PrimeSieve", "Synthetic"),
+    JobType.DATA_PROCESSING.value: ("Aggregate", "Join", "Synthetic"),
+    JobType.ML_INFERENCE.value: ("Classify", "Synthetic"),
+}
 
 
-def _submission(job_type: str, parameters: dict[str, Schema]) -> Schema:
+def _title(job_type: str) -> str:
+    return "Submit" + "".join(part.capitalize() for part in job_type.split("_"))
+
+
+def _submission(job_type: str) -> Schema:
     return _object(
         ["jobType", "parameters"],
         jobType={"type": "string", "const": job_type},
-        parameters={"oneOf": list(parameters.values())},
+        parameters={"oneOf": [_ref(name) for name in ALGORITHMS[job_type]]},
         priority=_integer(0, 10) | {"default": DEFAULT_PRIORITY},
         timeoutSeconds=_integer(MIN_TIMEOUT_S, MAX_TIMEOUT_S) | {"default": DEFAULT_TIMEOUT_S},
-        callbackUrl={"anyOf": [{"type": "string", "format": "uri", "maxLength": 2048,
-                                "pattern": URL_PATTERN},
+        callbackUrl={"anyOf": [{"type": "string", "format": "uri", "maxLength": 2048, "pattern": URL_PATTERN},
                                {"type": "null"}]},
-        metadata={"anyOf": [{"type": "object"}, {"type": "null"}]},
-    ) | {"title": f"Submit {job_type}"}  # fmt: skip
+        metadata={"anyOf": [_ref("JobMetadata"), {"type": "null"}]},
+    )  # fmt: skip
 
 
-SUBMISSIONS: Schema = {
-    "description": "A job to run (R3-R6). The parameters depend on the type and the algorithm.",
-    "oneOf": [_submission(job_type, parameters) for job_type, parameters in PARAMETERS.items()],
+COMPONENTS: dict[str, Schema] = {
+    **PARTS,
+    "JobMetadata": {"type": "object", "description": "Anything that the tenant wants to find again with the job."},
+    **{_title(job_type): _submission(job_type) for job_type in ALGORITHMS},
+    "SubmitRequest": {
+        "description": "A job to run (R3-R6). The parameters depend on the type and the algorithm.",
+        "oneOf": [_ref(_title(job_type)) for job_type in ALGORITHMS],
+    },
 }
