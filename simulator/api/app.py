@@ -29,6 +29,8 @@ from simulator.identity.issuer import TOKEN_PATH
 from simulator.intake.records import SUBMIT_PATH
 from zjops.domain.errors import Problem
 
+EXTRA: tuple[Any, ...] = ()
+"""Further parts, such as a second major version beside the first: each is made from `ApiDeps`."""
 SUBMISSIONS = frozenset({("POST", SUBMIT_PATH), ("POST", BATCH_PATH)})
 
 
@@ -40,7 +42,7 @@ class Api:
         public = PublicRoutes(deps, self.document)
         parts = (
             JobRoutes(deps), self._live, WebhookRoutes(deps), TenantRoutes(deps), PlatformRoutes(deps),
-            AbuseRoutes(deps), public,
+            AbuseRoutes(deps), public, *(more(deps) for more in EXTRA),
         )  # fmt: skip
         self.operations: list[Operation] = [one for part in parts for one in part.operations()]
         self._routing = Routing(self.operations)

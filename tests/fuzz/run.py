@@ -58,7 +58,7 @@ def main() -> int:
     """Run all seeds; the last line says how many cases there were and how many runs found something."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--examples", type=int, default=100)
+    parser.add_argument("--examples", type=int, default=140)
     parser.add_argument("--least", type=int, default=20_000, help="Cases that must have run, over all seeds.")
     asked = parser.parse_args()
     total, failed = 0, 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +16,18 @@ from zjops.domain.errors import FieldError, Problem, UnreachableError
 TIMEOUT_S = 30.0
 TRIES = 4
 WAIT_MOST_S = 30.0
+SLOW_BELOW = 2
+Notify = Callable[[str], None]
+_said: set[str] = set()
 REPEATABLE = frozenset({429, 503})
+
+
+def say_once(text: str) -> None:
+    """A warning on the error stream, each kind once."""
+    kind = text.lstrip("0123456789 ")
+    if kind not in _said:
+        _said.add(kind)
+        print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 class Outage(UnreachableError):
@@ -46,7 +58,9 @@ class Http:
     def __init__(
         self, base_url: str, *, auth: httpx2.Auth | None = None, transport: httpx2.BaseTransport | None = None,
         timeout_s: float = TIMEOUT_S, clock: SystemClock | None = None, tries: int = TRIES,
+        notify: Notify | None = None,
     ) -> None:  # fmt: skip
+        self._notify = notify or say_once
         self._base_url, self._tries, self._clock = base_url, tries, clock or SystemClock()
         self._client = httpx2.Client(
             base_url=base_url, auth=auth, transport=transport, timeout=timeout_s, trust_env=False
@@ -74,6 +88,7 @@ class Http:
                     raise
                 wait_s = 0.2 * (tries - left)
             else:
+                self._heed(response)
                 if response.is_success:
                     return response
                 problem = problem_of(response)
@@ -83,6 +98,19 @@ class Http:
             waited_s += wait_s
             self._clock.pause(wait_s)
         raise AssertionError("unreachable")
+
+    def _heed(self, response: httpx2.Response) -> None:
+        """Slow down before the limit, and pass on what the platform warns of (R44, R18)."""
+        headers = response.headers
+        left, limit = headers.get("x-ratelimit-remaining", ""), headers.get("x-ratelimit-limit", "")
+        if left.isdigit() and limit.isdigit() and int(left) < SLOW_BELOW and response.status_code != 429:
+            self._clock.pause(1 / max(1, int(limit)))
+        if "deprecation" in headers:
+            until = f", and goes on {headers['sunset']}" if "sunset" in headers else ""
+            self._notify(f"this version of the API is deprecated{until}; {headers.get('link', '')}".rstrip("; "))
+        used, units = headers.get("x-computeunits-used", ""), headers.get("x-computeunits-remaining", "")
+        if used.isdigit() and units.isdigit() and int(units) * 10 < int(used):
+            self._notify(f"{units} compute units are left of this month")
 
     def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
         try:

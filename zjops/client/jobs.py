@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from zjops.domain.errors import Problem, UnreachableError
 from zjops.domain.ids import SystemIds
 from zjops.domain.jobs import TERMINAL, JobState
 from zjops.domain.runfile import ClientEntry
-from zjops.domain.wire import CancelAccepted, JobAccepted, JobPage, JobView, ProofView, StatusView
+from zjops.domain.wire import BatchReply, CancelAccepted, JobAccepted, JobPage, JobView, ProofView, StatusView
 
 POLL_FIRST_S, POLL_FACTOR, POLL_MOST_S = 1.0, 1.5, 30.0
 
@@ -108,6 +108,23 @@ class Jobs:
         params = {name: value for name, value in filters.items() if value is not None}
         page: JobPage = self.http.get("/v1/jobs", JobPage, params=params)
         return page
+
+    def every(self, **filters: Any) -> Iterator[JobView]:
+        """All jobs that match, page after page by the links, which stay true while jobs are added."""
+        page = self.list(**filters)
+        while True:
+            yield from page.jobs
+            if page.links.next is None:
+                return
+            page = self.http.get(page.links.next, JobPage)
+
+    def submit_many(self, bodies: Sequence[dict[str, Any]], key: str | None = None) -> BatchReply:
+        """Up to a hundred jobs at once, each with an answer of its own (S4)."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key or self.new_key()}
+        content = msgspec.json.encode({"jobs": bodies})
+        response = self.http.request("POST", "/v1/jobs:batch", content=content, headers=headers, repeat=True)
+        reply: BatchReply = decode(response.content, BatchReply)
+        return reply
 
     def cancel(self, job_id: str) -> CancelAccepted:
         """Ask for a job's end."""
