@@ -88,10 +88,11 @@ def _connect(path: str) -> sqlite3.Connection:
 
 def _check_version(connection: sqlite3.Connection) -> None:
     """Raises `sqlite3.DatabaseError` for a store that another version made."""
-    found = connection.execute("PRAGMA user_version").fetchone()["user_version"]
-    tables = connection.execute("SELECT count(*) AS count FROM sqlite_master").fetchone()["count"]
-    if tables and found != SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"{OTHER_VERSION} ({found}, here {SCHEMA_VERSION})")
+    row = connection.execute(
+        "SELECT user_version AS version, (SELECT count(*) FROM sqlite_master) AS tables FROM pragma_user_version"
+    ).fetchone()
+    if row["tables"] and row["version"] != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"{OTHER_VERSION} ({row['version']}, here {SCHEMA_VERSION})")
 
 
 class MemorySqliteStore:
@@ -160,8 +161,10 @@ class SqliteStore:
             try:
                 self._path.chmod(0o600)
                 _check_version(connection)
-                connection.executescript(schema())
-                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+                # One transaction: another process that opens the same file sees all of it or nothing.
+                connection.executescript(
+                    f"BEGIN IMMEDIATE;\n{schema()}\nPRAGMA user_version={SCHEMA_VERSION};\nCOMMIT;"
+                )
             except BaseException:
                 connection.close()
                 raise

@@ -1,6 +1,7 @@
 """One suite for every adapter of the Store port."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -97,3 +98,16 @@ async def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
         await SqliteStore(tmp_path / "store.db").start()
     with pytest.raises(StoreUnavailable, match="cannot be written"):
         await SqliteStore(tmp_path / "no" / "folder" / "store.db").start()
+
+
+async def test_a_file_of_another_version_is_refused_and_many_may_open_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    stores = [SqliteStore(path) for _ in range(8)]
+    await asyncio.gather(*(store.start() for store in stores))
+    for store in stores:
+        await store.stop()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version=1")
+    connection.close()
+    with pytest.raises(StoreUnavailable, match="another version"):
+        await SqliteStore(path).start()
