@@ -18,6 +18,7 @@ GROUP_ROWS = 500
 """How many transactions may share one commit."""
 BUSY_TIMEOUT_MS = 30_000
 READERS = 2
+CONNECT_TRIES, CONNECT_PAUSE_S = 100, 0.05
 CHECKPOINT_PAGES = 8_000
 """32 MB of log before it is folded into the file: a page that changes often is written there once, not each time."""
 SCHEMA_VERSION = 3
@@ -84,6 +85,18 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _connect_patiently(path: str) -> sqlite3.Connection:
+    """Connect while others do: turning the log on is the one step for which SQLite does not wait by itself."""
+    for left in range(CONNECT_TRIES - 1, -1, -1):
+        try:
+            return _connect(path)
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc) or not left:
+                raise
+            threading.Event().wait(CONNECT_PAUSE_S)
+    raise AssertionError("unreachable")
 
 
 def _check_version(connection: sqlite3.Connection) -> None:
@@ -157,7 +170,7 @@ class SqliteStore:
 
     def _create(self) -> None:
         try:
-            connection = _connect(str(self._path))
+            connection = _connect_patiently(str(self._path))
             try:
                 self._path.chmod(0o600)
                 _check_version(connection)
@@ -238,6 +251,9 @@ class SqliteStore:
         connection.close()
 
     def _snapshot(self, connection: sqlite3.Connection, work: Work[Any], future: Future[Any]) -> None:
+        if not future.set_running_or_notify_cancel():
+            # Whoever asked has gone away.
+            return
         try:
             connection.execute("BEGIN")
             value = work(SqliteTx(connection))

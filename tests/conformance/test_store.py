@@ -111,3 +111,19 @@ async def test_a_file_of_another_version_is_refused_and_many_may_open_a_new_one(
     connection.close()
     with pytest.raises(StoreUnavailable, match="another version"):
         await SqliteStore(path).start()
+
+
+async def test_readers_survive_callers_that_go_away(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    await store.start()
+    for _ in range(20):
+        task = asyncio.create_task(store.read(lambda tx: tx.one("outbox_last")))
+        await asyncio.sleep(0)
+        task.cancel()
+    assert await store.read(lambda tx: tx.one("outbox_last")) == {"n": 0}
+    gone = asyncio.create_task(store.transact(lambda tx: tx.run("setting_put", name="a", value="1")))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await store.transact(lambda tx: tx.run("setting_put", name="b", value="2"))
+    assert await store.read(lambda tx: tx.one("setting_get", name="b")) == {"value": "2"}
+    await store.stop()
