@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from simulator.api.contract.inputs import check_json, moment, read_query, whole_body
 from simulator.api.contract.operation import Answer, Header, Operation
-from simulator.api.deps import ApiDeps, answer, conditional
+from simulator.api.deps import ApiDeps, Whole, answer, conditional
 from simulator.api.pages import Cursor, page_of, read_page
 from simulator.api.proofs import proof_view, read_proof
 from simulator.api.strictjson import decode
@@ -137,7 +137,7 @@ class JobRoutes:
         headers = {"Location": f"{SUBMIT_PATH}/{accepted.job_id}", "Retry-After": str(POLL_AFTER_S)}
         if accepted.replayed:
             headers["Idempotent-Replayed"] = "true"
-        return Response(accepted.response, 202, headers, "application/json")
+        return Whole(accepted.response, 202, headers)
 
     async def submit_many(self, request: Request) -> Response:
         """Submit up to 100 jobs (S4).

@@ -14,7 +14,6 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 _REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
-PLAIN = frozenset({b"transfer-encoding", b"connection"})
 
 
 class QuickCycle(RequestResponseCycle):
@@ -42,19 +41,19 @@ class QuickCycle(RequestResponseCycle):
         await super().send(message)
 
     def _is_ordinary(self, message: Any) -> bool:
-        names = {name for name, _ in message.get("headers", ())}
+        names = dict(message.get("headers", ()))
         return (
-            b"content-length" in names and not names & PLAIN and self.keep_alive and not self.disconnected
-            and self.flow.write_paused is False and not self.waiting_for_100_continue
-            and message["status"] in _REASONS
+            b"content-length" in names and b"transfer-encoding" not in names and b"connection" not in names
+            and self.keep_alive and not self.disconnected and self.flow.write_paused is False
+            and not self.waiting_for_100_continue and message["status"] in _REASONS
         )  # fmt: skip
 
     def _start(self, message: dict[str, Any]) -> None:
         headers = [*self.default_headers, *message["headers"]]
-        head = b"".join([name + b": " + value + b"\r\n" for name, value in headers])
-        if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers) or b"\0" in head:
+        head = b"\r\n".join([b"%b: %b" % pair for pair in headers])
+        if head.count(b"\n") != len(headers) - 1 or head.count(b"\r") != len(headers) - 1 or b"\0" in head:
             raise RuntimeError("a header holds a line break")
         self.response_started = True
         self.expected_content_length = int(dict(message["headers"])[b"content-length"])
         self.chunked_encoding = False
-        self._head = _REASONS[message["status"]] + head + b"\r\n"
+        self._head = b"%b%b\r\n\r\n" % (_REASONS[message["status"]], head)
