@@ -144,3 +144,11 @@ async def test_no_answer_says_what_the_server_is_made_of(stage: Stage) -> None:
     reply = await stage.ask("GET", "/livez")
     assert "server" not in reply.headers
     assert "x-powered-by" not in reply.headers
+
+
+async def test_a_tenant_cannot_be_put_on_a_plan_that_is_none(stage: Stage) -> None:
+    operator = await stage.operator()
+    await stage.client("acme")
+    for body in ({"plan": ""}, {"plan": "gold"}, {"overrides": {"requests_per_second": 0}}, {"overrides": {"x": 1}}):
+        assert (await stage.ask("PATCH", "/v1/admin/tenants/acme", operator, body)).status_code == 422, body
+    assert (await stage.ask("GET", "/v1/admin/tenants", operator)).status_code == 200

@@ -88,7 +88,7 @@ class Http:
                     raise
                 wait_s = 0.2 * (tries - left)
             else:
-                self._heed(response)
+                self._heed(response, slow=tries > 1)
                 if response.is_success:
                     return response
                 problem = problem_of(response)
@@ -99,11 +99,14 @@ class Http:
             self._clock.pause(wait_s)
         raise AssertionError("unreachable")
 
-    def _heed(self, response: httpx2.Response) -> None:
-        """Slow down before the limit, and pass on what the platform warns of (R44, R18)."""
+    def _heed(self, response: httpx2.Response, *, slow: bool) -> None:
+        """Slow down before the limit, and pass on what the platform warns of (R44, R18).
+
+        Who wants a request sent once and as it is, is not slowed down either.
+        """
         headers = response.headers
         left, limit = headers.get("x-ratelimit-remaining", ""), headers.get("x-ratelimit-limit", "")
-        if left.isdigit() and limit.isdigit() and int(left) < SLOW_BELOW and response.status_code != 429:
+        if slow and left.isdigit() and limit.isdigit() and int(left) < SLOW_BELOW and response.status_code != 429:
             self._clock.pause(1 / max(1, int(limit)))
         if "deprecation" in headers:
             until = f", and goes on {headers['sunset']}" if "sunset" in headers else ""

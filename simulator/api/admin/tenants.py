@@ -112,7 +112,7 @@ class TenantRoutes(AdminPart):
         asked, name = await read_body(request, TenantChange), request.path_params["tenantId"]
         row = await self._row(name)
         overrides = msgspec.json.decode(row["overrides"]) if asked.overrides is None else asked.overrides
-        _check_plan(asked.plan or row["plan"], overrides)
+        _check_plan(row["plan"] if asked.plan is None else asked.plan, overrides)
         await self._store.transact(lambda tx: self._change(tx, request, name, asked))
         self._deps.directory.forget(name)
         self._deps.wake()
@@ -121,7 +121,7 @@ class TenantRoutes(AdminPart):
     def _change(self, tx: Tx, request: Request, tenant: str, asked: TenantChange) -> None:
         overrides = None if asked.overrides is None else msgspec.json.encode(asked.overrides, order="sorted").decode()
         tx.run("tenant_change", tenant=tenant, plan=asked.plan, status=asked.status, overrides=overrides)
-        kind = OpsKind.PLAN if asked.plan else OpsKind.TENANT
+        kind = OpsKind.TENANT if asked.plan is None else OpsKind.PLAN
         self._record(
             tx, request, kind, "tenant.change", tenant, asked.reason, plan=asked.plan, status=asked.status,
             overrides=asked.overrides,
