@@ -174,59 +174,18 @@ class Platform:
 
     async def api(
         self, base_url: str, readiness: Any = None, processes: int = 1, chain: Callable[[], ChainIdentity] | None = None
-    ) -> Interface:
-        """The interface on this platform, which must be started: gateway, issuer and routers, and what they run."""
-        from simulator.abuse import Abuse
-        from simulator.api.app import Api
-        from simulator.api.deps import ApiDeps
-        from simulator.gateway.addresses import AddressGuard
-        from simulator.gateway.directory import Directory
-        from simulator.gateway.tenants import TenantGuard
-        from simulator.gateway.versions import Versions
-        from simulator.gateway.watchlist import Watchlist
-        from simulator.live.hub import Hub
-        from simulator.tracing import Tracing
+    ) -> Any:
+        """The interface on this platform, which must be started: see `simulator.interface`."""
+        from simulator.interface import build_interface
 
-        ports, settings, telemetry, ready = self.ports, self.settings, self.telemetry, readiness or self.readiness
-        issuer, verifier = await self._identity(base_url)
-        watch, abuse = Watchlist(ports.store, ports.clock, verifier), Abuse(ports.store, ports.clock, ports.ids)
-        directory, hub = Directory(ports.store, ports.clock), Hub(ports.store, ports.broker, ports.clock)
-        tracing = Tracing(ports.ids, "api", settings.otlp_endpoint, settings.trace_share)
-        tenants = TenantGuard(
-            directory, ports.clock, telemetry, watch, abuse, ready, processes=processes,
-            most_jobs=settings.admission_jobs, most_lag_s=settings.admission_lag_s,
-        )  # fmt: skip
         if chain is None:
-            identity = await ports.chain.identity()
+            identity = await self.ports.chain.identity()
             chain = lambda: identity  # noqa: E731 - one shape for both cases
-        deps = ApiDeps(
-            store=ports.store, blobs=ports.blobs, clock=ports.clock, ids=ports.ids, settings=settings,
-            intake=self.intake, issuer=issuer, verifier=verifier, directory=directory, tenants=tenants,
-            addresses=AddressGuard(ports.clock, telemetry, watch, abuse, processes=processes), versions=Versions(),
-            watch=watch, abuse=abuse, hub=hub, telemetry=telemetry, tracing=tracing, chain=chain, readiness=ready,
-            base_url=base_url, wake=self.relay.wake,
+        parts = self.ports.store, self.ports.broker, self.ports.blobs, self.ports.clock, self.ports.ids
+        return await build_interface(
+            *parts, settings=self.settings, telemetry=self.telemetry, intake=self.intake, wake=self.relay.wake,
+            base_url=base_url, readiness=readiness or self.readiness, processes=processes, chain=chain,
         )  # fmt: skip
-        return Interface(Api(deps), deps, Stack(tracing, watch, hub))
-
-    async def _identity(self, base_url: str) -> tuple[Any, Any]:
-        """The issuer, unless tokens come from elsewhere, and the verifier of its tokens."""
-        from simulator.identity.issuer import LIFETIME_S, REALM_PATH, Issuer
-        from simulator.identity.keys import RemoteKeys, SigningKeys
-        from simulator.identity.verifier import Verifier
-
-        ports, settings = self.ports, self.settings
-        audience, profile = settings.audience, settings.token_profile
-        if settings.external_issuer:
-            remote = RemoteKeys(ports.clock, _fetch_json(settings.external_jwks))
-            return None, Verifier(
-                ports.clock, remote, issuer=settings.external_issuer, audience=audience, profile=profile
-            )
-        keys = SigningKeys(ports.store, ports.clock, ports.ids, lead_s=settings.key_lead_s, lifetime_s=LIFETIME_S)
-        await keys.refresh()
-        issuer = Issuer(
-            ports.store, ports.clock, ports.ids, keys, issuer=base_url + REALM_PATH, audience=audience, profile=profile
-        )
-        return issuer, Verifier(ports.clock, keys, issuer=issuer.issuer, audience=audience, profile=profile)
 
     async def add_tenant(self, tenant: str, plan: str, **overrides: Any) -> Tenant:
         """Make a tenant on a plan with negotiated values; one that exists stays as it is."""
@@ -244,37 +203,6 @@ class Platform:
 
         ports = self.ports
         return Sampler(ports.store, ports.broker, ports.clock, self.telemetry, every_s=SAMPLE_EVERY_S)
-
-
-@dataclass(frozen=True)
-class Interface:
-    """The interface: the ASGI application, what is behind it, and the loops that it needs."""
-
-    app: Any
-    deps: Any
-    loops: Service
-
-    async def start(self) -> None:
-        """Start the loops."""
-        await self.loops.start()
-
-    async def stop(self) -> None:
-        """Stop them."""
-        await self.loops.stop()
-
-
-def _fetch_json(url: str) -> Callable[[], Any]:
-    """A reader of a JSON document elsewhere, for the keys of an external issuer."""
-
-    async def fetch() -> dict[str, Any]:
-        import httpx2
-
-        async with httpx2.AsyncClient(trust_env=False, timeout=5.0, follow_redirects=False) as http:
-            response = await http.get(url)
-            response.raise_for_status()
-            return msgspec.json.decode(response.content, type=dict[str, Any])
-
-    return fetch
 
 
 async def _answers(check: Callable[[], Any]) -> bool:

@@ -34,7 +34,7 @@ def listen(
     fail: Annotated[Literal["500", "hang", "tamper"] | None, typer.Option(help="Answer badly, on purpose.")] = None,
     count: Annotated[int | None, typer.Option(help="End after so many deliveries.")] = None,
     within: Annotated[float, typer.Option(help="Seconds to wait for the next one before giving up.")] = 3600.0,
-    port: Annotated[int, typer.Option(help="Where to listen; any free port by default.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; any free port by default.")] = 0,
     tenant: Tenant = None, home: Home = None, context: ContextName = None, output: Output = Format.TABLE,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
