@@ -59,9 +59,13 @@ class Abuse:
         reason = f"{times} times the usual requests a minute"
         await self._store.transact(lambda tx: self._note(tx, "traffic.spike", tenant, reason, times=times))
 
+    def knows(self, tenant: str, kind: SignalKind, value: str) -> bool:
+        """Whether this signal of a tenant was seen before, so that it says nothing new."""
+        return (tenant, kind.value, value) in self._seen
+
     async def observe(self, tenant: str, plan: str, kind: SignalKind, value: str) -> Step | None:
         """Remember a signal of a tenant; returns the rung that it led to, None when nothing was wrong."""
-        if not value or (tenant, kind.value, value) in self._seen:
+        if not value or self.knows(tenant, kind, value):
             return None
         if kind is SignalKind.ADDRESS and is_shared_address(value):
             self._seen.add((tenant, kind.value, value))

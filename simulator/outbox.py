@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -43,42 +44,46 @@ MOST = 500
 PURGE_EVERY_S = 60.0
 
 
-def _row(stream: str, subject: str, msg_id: str, payload: bytes, now: int, traceparent: str | None) -> Row:
-    return {
-        "stream": stream, "subject": subject, "msg_id": msg_id, "payload": payload, "traceparent": traceparent,
-        "now": now,
-    }  # fmt: skip
+class OutboxRow(NamedTuple):
+    """One message that is to leave, in the order of `outbox_put`'s places."""
+
+    stream: str
+    subject: str
+    msg_id: str
+    payload: bytes
+    traceparent: str | None
+    now: int
 
 
-def event_row(event_id: str, kind: EventType, data: JobEvent, now: int, traceparent: str | None) -> Row:
+def event_row(event_id: str, kind: EventType, data: JobEvent, now: int, traceparent: str | None) -> OutboxRow:
     """The outbox row that tells of a job's change."""
     payload = envelope(event_id, data.tenant, kind.cloud_type, data.job_id, now, data, traceparent)
-    return _row(EVENTS, kind.subject, event_id, payload, now, traceparent)
+    return OutboxRow(EVENTS, kind.subject, event_id, payload, traceparent, now)
 
 
-def work_row(message_id: str, work: Work, priority: int, now: int) -> Row:
+def work_row(message_id: str, work: Work, priority: int, now: int) -> OutboxRow:
     """The outbox row that dispatches a job to the workers."""
     subject = work_subject(work.job_type, band(priority))
-    return _row(WORK, subject, message_id, msgspec.json.encode(work), now, work.traceparent)
+    return OutboxRow(WORK, subject, message_id, msgspec.json.encode(work), work.traceparent, now)
 
 
 def enqueue_event(tx: Tx, ids: Ids, kind: EventType, data: JobEvent, now: int, traceparent: str | None) -> None:
     """Tell of a job's change, inside the transaction that makes it."""
-    tx.run("outbox_put", **event_row(str(ids.uuid()), kind, data, now, traceparent))
+    tx.many("outbox_put", [event_row(ids.name(), kind, data, now, traceparent)])
 
 
 def enqueue_ops(tx: Tx, ids: Ids, clock: Clock, event: OpsEvent, traceparent: str | None = None) -> None:
     """Tell of an operator's or a policy's act, inside the transaction that makes it."""
-    event_id, now = str(ids.uuid()), clock.now_ms()
+    event_id, now = ids.name(), clock.now_ms()
     tenant, subject = event.tenant or "platform", f"ops.{event.kind}"
     cloud_type = f"ai.zama.jobs.ops.{event.kind}.v1"
     payload = envelope(event_id, tenant, cloud_type, tenant, now, event, traceparent)
-    tx.run("outbox_put", **_row(OPS, subject, event_id, payload, now, None))
+    tx.many("outbox_put", [OutboxRow(OPS, subject, event_id, payload, None, now)])
 
 
 def enqueue_work(tx: Tx, ids: Ids, work: Work, priority: int, now: int) -> None:
     """Dispatch a job to the workers, inside the transaction that decides it."""
-    tx.run("outbox_put", **work_row(str(ids.uuid()), work, priority, now))
+    tx.many("outbox_put", [work_row(ids.name(), work, priority, now)])
 
 
 class Bell(Looped):

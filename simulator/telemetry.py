@@ -26,7 +26,6 @@ VALUES_MOST = 1_000
 LONG_SECONDS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 120, 300)
 
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "http_requests_total": ("Answered requests.", ("method", "route", "status", "plan")),
     "auth_failures_total": ("Requests refused with 401.", ("reason",)),
     "rate_limit_exceeded_total": ("Requests refused with 429.", ("plan", "limit")),
     "jobs_submitted_total": ("Accepted jobs.", ("job_type", "plan")),
@@ -41,8 +40,6 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "metering_rows_total": ("Rows written to the log.", ("log",)),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
-    "http_request_duration_seconds": ("Time to answer.", ("method", "route", "plan"), SECONDS),
-    "http_request_size_bytes": ("Size of request bodies.", ("method", "route"), BYTES),
     "jobs_processing_duration_seconds": ("Run time of finished attempts.", ("job_type",), (*SECONDS, 30, 60, 300)),
     "blockchain_confirmation_duration_seconds": ("From settled to final.", (), LONG_SECONDS),
 }
@@ -161,9 +158,11 @@ _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 def child_traceparent(parent: str | None, ids: Ids) -> str:
     """A new span in the caller's trace (W3C Trace Context), or a new trace when there is no valid parent."""
-    match = _TRACEPARENT.fullmatch(parent or "")
-    trace = match[1] if match and set(match[1]) != {"0"} else ids.token(16).hex()
-    return f"00-{trace}-{ids.token(8).hex()}-01"
+    match = None if parent is None else _TRACEPARENT.fullmatch(parent)
+    if match and set(match[1]) != {"0"}:
+        return f"00-{match[1]}-{ids.token(8).hex()}-01"
+    noise = ids.token(24).hex()
+    return f"00-{noise[:32]}-{noise[32:]}-01"
 
 
 def trace_id(traceparent: str | None) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Readiness = Callable[[], Awaitable[dict[str, bool]]]
 BACKLOG = 4096
+KEEP_ALIVE_S = 75
 STOP_WITHIN_S = 5
 WS_BYTES = 65_536
 
@@ -41,7 +42,7 @@ class WebServer:
             app, interface="asgi3", http=LimitedProtocol, ws="websockets-sansio" if websockets else "none",
             ws_max_size=WS_BYTES,
             ws_per_message_deflate=False, lifespan="off", log_config=None, access_log=False,
-            server_header=False, date_header=True, backlog=BACKLOG, timeout_keep_alive=75,
+            server_header=False, date_header=True, backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_WITHIN_S, proxy_headers=False,
         )  # fmt: skip
         self._server = _Quiet(config)

@@ -24,6 +24,7 @@ from simulator.api.live import PATH as LIVE_PATH
 from simulator.api.live import LiveRoutes
 from simulator.api.public import PublicRoutes
 from simulator.api.webhooks import WebhookRoutes
+from simulator.gateway.exchange import WHOLE
 from simulator.gateway.stack import Gateway, Guards, Rule
 from simulator.identity.issuer import TOKEN_PATH
 from simulator.intake.records import SUBMIT_PATH
@@ -128,8 +129,14 @@ def _with_cors(app: ASGIApp, origins: str) -> ASGIApp:
     if not allowed:
         return app
     exposed: list[Any] = ["*"]
+
+    async def plain(scope: Scope, receive: Receive, send: Send) -> None:
+        # The middleware adds its headers to the messages of ASGI itself and knows no extension.
+        known = {name: value for name, value in scope.get("extensions", {}).items() if name != WHOLE}
+        await app({**scope, "extensions": known}, receive, send)
+
     return CORSMiddleware(
-        app, allow_origins=allowed, allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        plain, allow_origins=allowed, allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Accept-Version"],
         expose_headers=exposed, allow_credentials=False, max_age=600,
     )  # fmt: skip

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from simulator.abuse import Abuse
 from simulator.blobs.port import Blobs
 from simulator.chain.port import ChainIdentity
 from simulator.config import Settings
 from simulator.gateway.addresses import AddressGuard
+from simulator.gateway.context import context_of
 from simulator.gateway.directory import Directory
 from simulator.gateway.tenants import TenantGuard
 from simulator.gateway.versions import Versions
@@ -62,10 +64,15 @@ class ApiDeps:
 class Whole(Response):
     """A JSON document whose bytes and headers stand: what the general class works out is known here."""
 
-    def __init__(self, body: bytes, status: int, headers: dict[str, str]) -> None:
+    def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.body, self.status_code, self.background = body, status, None
-        self.raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-        self.raw_headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        self.raw_headers = headers
+        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        whole = context_of(scope).answer
+        assert whole is not None
+        await whole(self.status_code, self.raw_headers, bytes(self.body))
 
 
 def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import uuid
 
 import msgspec
 from starlette.requests import Request
@@ -41,6 +41,7 @@ from zjops.domain.wire import (
 )
 
 POLL_AFTER_S = 5
+POLL_LATER = (b"retry-after", b"%d" % POLL_AFTER_S)
 BATCH_PATH = SUBMIT_PATH + ":batch"
 _UUID4 = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}"
 KEY = Header(
@@ -129,14 +130,14 @@ class JobRoutes:
         It is accepted once it is stored: a job that was answered with 202 is never lost, and the same
         `Idempotency-Key` never makes a second one.
         """
-        key = _key(request)
-        check_json(request)
         context, tenant = context_of(request.scope), tenant_of(request.scope)
+        key = _key(context)
+        check_json(request)
         accepted = await self._deps.intake.submit(tenant, await whole_body(request), key, context.traceparent)
         _tell_units(context, tenant, accepted)
-        headers = {"Location": f"{SUBMIT_PATH}/{accepted.job_id}", "Retry-After": str(POLL_AFTER_S)}
+        headers = [(b"location", f"{SUBMIT_PATH}/{accepted.job_id}".encode()), POLL_LATER]
         if accepted.replayed:
-            headers["Idempotent-Replayed"] = "true"
+            headers.append((b"idempotent-replayed", b"true"))
         return Whole(accepted.response, 202, headers)
 
     async def submit_many(self, request: Request) -> Response:
@@ -145,9 +146,10 @@ class JobRoutes:
         Each stands by itself under the key UUIDv5(Idempotency-Key, its index), so a repeat makes no second job; each
         is measured by its own JSON bytes.
         """
-        key = _key(request)
+        context, tenant = context_of(request.scope), tenant_of(request.scope)
+        key = _key(context)
         check_json(request)
-        context, tenant, body = context_of(request.scope), tenant_of(request.scope), await request.body()
+        body = await request.body()
         convert(decode(body), BatchRequest)
         jobs = msgspec.json.decode(body, type=RawBatch).jobs
         keys = [derived_uuid(key.bytes, str(index)) for index in range(len(jobs))]
@@ -210,12 +212,12 @@ class JobRoutes:
         return answer(proof_view(found, name, self._deps.chain()))
 
 
-def _key(request: Request) -> Any:
-    given = request.headers.get("idempotency-key")
+def _key(context: RequestContext) -> uuid.UUID:
+    given = context.given.get(b"idempotency-key")
     if given is None:
         raise Problem("idempotency-key-missing", "Send a UUID version 4 as Idempotency-Key.")
     try:
-        return parse_uuid4(given)
+        return parse_uuid4(given.decode("latin-1"))
     except ValueError as exc:
         raise Problem("idempotency-key-malformed", "Idempotency-Key must be a UUID version 4.") from exc
 

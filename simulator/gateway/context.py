@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +15,14 @@ KEY = "zjops.context"
 
 @dataclass(slots=True)
 class RequestContext:
-    """Trace, address, caller and plan of one request, and the headers that its answer must carry."""
+    """Trace, address, caller and plan of one request, and the headers that its answer must carry.
+
+    `given` holds the request's own headers, names in lower case; of one that stands twice the last. `answer` sends a
+    whole answer in one step.
+    """
 
     traceparent: str
+    given: dict[bytes, bytes]
     request_id: str = ""
     address: str = "unknown"
     operation: str = "unknown"
@@ -24,6 +30,7 @@ class RequestContext:
     tenant: Tenant | None = None
     headers: dict[str, str] = field(default_factory=dict)
     admitted: bool = False
+    answer: Callable[[int, list[tuple[bytes, bytes]], bytes], Awaitable[None]] | None = None
 
     @property
     def trace_id(self) -> str:

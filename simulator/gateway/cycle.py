@@ -1,4 +1,4 @@
-"""Writing the head of an answer in one piece.
+"""Writing an answer in one piece.
 
 The server checks every header of every answer by two regular expressions; with the 25 headers that an answer to a
 tenant carries, that costs more than all of the gateway's own checks. Here the whole head is checked once: a header
@@ -8,10 +8,12 @@ that held a line break would add a line, and a head has as many lines as it has 
 from __future__ import annotations
 
 import http
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from simulator.gateway.exchange import WHOLE
 
 _REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
@@ -23,37 +25,89 @@ class QuickCycle(RequestResponseCycle):
     """
 
     _head = b""
+    _defaults: ClassVar[tuple[list[tuple[bytes, bytes]] | None, bytes]] = (None, b"")
 
     async def send(self, message: ASGISendEvent) -> None:
-        if message["type"] == "http.response.start" and not self.response_started and self._is_ordinary(message):
-            self._start(cast(dict[str, Any], message))
+        if message["type"] == WHOLE:
+            await self._send_whole(cast(Any, message))
             return
-        if self._head and message["type"] == "http.response.body" and self.scope["method"] != "HEAD":
-            body, self._head, head = message.get("body", b""), b"", self._head
-            if len(body) > self.expected_content_length:
-                raise RuntimeError("the body is longer than its Content-Length")
-            self.expected_content_length -= len(body)
-            self.transport.write(head + body)
-            message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
-        elif self._head:
+        if self._head:
+            if self._whole(cast(Any, message)):
+                return
             self.transport.write(self._head)
             self._head = b""
+        elif message["type"] == "http.response.start" and not self.response_started and self._start(cast(Any, message)):
+            return
         await super().send(message)
 
-    def _is_ordinary(self, message: Any) -> bool:
-        names = dict(message.get("headers", ()))
+    async def _send_whole(self, message: dict[str, Any]) -> None:
+        """An answer that comes with the lines of its head, each ended, and says how many there should be."""
+        head = message["head"]
+        if not self._ordinary(message):
+            pairs = [tuple(line.split(b": ", 1)) for line in head.split(b"\r\n")[:-1]]
+            start = {"type": "http.response.start", "status": message["status"], "headers": pairs}
+            await super().send(cast(Any, start))
+            await super().send({"type": "http.response.body", "body": message["body"], "more_body": False})
+            return
+        _check_lines(head, message["lines"])
+        self.response_started, self.chunked_encoding = True, False
+        self.transport.write(_REASONS[message["status"]] + self._default_lines() + head + b"\r\n" + message["body"])
+        self._end()
+
+    def _default_lines(self) -> bytes:
+        """The server's own headers, which it makes anew once a second."""
+        given, lines = QuickCycle._defaults
+        if given is not self.default_headers:
+            lines = b"".join([b"%b: %b\r\n" % pair for pair in self.default_headers])
+            QuickCycle._defaults = self.default_headers, lines
+        return lines
+
+    def _ordinary(self, message: dict[str, Any]) -> bool:
         return (
-            b"content-length" in names and b"transfer-encoding" not in names and b"connection" not in names
-            and self.keep_alive and not self.disconnected and self.flow.write_paused is False
-            and not self.waiting_for_100_continue and message["status"] in _REASONS
+            self.keep_alive and not self.disconnected and not self.flow.write_paused
+            and not self.waiting_for_100_continue and not self.response_started and message["status"] in _REASONS
+            and self.scope["method"] != "HEAD"
         )  # fmt: skip
 
-    def _start(self, message: dict[str, Any]) -> None:
-        headers = [*self.default_headers, *message["headers"]]
-        head = b"\r\n".join([b"%b: %b" % pair for pair in headers])
-        if head.count(b"\n") != len(headers) - 1 or head.count(b"\r") != len(headers) - 1 or b"\0" in head:
-            raise RuntimeError("a header holds a line break")
-        self.response_started = True
-        self.expected_content_length = int(dict(message["headers"])[b"content-length"])
-        self.chunked_encoding = False
-        self._head = b"%b%b\r\n\r\n" % (_REASONS[message["status"]], head)
+    def _start(self, message: dict[str, Any]) -> bool:
+        """Keep the head of an ordinary answer until its body comes; False for any other."""
+        headers = message.get("headers", ())
+        names = dict(headers)
+        if (
+            b"content-length" not in names or b"transfer-encoding" in names or b"connection" in names
+            or not self._ordinary(message)
+        ):  # fmt: skip
+            return False
+        head = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        _check_lines(head, len(names))
+        self.response_started, self.chunked_encoding = True, False
+        self.expected_content_length = int(names[b"content-length"])
+        self._head = _REASONS[message["status"]] + self._default_lines() + head + b"\r\n"
+        return True
+
+    def _whole(self, message: dict[str, Any]) -> bool:
+        """Write head and body at once, if this is the whole body, and end the answer as the server would."""
+        body = message.get("body", b"")
+        if (
+            message["type"] != "http.response.body" or message.get("more_body", False) or self.disconnected
+            or len(body) != self.expected_content_length
+        ):  # fmt: skip
+            return False
+        self.transport.write(self._head + body)
+        self._head, self.expected_content_length = b"", 0
+        self._end()
+        return True
+
+    def _end(self) -> None:
+        """The end of an answer, as the server has it."""
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+
+def _check_lines(head: bytes, count: int) -> None:
+    """A header that held a line break would add a line. Raises `RuntimeError`."""
+    if head.count(b"\n") != count or head.count(b"\r") != count or b"\0" in head:
+        raise RuntimeError("a header holds a line break")

@@ -41,12 +41,17 @@ class Directory:
         """Read a tenant anew at the next request."""
         self._known.pop(tenant, None)
 
+    def remembered(self, tenant: str) -> TenantState | None:
+        """A tenant's state when it was read within the last second, else None."""
+        known = self._known.get(tenant)
+        return known[1] if known and self._clock.monotonic() - known[0] < REMEMBER_S else None
+
     async def get(self, tenant: str) -> TenantState | None:
         """A tenant's state, at most a second old; None when there is no such tenant."""
+        known = self.remembered(tenant)
+        if known is not None:
+            return known
         now = self._clock.monotonic()
-        known = self._known.get(tenant)
-        if known and now - known[0] < REMEMBER_S:
-            return known[1]
         month = utc_month(self._clock.now_ms())
         row = await self._store.read(lambda tx: tx.one("tenant_usage", tenant=tenant, month=month))
         if row is None:

@@ -58,17 +58,21 @@ def _fixed_units(plan: Plan, reset_ms: int) -> tuple[tuple[str, str], ...]:
         ("X-ComputeUnits-Reset", str(reset_ms // 1000)),
         ("X-ComputeUnits-Overage-Enabled", str(plan.overage_enabled).lower()),
         ("X-ComputeUnits-Overage-Rate", f"{plan.overage_nanousd / 1e9:.9f}"),
+        ("X-ComputeUnits-Buffer-Remaining", str(plan.buffer_units)),
     )
 
 
 def unit_headers(plan: Plan, used: int, reset_ms: int) -> dict[str, str]:
     """`X-ComputeUnits-*` for this month; at 80 % of the allowance a warning too (S10)."""
-    split = split_units(plan, used)
     headers = dict(_fixed_units(plan, reset_ms))
     headers["X-ComputeUnits-Used"] = str(used)
+    if used * 5 < plan.compute_units * 4:
+        headers["X-ComputeUnits-Remaining"] = str(plan.compute_units - used)
+        return headers
+    split = split_units(plan, used)
     headers["X-ComputeUnits-Remaining"] = str(plan.compute_units - split.included)
     headers["X-ComputeUnits-Buffer-Remaining"] = str(plan.buffer_units - split.buffer)
-    if used * 5 >= plan.compute_units * 4 > 0:
+    if plan.compute_units > 0:
         headers["X-ComputeUnits-Warning"] = f"{used * 100 // plan.compute_units} % of the month's units are used"
     if not split.overage:
         return headers

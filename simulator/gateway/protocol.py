@@ -7,12 +7,14 @@ this existed. A refused request gets its status and a problem document, and the 
 from __future__ import annotations
 
 import asyncio
+import enum
 from typing import Any
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from simulator.gateway.cycle import QuickCycle
+from simulator.gateway.exchange import WHOLE
 from zjops.domain.errors import Problem
 
 HEAD_BYTES = 32_768
@@ -21,12 +23,21 @@ BODY_PROGRESS_WITHIN_S = 10.0
 END_OF_HEAD = b"\r\n\r\n"
 
 
+class Phase(enum.Enum):
+    """What a connection waits for."""
+
+    IDLE = enum.auto()
+    HEAD = enum.auto()
+    BODY = enum.auto()
+    ANSWER = enum.auto()
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with limits: 431 for a head over 32 kB, 408 for ten silent seconds, 400 without a Host."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._reading_head = True
+        self._phase, self._waited_for = Phase.HEAD, Phase.HEAD
         self._head_bytes = 0
         self._tail = b""
         self._refused = False
@@ -47,13 +58,21 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if not self._reading_head:
-            if self._deadline is not None:
-                self._expect(BODY_PROGRESS_WITHIN_S)
-        elif self._measure_head(data) > HEAD_BYTES:
+        if self._phase in (Phase.HEAD, Phase.IDLE) and self._measure_head(data) > HEAD_BYTES:
             self._refuse(Problem("headers-too-large", f"The head of a request may hold {HEAD_BYTES} bytes."))
             return
         super().data_received(data)
+        if not self._refused:
+            self._wait()
+
+    def _wait(self) -> None:
+        """From now on what the phase waits for must come in its time; a head has one time for all of it."""
+        phase = self._phase
+        if phase is Phase.BODY:
+            self._expect(BODY_PROGRESS_WITHIN_S)
+        elif phase is not self._waited_for:
+            self._expect(HEAD_WITHIN_S if phase is Phase.HEAD else None)
+        self._waited_for = phase
 
     def _measure_head(self, data: bytes) -> int:
         """How long the head is so far; what follows its empty line does not count."""
@@ -65,17 +84,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._reading_head = True
-        if self._deadline is None:
-            self._expect(HEAD_WITHIN_S)
+        self._phase = Phase.HEAD
 
     def on_headers_complete(self) -> None:
-        self._reading_head, self._head_bytes, self._tail = False, 0, b""
-        self._expect(BODY_PROGRESS_WITHIN_S)
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) != 1 and self.parser.get_http_version() == "1.1":
+        self._phase, self._head_bytes, self._tail = Phase.BODY, 0, b""
+        if sum([name == b"host" for name, _ in self.headers]) != 1 and self.parser.get_http_version() == "1.1":
             self._refuse(Problem("malformed-request", "Send exactly one Host header."))
             return
+        self.scope["extensions"] = {WHOLE: {}}
         super().on_headers_complete()
         if self.cycle is not None and self.cycle.__class__ is RequestResponseCycle:
             # The server makes its cycles itself; this one has not begun to run yet.
@@ -86,12 +102,25 @@ class LimitedProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._expect(None)
+        self._phase = Phase.ANSWER
         if not self._refused:
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """What the server does, but an idle connection waits with the timer that is there already."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._phase is Phase.ANSWER:
+            self._phase = self._waited_for = Phase.IDLE
+            self._expect(self.timeout_keep_alive)
+
     def handle_websocket_upgrade(self) -> None:
         # From here on the connection is another protocol's.
+        self._phase = Phase.ANSWER
         self._expect(None)
         if not self._refused:
             super().handle_websocket_upgrade()
@@ -121,6 +150,8 @@ class LimitedProtocol(HttpToolsProtocol):
         left = self._deadline - self.loop.time()
         if left > 0:
             self._watch = self.loop.call_at(self._deadline, self._look)
+        elif self._phase is Phase.IDLE:
+            self.timeout_keep_alive_handler()
         else:
             self._too_slow()
 

@@ -17,6 +17,7 @@ from simulator.gateway.addresses import AddressGuard, address_of, peer_of
 from simulator.gateway.context import KEY, RequestContext
 from simulator.gateway.exchange import Exchange
 from simulator.gateway.problems import as_problem, problem_response
+from simulator.gateway.tally import RequestTally
 from simulator.gateway.tenants import TenantGuard
 from simulator.gateway.versions import Versions
 from simulator.identity.verifier import Principal, TokenRefused, Verifier
@@ -63,6 +64,8 @@ class Gateway:
     ) -> None:  # fmt: skip
         self._app, self._guards, self._clock, self._ids = app, guards, clock, ids
         self._telemetry, self._tracing, self._trusted = telemetry, tracing, trusted_proxies
+        self._tally = RequestTally()
+        telemetry.registry.register(self._tally)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -72,8 +75,9 @@ class Gateway:
         raw = scope["headers"]
         headers: dict[bytes, bytes] = dict(raw)
         span = self._tracing.begin(headers.get(b"traceparent"), headers.get(b"tracestate"))
-        context = scope[KEY] = RequestContext(span.traceparent)
+        context = scope[KEY] = RequestContext(span.traceparent, headers)
         exchange = Exchange(context, receive, send, scope)
+        context.answer = exchange.answer
         rule = self._guards.rules(scope.get("method", "GET"), scope["path"])
         try:
             limit = await self._checks(scope, raw, headers, context, rule)
@@ -112,7 +116,13 @@ class Gateway:
 
     async def _check_token(self, scope: Scope, headers: dict[bytes, bytes], context: RequestContext) -> None:
         try:
-            context.principal = await self._principal(scope, headers)
+            principal: Principal | None = scope.get("zjops.ticket")
+            if principal is None:
+                given, verifier = headers.get(b"authorization"), self._guards.verifier
+                principal = None if given is None else verifier.remembered(given)
+                if principal is None:
+                    principal = await verifier.verify(_bearer(scope, headers), given)
+            context.principal = principal
         except TokenRefused as exc:
             self._telemetry.count("auth_failures_total", reason="token")
             self._guards.addresses.check_ban(context.address)
@@ -120,19 +130,6 @@ class Gateway:
             error = ', error="invalid_token"' if b"authorization" in headers else ""
             challenge = f'Bearer realm="zama", resource_metadata="/.well-known/oauth-protected-resource"{error}'
             raise Problem("unauthorized", str(exc), headers={"WWW-Authenticate": challenge}) from exc
-
-    async def _principal(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
-        principal: Principal | None = scope.get("zjops.ticket")
-        if principal is not None:
-            return principal
-        scheme, _, token = (_text(headers, b"authorization") or "").partition(" ")
-        token = token.strip()
-        if scope["type"] == "websocket" and not scheme:
-            scheme, token = "bearer", _subprotocol_token(scope)
-        if scheme.lower() != "bearer" or not token:
-            raise TokenRefused("Send an access token: Authorization: Bearer …")
-        verifier = self._guards.verifier
-        return verifier.remembered(token) or await verifier.verify(token)
 
     async def _fail(self, scope: Scope, exchange: Exchange, error: Exception) -> None:
         problem = as_problem(error)
@@ -149,19 +146,26 @@ class Gateway:
         seconds: float,
     ) -> None:  # fmt: skip
         plan = context.tenant.plan.name if context.tenant else "none"
-        route, method = rule.name if rule and status != 404 else "unknown", scope.get("method", "WEBSOCKET")
-        method = method if rule else "other"
-        self._telemetry.count("http_requests_total", method=method, route=route, status=str(status), plan=plan)
-        self._telemetry.observe("http_request_duration_seconds", seconds, method=method, route=route, plan=plan)
+        route = rule.name if rule and status != 404 else "unknown"
+        method = scope.get("method", "WEBSOCKET") if rule else "other"
         length = headers.get(b"content-length", b"0")
-        self._telemetry.observe(
-            "http_request_size_bytes", float(length) if length.isdigit() else 0.0, method=method, route=route
-        )
+        self._tally.add((method, route, status, plan), seconds, float(length) if length.isdigit() else 0.0)
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
     value = headers.get(name)
     return None if value is None else value.decode("latin-1")
+
+
+def _bearer(scope: Scope, headers: dict[bytes, bytes]) -> str:
+    """The access token that a request carries. Raises `TokenRefused`."""
+    scheme, _, token = (_text(headers, b"authorization") or "").partition(" ")
+    token = token.strip()
+    if scope["type"] == "websocket" and not scheme:
+        scheme, token = "bearer", _subprotocol_token(scope)
+    if scheme.lower() != "bearer" or not token:
+        raise TokenRefused("Send an access token: Authorization: Bearer …")
+    return token
 
 
 def _request_id(headers: dict[bytes, bytes], context: RequestContext) -> str:

@@ -39,7 +39,8 @@ class TenantGuard:
     async def identify(self, context: RequestContext) -> None:
         """Who it is, and one token of the bucket. Raises `Problem`."""
         assert context.principal is not None
-        state = await self._directory.get(context.principal.tenant)
+        directory, name = self._directory, context.principal.tenant
+        state = directory.remembered(name) or await directory.get(name)
         if state is None:
             raise Problem("unauthorized", "The token's tenant does not exist.")
         tenant = context.tenant = state.tenant
@@ -74,7 +75,9 @@ class TenantGuard:
         times = spike.add(self._clock.now_ms() // 60_000)
         if times is not None:
             await self._abuse.spike(tenant.tenant, times)
-        step = await self._abuse.observe(tenant.tenant, tenant.plan.name, SignalKind.ADDRESS, context.address)
+        step = None
+        if not self._abuse.knows(tenant.tenant, SignalKind.ADDRESS, context.address):
+            step = await self._abuse.observe(tenant.tenant, tenant.plan.name, SignalKind.ADDRESS, context.address)
         if device:
             step = await self._abuse.observe(tenant.tenant, tenant.plan.name, SignalKind.DEVICE, device[:200]) or step
         if step is not None:

@@ -54,17 +54,18 @@ class Verifier:
         """From here on these token ids are refused."""
         self._revoked = jtis
 
-    def remembered(self, token: str) -> Principal | None:
-        """The principal of a token that was verified before; None when it must be verified. Raises `TokenRefused`."""
-        principal = self._known.get(hashlib.sha256(token.encode()).digest())
+    def remembered(self, given: bytes) -> Principal | None:
+        """The principal of a header that was verified before; None when it must be verified. Raises `TokenRefused`."""
+        principal = self._known.get(hashlib.sha256(given).digest())
         return None if principal is None else self._still(principal)
 
-    async def verify(self, token: str) -> Principal:
-        """The principal of a token. Raises `TokenRefused`."""
+    async def verify(self, token: str, given: bytes | None = None) -> Principal:
+        """The principal of a token, remembered by the header that carried it. Raises `TokenRefused`."""
         principal = self._principal(await self._decode(token))
-        if len(self._known) >= CACHE_MOST:
-            self._known.clear()
-        self._known[hashlib.sha256(token.encode()).digest()] = principal
+        if given is not None:
+            if len(self._known) >= CACHE_MOST:
+                self._known.clear()
+            self._known[hashlib.sha256(given).digest()] = principal
         return self._still(principal)
 
     def _still(self, principal: Principal) -> Principal:

@@ -29,6 +29,10 @@ Decode = Callable[[bytes], Any]
 Signal = Callable[[str], Awaitable[None]]
 
 
+KEPT_BYTES = 16
+"""How much of the digests of key and body is kept: 128 bits, against which no tenant finds a second body."""
+
+
 class Intake:
     """Turns request bodies into stored jobs; everything that must hold together is one transaction."""
 
@@ -43,7 +47,7 @@ class Intake:
 
     async def submit(self, tenant: Tenant, body: bytes, key: uuid.UUID, traceparent: str | None) -> Accepted:
         """Accept one job, or replay the answer to the same key and payload. Raises `Problem`."""
-        scope_hash = fingerprint(tenant.tenant.encode(), SUBMIT_PATH.encode(), key.bytes)
+        scope_hash = fingerprint(tenant.tenant.encode(), SUBMIT_PATH.encode(), key.bytes)[:KEPT_BYTES]
         if scope_hash in self._running:
             raise Problem("idempotency-key-in-use", "A request with this key is still running.")
         self._running[scope_hash] = None
@@ -55,7 +59,7 @@ class Intake:
     async def _submit(
         self, tenant: Tenant, body: bytes, key: uuid.UUID, scope_hash: bytes, traceparent: str | None
     ) -> Accepted:
-        mark = hashlib.sha256(body).digest()
+        mark = hashlib.sha256(body).digest()[:KEPT_BYTES]
         try:
             request = submission_of(self._decode(body), self._validate)
         except Problem:
@@ -80,7 +84,7 @@ class Intake:
         digest = await self._blobs.put(parameters) if len(parameters) > CLAIM_CHECK_BYTES else None
         ids = self._ids
         return Submission(
-            tenant, request, scope_hash, key, mark, ids.uuid().bytes, ids.token(32), str(ids.uuid()), str(ids.uuid()),
+            tenant, request, scope_hash, key, mark, ids.key(), ids.token(32), ids.name(), ids.name(),
             size, compute_units(size), parameters, digest, traceparent,
         )  # fmt: skip
 
@@ -91,11 +95,12 @@ class Intake:
             timeout_seconds=row["timeout_s"], callback_url=row["callback_url"],
             metadata=None if row["metadata"] is None else msgspec.json.decode(row["metadata"]),
         )  # fmt: skip
-        scope_hash = fingerprint(tenant.tenant.encode(), b"dead-letter", key.bytes)
+        scope_hash = fingerprint(tenant.tenant.encode(), b"dead-letter", key.bytes)[:KEPT_BYTES]
         ids = self._ids
         accepted = await self._groups.accept(Submission(
-            tenant, request, scope_hash, key, hashlib.sha256(row["id"]).digest(), ids.uuid().bytes, ids.token(32),
-            str(ids.uuid()), str(ids.uuid()), row["payload_bytes"], row["compute_units"], row["parameters"] or b"{}",
+            tenant, request, scope_hash, key, hashlib.sha256(row["id"]).digest()[:KEPT_BYTES], ids.key(),
+            ids.token(32), ids.name(), ids.name(), row["payload_bytes"], row["compute_units"],
+            row["parameters"] or b"{}",
             row["parameters_sha256"], row["traceparent"],
         ))  # fmt: skip
         self._wake()

@@ -1,7 +1,7 @@
 """The transaction of acceptance: submissions that arrive together share one, and each stands or falls by itself.
 
-Known keys, quota, job, key, event and work of a submission are one unit (R27, C13, C33). A group reads each tenant
-and month once, decides in order, and writes with one statement a table.
+Known keys, quota, job, key, event and work of a submission are one unit (R27, C13, C33). A group claims all its keys
+with one statement, reads each tenant and month once, decides in order, and writes with one statement a table.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from typing import Any
 import msgspec
 
 from simulator.intake.records import SUBMIT_PATH, Accepted, QuotaState, Submission
-from simulator.job_events import job_event, work_message
 from simulator.linked import linked_usage
-from simulator.outbox import event_row, work_row
+from simulator.outbox import OutboxRow, event_row, work_row
 from simulator.store.port import Tx
 from zjops.domain.clock import month_bounds_ms, rfc3339, utc_month
 from zjops.domain.errors import Problem
-from zjops.domain.events import EventType
+from zjops.domain.events import EventType, JobEvent, Work
 from zjops.domain.ids import job_id
 from zjops.domain.jobs import JobState, JobType
 from zjops.domain.plans import Plan, QuotaDecision, Verdict, decide_quota
-from zjops.domain.wire import JobAccepted, Links
 
 EXPECTED_S = {JobType.COMPUTE_HEAVY: 30, JobType.DATA_PROCESSING: 10, JobType.ML_INFERENCE: 5}
 """What `estimatedCompletion` adds to now, by type: an estimate until measured times replace it."""
 UPGRADE_URL = "https://zama.ai/plans"
 
 Verdictlike = Accepted | Problem
+_PENDING = JobState.PENDING.value
 
 
 class _Account:
@@ -61,41 +60,61 @@ class Acceptance:
         self._reset_ms = month_bounds_ms(self._month)[1]
         self._accounts: dict[str, _Account] = {}
         self._made: dict[bytes, tuple[bytes, Accepted]] = {}
-        self._jobs: list[dict[str, Any]] = []
-        self._keys: list[dict[str, Any]] = []
-        self._outbox: list[dict[str, Any]] = []
+        self._jobs: list[tuple[Any, ...]] = []
+        self._refused: list[tuple[bytes, bytes]] = []
+        self._outbox: list[OutboxRow] = []
 
     def take(self, group: list[Submission]) -> list[Verdictlike]:
         """The verdict of each, in order; all that were accepted are written."""
         told: list[Verdictlike] = []
+        mine = self._claim(group)
         for new in group:
             try:
-                told.append(self._one(new))
+                told.append(self._one(new) if mine is None or new.job in mine else self._again(new))
             except Problem as problem:
                 told.append(problem)
         self._write()
         return told
 
-    def _one(self, new: Submission) -> Accepted:
-        seen = self._seen(new)
-        if seen:
-            return seen
-        account = self._account(new.tenant.tenant)
-        account.check(new.tenant.plan)
-        quota = self._reserve(account, new)
-        response = accepted_body(new.job, new.request.job_type, self._now)
-        self._note(new)
-        account.added_jobs += 1
-        account.added_units += new.units
-        accepted = Accepted(response, job_id(new.job), False, quota)
-        self._made[new.scope_hash] = (new.mark, accepted)
-        return accepted
+    def _claim(self, group: list[Submission]) -> set[bytes] | None:
+        """Claim every key for its submission; None when all were free, else the jobs that hold theirs now."""
+        until, now = self._now + self._keep_ms, self._now
+        rows = [(new.scope_hash, new.job, new.mark, until, now) for new in group]
+        if self._tx.many("idempotency_claim", rows) == len(rows):
+            return None
+        # Some key was held before, or stands twice in this group: the store says by whom each is held.
+        held = (self._tx.one("idempotency_holder", scope_hash=new.scope_hash) for new in group)
+        return {row["job_id"] for row in held if row is not None}
 
-    def _seen(self, new: Submission) -> Accepted | None:
+    def _one(self, new: Submission) -> Accepted:
+        try:
+            return self._accept(new)
+        except Problem:
+            self._refused.append((new.scope_hash, new.job))
+            raise
+
+    def _again(self, new: Submission) -> Accepted:
+        """The answer to a key that another submission holds: an earlier one, or one of this very group."""
         made = self._made.get(new.scope_hash)
         if made is not None:
             return _replay(made[0], new.mark, made[1].response, made[1].job_id)
-        return known(self._tx, new.scope_hash, new.mark, self._now)
+        seen = known(self._tx, new.scope_hash, new.mark, self._now)
+        if seen is None:
+            raise Problem("idempotency-key-in-use", "A request with this key is still running.")
+        return seen
+
+    def _accept(self, new: Submission) -> Accepted:
+        account = self._account(new.tenant.tenant)
+        account.check(new.tenant.plan)
+        quota = self._reserve(account, new)
+        name = job_id(new.job)
+        response = accepted_body(name, new.request.job_type, self._now)
+        self._note(new, name)
+        account.added_jobs += 1
+        account.added_units += new.units
+        accepted = Accepted(response, name, False, quota)
+        self._made[new.scope_hash] = (new.mark, accepted)
+        return accepted
 
     def _account(self, tenant: str) -> _Account:
         if tenant not in self._accounts:
@@ -110,22 +129,20 @@ class Acceptance:
         used = decision.used + new.units
         return QuotaState(plan.compute_units, used, plan.buffer_units, self._reset_ms, decision.job_overage)
 
-    def _note(self, new: Submission) -> None:
-        row, now = _job_row(new, self._now), self._now
-        self._jobs.append(row)
-        event = job_event(row, status=JobState.PENDING.value)
+    def _note(self, new: Submission, name: str) -> None:
+        now = self._now
+        kind = new.request.job_type.value
+        self._jobs.append(_job_row(new, kind, now))
+        event, work = _submitted(new, name, kind, now), _work(new, name, kind)
         self._outbox.append(event_row(new.event_id, EventType.SUBMITTED, event, now, new.traceparent))
-        self._outbox.append(work_row(new.work_id, work_message(row, 0), new.request.priority, now))
-        self._keys.append({
-            "scope_hash": new.scope_hash, "job_id": new.job, "fingerprint": new.mark,
-            "expires_at": now + self._keep_ms,
-        })  # fmt: skip
+        self._outbox.append(work_row(new.work_id, work, new.request.priority, now))
 
     def _write(self) -> None:
+        if self._refused:
+            self._tx.many("idempotency_drop", self._refused)
         if not self._jobs:
             return
         self._tx.many("job_insert", self._jobs)
-        self._tx.many("idempotency_put", self._keys)
         self._tx.many("outbox_put", self._outbox)
         for tenant, account in self._accounts.items():
             if account.added_jobs:
@@ -138,8 +155,9 @@ def known(tx: Tx, scope_hash: bytes, mark: bytes, now: int) -> Accepted | None:
     row = tx.one("idempotency_get", scope_hash=scope_hash, now=now)
     if row is None:
         return None
-    response = accepted_body(row["job_id"], JobType(row["job_type"]), row["accepted_at"])
-    return _replay(row["fingerprint"], mark, response, job_id(row["job_id"]))
+    name = job_id(row["job_id"])
+    response = accepted_body(name, JobType(row["job_type"]), row["accepted_at"])
+    return _replay(row["fingerprint"], mark, response, name)
 
 
 def _replay(stored: bytes, mark: bytes, response: bytes, job: str) -> Accepted:
@@ -148,32 +166,44 @@ def _replay(stored: bytes, mark: bytes, response: bytes, job: str) -> Accepted:
     return Accepted(response, job, True, None)
 
 
-def _job_row(new: Submission, now: int) -> dict[str, Any]:
+def _job_row(new: Submission, kind: str, now: int) -> tuple[Any, ...]:
+    """In the order of `job_insert`'s places."""
     request, tenant = new.request, new.tenant
-    return {
-        "id": new.job, "idempotency_key": new.key.bytes, "tenant": tenant.tenant, "plan": tenant.plan.name,
-        "job_type": request.job_type.value,
-        "priority": request.priority, "timeout_s": request.timeout_seconds, "accepted_at": now,
-        "payload_bytes": new.payload_bytes, "compute_units": new.units,
-        "parameters": None if new.parameters_sha256 else new.parameters,
-        "parameters_sha256": new.parameters_sha256, "callback_url": request.callback_url,
-        "metadata": None if request.metadata is None else msgspec.json.encode(request.metadata),
-        "salt": new.salt, "traceparent": new.traceparent,
-        "charge": "held", "error_code": None, "attempt": 0, "processing_ms": None,
-    }  # fmt: skip
-
-
-def accepted_body(key: bytes, job_type: JobType, now: int) -> bytes:
-    """The exact bytes of a 202, the same again for the same job."""
-    name = job_id(key)
-    here = f"{SUBMIT_PATH}/{name}"
-    links = Links(self_=here, status=f"{here}/status", cancel=f"{here}/cancel")
-    return msgspec.json.encode(
-        JobAccepted(
-            job_id=name, status=JobState.PENDING, submitted_at=rfc3339(now), links=links,
-            estimated_completion=rfc3339(now + EXPECTED_S[job_type] * 1000),
-        )
+    return (
+        new.job, new.key.bytes, tenant.tenant, tenant.plan.name, kind, request.priority,
+        request.timeout_seconds, now, now, new.payload_bytes, new.units,
+        None if new.parameters_sha256 else new.parameters, new.parameters_sha256, request.callback_url,
+        None if request.metadata is None else msgspec.json.encode(request.metadata), new.salt, new.traceparent,
     )  # fmt: skip
+
+
+def _submitted(new: Submission, name: str, kind: str, now: int) -> JobEvent:
+    tenant = new.tenant
+    return JobEvent(
+        tenant=tenant.tenant, plan=tenant.plan.name, job_id=name, job_type=kind,
+        status=_PENDING, accepted_at=now, payload_bytes=new.payload_bytes, compute_units=new.units,
+    )  # fmt: skip
+
+
+def _work(new: Submission, name: str, kind: str) -> Work:
+    return Work(
+        job_id=name, tenant=new.tenant.tenant, job_type=kind,
+        timeout_s=new.request.timeout_seconds, parameters_sha256=new.parameters_sha256, traceparent=new.traceparent,
+        parameters=msgspec.UNSET if new.parameters_sha256 else msgspec.Raw(new.parameters),
+    )  # fmt: skip
+
+
+def accepted_body(name: str, job_type: JobType, now: int) -> bytes:
+    """The exact bytes of a 202 (`JobAccepted`), the same again for the same job.
+
+    None of its values needs an escape, so they are put into their places: a test holds it against the model.
+    """
+    here = f"{SUBMIT_PATH}/{name}"
+    return (
+        f'{{"jobId":"{name}","status":"pending","submittedAt":"{rfc3339(now)}",'
+        f'"estimatedCompletion":"{rfc3339(now + EXPECTED_S[job_type] * 1000)}",'
+        f'"links":{{"self":"{here}","status":"{here}/status","cancel":"{here}/cancel"}}}}'
+    ).encode()
 
 
 def refusal(plan: Plan, decision: QuotaDecision, reset_ms: int, now: int) -> Problem:

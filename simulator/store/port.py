@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -24,8 +24,12 @@ class Tx(Protocol):
         """Run a statement; returns how many rows it changed."""
         ...
 
-    def many(self, query: str, /, rows: list[dict[str, Any]]) -> None:
-        """Run a statement once for each row of parameters."""
+    def many(self, query: str, /, rows: Sequence[dict[str, Any] | tuple[Any, ...]]) -> int:
+        """Run a statement once for each row of parameters; returns how many rows it changed in all.
+
+        Rows are dictionaries where the statement names its parameters and tuples where it says `?`, as the statements
+        that run for every job do: finding a value by its name costs as much again as storing it.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ READERS = 2
 CONNECT_TRIES, CONNECT_PAUSE_S = 100, 0.05
 CHECKPOINT_PAGES = 8_000
 """32 MB of log before it is folded into the file: a page that changes often is written there once, not each time."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 OTHER_VERSION = "made by another version of this program"
 
 _Job = tuple[Work[Any], "asyncio.Future[Any]"]
@@ -45,8 +46,8 @@ class SqliteTx:
     def run(self, query: str, /, **params: Any) -> int:
         return self._connection.execute(self._sql[query], params).rowcount
 
-    def many(self, query: str, /, rows: list[dict[str, Any]]) -> None:
-        self._connection.executemany(self._sql[query], rows)
+    def many(self, query: str, /, rows: Sequence[dict[str, Any] | tuple[Any, ...]]) -> int:
+        return self._connection.executemany(self._sql[query], rows).rowcount
 
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:

@@ -50,7 +50,7 @@ async def test_a_work_that_fails_undoes_only_itself(store: Store) -> None:
 
 async def test_outbox_numbers_are_dense_also_after_a_rollback(store: Store) -> None:
     def put(tx: Tx, fail: bool) -> None:
-        tx.run("outbox_put", stream="EVENTS", subject="s", msg_id="m", payload=b"", traceparent=None, now=1)
+        tx.many("outbox_put", [("EVENTS", "s", "m", b"", None, 1)])
         if fail:
             raise LookupError
 

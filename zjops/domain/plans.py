@@ -160,11 +160,11 @@ def decide_quota(plan: Plan, used: int, needed: int) -> QuotaDecision:
     `used` counts this month's held and charged units. The caller reserves `needed` in the same transaction (C13).
     """
     after = used + needed
+    if after <= plan.compute_units:
+        return QuotaDecision(Verdict.PRIMARY, used, needed, 0)
     split = split_units(plan, after)
     job_overage = split.overage - split_units(plan, used).overage
-    if after <= plan.compute_units:
-        verdict = Verdict.PRIMARY
-    elif not split.overage:
+    if not split.overage:
         verdict = Verdict.BUFFER
     elif not (plan.overage_allowed and plan.overage_enabled):
         verdict = Verdict.PAYMENT_REQUIRED

@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from simulator.api.strictjson import decode
+from simulator.gateway.context import context_of
 from simulator.intake.parsing import convert
 from zjops.domain.clock import parse_rfc3339
 from zjops.domain.errors import FieldError, Problem
@@ -63,7 +64,8 @@ async def whole_body(request: Request) -> bytes:
 
 def check_json(request: Request) -> None:
     """Raises `Problem` (415) unless the body is said to be JSON in UTF-8, uncompressed."""
-    if request.headers.get("content-type") == "application/json" and "content-encoding" not in request.headers:
+    given = context_of(request.scope).given
+    if given.get(b"content-type") == b"application/json" and b"content-encoding" not in given:
         return
     kind, _, rest = request.headers.get("content-type", "").partition(";")
     charset = rest.strip().lower()

@@ -11,8 +11,7 @@ ON CONFLICT (name) DO UPDATE SET owner = :owner, epoch = :epoch, expires_at = :e
 UPDATE leases SET expires_at = 0 WHERE name = :name AND owner = :owner AND epoch = :epoch;
 
 -- name: outbox_put
-INSERT INTO outbox (stream, subject, msg_id, payload, traceparent, created_at)
-VALUES (:stream, :subject, :msg_id, :payload, :traceparent, :now);
+INSERT INTO outbox (stream, subject, msg_id, payload, traceparent, created_at) VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: outbox_last
 SELECT coalesce(max(n), 0) AS n FROM outbox;

@@ -7,14 +7,21 @@ SELECT tenant, name, plan, status, overrides, created_at, active_jobs FROM tenan
 SELECT i.job_id, i.fingerprint, j.accepted_at, j.job_type FROM idempotency i JOIN jobs j ON j.id = i.job_id
 WHERE i.scope_hash = :scope_hash AND i.expires_at > :now;
 
--- name: idempotency_put
-INSERT INTO idempotency (scope_hash, job_id, fingerprint, expires_at)
-VALUES (:scope_hash, :job_id, :fingerprint, :expires_at)
+-- name: idempotency_claim
+-- scope_hash, job_id, fingerprint, expires_at, now. Changes nothing where the key is still held by an earlier job.
+INSERT INTO idempotency (scope_hash, job_id, fingerprint, expires_at) VALUES (?, ?, ?, ?)
 ON CONFLICT (scope_hash) DO UPDATE SET job_id = excluded.job_id, fingerprint = excluded.fingerprint,
-  expires_at = excluded.expires_at;
+  expires_at = excluded.expires_at WHERE idempotency.expires_at <= ?;
+
+-- name: idempotency_holder
+SELECT job_id FROM idempotency WHERE scope_hash = :scope_hash;
+
+-- name: idempotency_drop
+DELETE FROM idempotency WHERE scope_hash = ? AND job_id = ?;
 
 -- name: idempotency_purge
-DELETE FROM idempotency WHERE expires_at < :now;
+-- Keys of one part of the space at a time: a purge of all of it would hold up whoever submits.
+DELETE FROM idempotency WHERE scope_hash >= :first AND scope_hash < :last AND expires_at <= :now;
 
 -- name: usage_get
 SELECT held, charged, released FROM usage WHERE tenant = :tenant AND month = :month;
@@ -33,8 +40,7 @@ UPDATE tenants SET active_jobs = active_jobs + :change WHERE tenant = :tenant;
 -- name: job_insert
 INSERT INTO jobs (id, idempotency_key, tenant, plan, job_type, priority, timeout_s, status, accepted_at, updated_at, payload_bytes,
   compute_units, parameters, parameters_sha256, callback_url, metadata, salt, traceparent)
-VALUES (:id, :idempotency_key, :tenant, :plan, :job_type, :priority, :timeout_s, 'pending', :accepted_at, :accepted_at, :payload_bytes,
-  :compute_units, :parameters, :parameters_sha256, :callback_url, :metadata, :salt, :traceparent);
+VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: job_get
 SELECT * FROM jobs WHERE id = :id;

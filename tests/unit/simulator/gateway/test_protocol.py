@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from simulator import web
 from simulator.gateway import protocol
+from simulator.gateway.exchange import WHOLE
 from simulator.supervisor.ports import listen, port_of
 from simulator.web import WebServer
 
@@ -114,4 +116,57 @@ async def test_a_kept_connection_serves_again_after_a_pause(port: int, monkeypat
         # Longer than the head may take: an idle connection is not a slow request.
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.read(1), 0.1)
+    writer.close()
+
+
+async def test_an_idle_connection_is_closed_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "KEEP_ALIVE_S", 0.05)
+    with listen(20_000) as listener:
+        server = WebServer(_echo, listener)
+        await server.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
+        writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(1) == b"0"
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        await server.stop()
+
+
+async def _whole(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers by the extension, as the path asks: with good lines or with a line break in a header."""
+    head = b"x-a: 1\r\nx-b: 2\r\n" if scope["path"] == "/good" else b"x-a: 1\r\nx-b: 2\r\nx-c: 3\r\n"
+    head += b"content-length: 2\r\n"
+    await send({"type": WHOLE, "status": 200, "head": head, "lines": 3, "body": b"ok"})
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status", "body"),
+    [
+        (b"GET /good HTTP/1.1\r\n" + HOST + b"\r\n", b"200", b"ok"),
+        (b"GET /good HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n", b"200", b"ok"),
+        (b"GET /good HTTP/1.0\r\n" + HOST + b"\r\n", b"200", b"ok"),
+        (b"GET /bad HTTP/1.1\r\n" + HOST + b"\r\n", b"500", b"Internal Server Error"),
+    ],
+    ids=["as a rule", "closing", "of HTTP/1.0", "with a line too many"],
+)
+async def test_a_whole_answer(request_head: bytes, status: bytes, body: bytes) -> None:
+    with listen(20_000) as listener:
+        server = WebServer(_whole, listener)
+        await server.start()
+        answer = await _talk(port_of(listener), request_head)
+        await server.stop()
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert answer.endswith(b"\r\n\r\n" + body)
+    assert (b"x-b: 2" in answer) == (status == b"200")
+
+
+async def test_pipelined_requests_are_answered_in_order(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"".join(
+        b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % size + b"x" * size for size in range(1, 6)
+    ))  # fmt: skip
+    for size in range(1, 6):
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert await reader.readexactly(1) == b"%d" % size
     writer.close()
