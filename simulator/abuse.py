@@ -61,7 +61,7 @@ class Abuse:
 
     def knows(self, tenant: str, kind: SignalKind, value: str) -> bool:
         """Whether this signal of a tenant was seen before, so that it says nothing new."""
-        return (tenant, kind.value, value) in self._seen
+        return (tenant, kind, value) in self._seen
 
     async def observe(self, tenant: str, plan: str, kind: SignalKind, value: str) -> Step | None:
         """Remember a signal of a tenant; returns the rung that it led to, None when nothing was wrong."""

@@ -21,6 +21,7 @@ HEAD_BYTES = 32_768
 HEAD_WITHIN_S = 10.0
 BODY_PROGRESS_WITHIN_S = 10.0
 END_OF_HEAD = b"\r\n\r\n"
+EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
 
 
 class Phase(enum.Enum):
@@ -76,6 +77,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _measure_head(self, data: bytes) -> int:
         """How long the head is so far; what follows its empty line does not count."""
+        if not self._head_bytes and (end := data.find(END_OF_HEAD)) >= 0:
+            # As a rule all of it comes at once.
+            return end
         end = (self._tail + data if self._tail else data).find(END_OF_HEAD)
         size = self._head_bytes + (len(data) if end < 0 else max(0, end - len(self._tail)))
         self._head_bytes += len(data)
@@ -91,7 +95,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if sum([name == b"host" for name, _ in self.headers]) != 1 and self.parser.get_http_version() == "1.1":
             self._refuse(Problem("malformed-request", "Send exactly one Host header."))
             return
-        self.scope["extensions"] = {WHOLE: {}}
+        self.scope["extensions"] = EXTENSIONS
         super().on_headers_complete()
         if self.cycle is not None and self.cycle.__class__ is RequestResponseCycle:
             # The server makes its cycles itself; this one has not begun to run yet.

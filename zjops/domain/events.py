@@ -7,6 +7,7 @@ structured CloudEvents 1.0 (`application/cloudevents+json`).
 from __future__ import annotations
 
 import enum
+import functools
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -122,6 +123,7 @@ def cancel_subject(job_id: str) -> str:
     return f"control.cancel.{job_id}"
 
 
+@functools.cache
 def work_subject(job_type: str, priority: Priority) -> str:
     """Where the work of a type and band is queued (C37, C88)."""
     return f"jobs.work.{job_type}.{priority.value}"

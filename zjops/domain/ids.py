@@ -6,8 +6,8 @@ import functools
 import hashlib
 import random
 import secrets
-import threading
 import uuid
+from collections import deque
 from typing import Protocol
 
 from zjops.domain.clock import Clock
@@ -17,7 +17,8 @@ _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 _WORD = 58**8
 JOB_PREFIX = "job_"
-POOL_BYTES = 2048
+CHUNK_BYTES = 32
+POOL_BYTES = 256 * CHUNK_BYTES
 
 
 class Ids(Protocol):
@@ -77,16 +78,18 @@ class SystemIds(_Made):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._pool, self._at, self._lock = b"", 0, threading.Lock()
+        self._pool: deque[bytes] = deque()
 
     def token(self, size: int) -> bytes:
-        """Bytes of the operating system, fetched many at a time; none is given twice."""
-        with self._lock:
-            end = self._at + size
-            if end > len(self._pool):
-                self._pool, end = secrets.token_bytes(max(POOL_BYTES, size)), size
-            found, self._at = self._pool[end - size : end], end
-        return found
+        """Bytes of the operating system, fetched many at a time; none is given twice, in whatever thread."""
+        if size > CHUNK_BYTES:
+            return secrets.token_bytes(size)
+        try:
+            return self._pool.popleft()[:size]
+        except IndexError:
+            noise = secrets.token_bytes(POOL_BYTES)
+            self._pool.extend([noise[at : at + CHUNK_BYTES] for at in range(0, POOL_BYTES, CHUNK_BYTES)])
+            return self.token(size)
 
     def chance(self) -> float:
         return random.random()  # noqa: S311 - jitter, not a secret
