@@ -92,7 +92,7 @@ class LiveRoutes:
         tenant, name = tenant_of(request.scope).tenant, request.path_params["jobId"]
         row = await self._deps.store.read(lambda tx: find_job(tx, tenant, name))
         after = request.headers.get("last-event-id", "0")
-        start = int(after) if after.isdigit() and len(after) < 3 else 0
+        start = int(after) if after.isascii() and after.isdigit() and len(after) < 3 else 0
         follower = Follower(tenant)
         over = is_over(row)
         await self._deps.hub.follow(follower, {row["id"]: start})

@@ -6,9 +6,10 @@ import hashlib
 from typing import Any, NamedTuple, Protocol, cast
 
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.errors import InvalidKeyIdError
 from joserfc.jwk import KeySet
 
+from simulator.identity.assertions import UNREADABLE
 from zjops.domain.clock import Clock
 from zjops.domain.errors import ZjopsError
 
@@ -83,7 +84,7 @@ class Verifier:
                 # A key that is not known may be a new one: ask once.
                 await self._keys.refresh(force=True)
                 decoded = self._open(token)
-        except (JoseError, ValueError, TypeError, KeyError, AttributeError) as exc:
+        except UNREADABLE as exc:
             raise TokenRefused("The token is not one of this issuer's.") from exc
         if str(decoded.header.get("typ", "")).lower() not in TYPES[self._profile]:
             raise TokenRefused("The token is not an access token (typ at+jwt).")
