@@ -58,7 +58,7 @@ class Verifier:
     def remembered(self, token: str) -> Principal | None:
         """The principal of a token that was verified before; None when it must be verified. Raises `TokenRefused`."""
         principal = self._known.get(hashlib.sha256(token.encode()).digest())
-        return None if principal is None else self._still(principal)
+        return None if principal is None else self.still(principal)
 
     async def verify(self, token: str) -> Principal:
         """The principal of a token. Raises `TokenRefused`."""
@@ -66,9 +66,10 @@ class Verifier:
         if len(self._known) >= CACHE_MOST:
             self._known.clear()
         self._known[hashlib.sha256(token.encode()).digest()] = principal
-        return self._still(principal)
+        return self.still(principal)
 
-    def _still(self, principal: Principal) -> Principal:
+    def still(self, principal: Principal) -> Principal:
+        """The principal, while its token is neither late nor revoked. Raises `TokenRefused`."""
         if principal.expires_at + LEEWAY_S < self._clock.now_ms() // 1000:
             raise TokenRefused("The token has expired.")
         if principal.jti in self._revoked:

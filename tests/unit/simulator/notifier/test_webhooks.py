@@ -211,11 +211,17 @@ class Stranger:
         writer.close()
 
 
-@pytest.mark.parametrize(
-    "answer", [b"HTTP/1.1 503 x\r\nRetry-After: \xb2\r\n\r\n", b"HTTP/1.1 200 \xff\xfe\r\nX: \xff\r\n\r\n", b"\x16\x03\x01",
-               b"HTTP/1.1 99999 x\r\n\r\n", b"HTTP/1.1 200 x\r\nContent-Length: -5\r\n\r\n", b"HTTP/1.1 200 x\r\n" * 9000],
-    ids=["superscript seconds", "no text", "no HTTP", "no status", "no length", "a head without end"],
-)  # fmt: skip
+ANSWERS = {
+    "superscript seconds": b"HTTP/1.1 503 x\r\nRetry-After: \xb2\r\n\r\n",
+    "no text": b"HTTP/1.1 200 \xff\xfe\r\nX: \xff\r\n\r\n",
+    "no HTTP": b"\x16\x03\x01",
+    "no status": b"HTTP/1.1 99999 x\r\n\r\n",
+    "no length": b"HTTP/1.1 200 x\r\nContent-Length: -5\r\n\r\n",
+    "a head without end": b"HTTP/1.1 200 x\r\n" * 9000,
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 async def test_no_answer_of_a_stranger_ends_the_loop(tmp_path: Path, answer: bytes) -> None:
     async with staged(tmp_path) as stage, Stranger(answer) as stranger, Stranger(GOOD) as next_one:
         token = await stage.client("acme")
