@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -78,3 +79,10 @@ async def test_a_stranger_cannot_have_a_long_form_kept_in_memory(stage: Stage) -
     reply = await stage.http.post(TOKEN, content=endless(), headers=headers)
     assert (reply.status_code, reply.json()["code"]) == (413, "payload-too-large")
     assert sent < 200_000
+
+
+async def test_a_relay_that_is_woken_as_it_is_stopped_stops(stage: Stage) -> None:
+    relay: Any = stage.deps.wake.__self__  # type: ignore[attr-defined]
+    await asyncio.sleep(0.1)
+    relay.wake()
+    await asyncio.wait_for(relay.stop(), 5)
