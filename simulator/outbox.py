@@ -159,8 +159,10 @@ class Relay(Looped):
 
     async def _idle(self) -> None:
         await self._purge()
+        # Not wait_for: woken and cancelled at once, it forgets the cancellation, and a stop waits without end.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), self._poll_s)
+            async with asyncio.timeout(self._poll_s):
+                await self._wake.wait()
         self._wake.clear()
 
     async def publish_once(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from fastapi import FastAPI
@@ -47,10 +48,11 @@ class Api:
         )  # fmt: skip
         self.operations: list[Operation] = [one for part in parts for one in part.operations()]
         self._routing = Routing(self.operations)
+        self._rules = {one.id: _rule_of(one) for one in self.operations}
         self._public_paths = frozenset(one.path for one in self.operations if one.scope is None)
         self._document = cache(lambda: msgspec.json.encode(build_document(self.operations, TOKEN_PATH)))
         guards = Guards(
-            deps.verifier, deps.addresses, deps.tenants, deps.versions, cache(self._rule), self._is_public
+            deps.verifier, deps.addresses, deps.tenants, deps.versions, self._rule, self._is_public
         )  # fmt: skip
         proxies = frozenset(part.strip() for part in deps.settings.trusted_proxies.split(",") if part.strip())
         app: ASGIApp = Gateway(
@@ -77,9 +79,7 @@ class Api:
 
     def _rule(self, method: str, path: str) -> Rule | None:
         one = self._routing.find(method, path)
-        if one is None:
-            return None
-        return Rule(one.path, one.scope, (one.method, one.path) in SUBMISSIONS, one.tag == "admin")
+        return None if one is None else self._rules[one.id]
 
     def _is_public(self, path: str) -> bool:
         return path in self._public_paths or path.startswith("/docs/")
@@ -91,9 +91,9 @@ class Api:
             by_path.setdefault(one.path, {})[one.method] = one
         # What has no parameter is matched first: /v1/jobs/subscribe is no job.
         for path in sorted(by_path, key=lambda p: ("{" in p, p)):
-            app.router.routes.append(_route(path, by_path[path]))
-        app.router.routes.append(Route("/docs/{name}", public.asset, methods=["GET"], include_in_schema=False))
-        app.router.routes.append(WebSocketRoute(LIVE_PATH, self._live.socket))
+            app.router.routes.append(_whole(_route(path, by_path[path])))
+        app.router.routes.append(_whole(Route("/docs/{name}", public.asset, methods=["GET"], include_in_schema=False)))
+        app.router.routes.append(_whole(WebSocketRoute(LIVE_PATH, self._live.socket)))
         app.router.redirect_slashes = False
         direct = {(one.method, one.path): one.call for one in self.operations if not one.parameters}
 
@@ -109,6 +109,23 @@ class Api:
             await app.router(scope, receive, send)
 
         return inner
+
+
+def _rule_of(one: Operation) -> Rule:
+    return Rule(one.path, one.scope, (one.method, one.path) in SUBMISSIONS, one.tag == "admin")
+
+
+Path = TypeVar("Path", Route, WebSocketRoute)
+
+
+def _whole(route: Path) -> Path:
+    """The route for its path alone.
+
+    The framework ends its patterns in `$`, which a line feed may follow: the gateway, which matches whole paths,
+    would see no operation there and check no scope, and the route would answer all the same.
+    """
+    route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z")
+    return route
 
 
 def _route(path: str, methods: dict[str, Operation]) -> Route:

@@ -10,25 +10,30 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from simulator.api.contract.inputs import read_query
 from simulator.api.contract.operation import Answer, Header, Operation
 from simulator.api.deps import ApiDeps, answer
 from simulator.gateway.context import context_of, tenant_of
+from simulator.identity.verifier import Principal, TokenRefused
 from simulator.intake.endings import find_job
 from simulator.intake.records import SUBMIT_PATH
 from simulator.live.changes import is_over
 from simulator.live.hub import JOBS_MOST, Follower, SlowConsumer
 from simulator.live.tickets import LIFETIME_S, Tickets
-from zjops.domain.errors import Problem
+from simulator.store.port import Row
+from zjops.domain.errors import Problem, UnreachableError
 from zjops.domain.ids import job_key
 from zjops.domain.wire_webhooks import SubscribeQuery, Ticket
 
 PATH = SUBMIT_PATH + "/subscribe"
 PROTOCOL = "zjops.v1"
-TOKEN_EXPIRED, SLOW, POLICY, GOING = 4401, 4408, 1008, 1001
+TOKEN_ENDED, SLOW, POLICY = 4401, 4408, 1008
 HEARTBEAT_S = 15.0
+CHECK_EVERY_S = 2.0
+SEND_WITHIN_S = 30.0
 MESSAGE_BYTES = 65_536
 
 
@@ -75,7 +80,8 @@ class LiveRoutes:
 
         Identify by the Authorization header, by the subprotocols `zjops.v1, bearer.<token>`, or by a ticket. Send
         `{"action":"subscribe","jobIds":[…],"after":{…}}`; every change of each job follows in order, those after the
-        given number first. Codes: 4401 the token has expired, 4408 the client reads too slowly.
+        given number first. Codes: 4401 the token has expired or was revoked, 1008 the tenant is suspended, 4408 the
+        client reads too slowly.
         """
         read_query(request, SubscribeQuery)
         raise Problem("upgrade-required", "Ask for a WebSocket here.", headers={"Upgrade": "websocket",
@@ -92,33 +98,53 @@ class LiveRoutes:
         tenant, name = tenant_of(request.scope).tenant, request.path_params["jobId"]
         row = await self._deps.store.read(lambda tx: find_job(tx, tenant, name))
         after = request.headers.get("last-event-id", "0")
-        start = int(after) if after.isdigit() and len(after) < 3 else 0
-        follower = Follower(tenant)
-        over = is_over(row)
-        await self._deps.hub.follow(follower, {row["id"]: start})
-        expires = context_of(request.scope).principal
-        assert expires is not None
-        body = self._events(follower, over, expires.expires_at, row["id"])
-        return StreamingResponse(body, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        start = int(after) if after.isascii() and after.isdigit() and len(after) < 3 else 0
+        media, headers = "text/event-stream", {"X-Accel-Buffering": "no"}
+        if request.method == "HEAD":
+            return Response(media_type=media, headers=headers)
+        principal = context_of(request.scope).principal
+        assert principal is not None
+        body = self._events(Follower(tenant), principal, row, start)
+        return _Stream(body, media_type=media, headers=headers)
 
-    async def _events(self, follower: Follower, over: bool, expires_at: int, key: bytes) -> AsyncIterator[bytes]:
+    async def _events(
+        self, follower: Follower, principal: Principal, row: Row, start: int
+    ) -> AsyncIterator[bytes]:  # fmt: skip
+        # Followed only once this runs: what never began would never be forgotten.
+        over, quiet_s = is_over(row), 0.0
         try:
             yield b"retry: 2000\n\n"
-            while self._deps.clock.now_ms() // 1000 < expires_at:
-                if over and follower.waiting.empty():
-                    return
-                message = await follower.next(HEARTBEAT_S)
+            await self._deps.hub.follow(follower, {row["id"]: start})
+            while not (over and follower.waiting.empty()) and await self._ended(principal) is None:
+                message = await follower.next(CHECK_EVERY_S)
                 if message is None:
-                    yield b": still here\n\n"
+                    quiet_s += CHECK_EVERY_S
+                    if quiet_s >= HEARTBEAT_S:
+                        quiet_s = 0.0
+                        yield b": still here\n\n"
                     continue
                 told = msgspec.json.decode(message)
                 number, status = told["sequence"], told["status"]
                 over = over or number == 4 or status == "cancelled"
                 yield b"id: %d\nevent: %s\ndata: %s\n\n" % (number, status.encode(), message)
-        except SlowConsumer:
+        except (SlowConsumer, UnreachableError):
             return
         finally:
             self._deps.hub.unfollow(follower)
+
+    async def _ended(self, principal: Principal) -> tuple[int, str] | None:
+        """Why a connection must end: its token has expired or was revoked, or its tenant is suspended."""
+        if principal.expires_at <= self._deps.clock.now_ms() / 1000:
+            return TOKEN_ENDED, "the token has expired"
+        try:
+            self._deps.verifier.still(principal)
+            state = await self._deps.directory.get(principal.tenant)
+        except TokenRefused as exc:
+            return TOKEN_ENDED, str(exc)
+        except UnreachableError:
+            return None
+        active = state is not None and state.tenant.status == "active"
+        return None if active else (POLICY, "the tenant is suspended")
 
     async def principal_of_ticket(self, scope: Any) -> None:
         """Before the gateway looks: a ticket in the address identifies the WebSocket."""
@@ -133,11 +159,11 @@ class LiveRoutes:
         context = context_of(websocket.scope)
         assert context.principal is not None
         follower = Follower(tenant_of(websocket.scope).tenant)
-        left = context.principal.expires_at - self._deps.clock.now_ms() / 1000
         tasks = [
             asyncio.create_task(self._hear(websocket, follower)),
             asyncio.create_task(self._tell(websocket, follower)),
-            asyncio.create_task(self._expire(left)),
+            asyncio.create_task(self._watch(context.principal)),
+            asyncio.create_task(_drop(follower)),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -148,12 +174,16 @@ class LiveRoutes:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         if code and websocket.application_state is WebSocketState.CONNECTED:
-            with contextlib.suppress(RuntimeError):
-                await websocket.close(code, reason)
+            # Who does not read does not hear of the end either.
+            with contextlib.suppress(RuntimeError, TimeoutError):
+                async with asyncio.timeout(CHECK_EVERY_S):
+                    await websocket.close(code, reason)
 
-    async def _expire(self, left_s: float) -> tuple[int, str]:
-        await self._deps.clock.sleep(max(0.0, left_s))
-        return TOKEN_EXPIRED, "the token has expired"
+    async def _watch(self, principal: Principal) -> tuple[int, str]:
+        while (ended := await self._ended(principal)) is None:
+            left_s = principal.expires_at - self._deps.clock.now_ms() / 1000
+            await self._deps.clock.sleep(min(max(left_s, 0.0), CHECK_EVERY_S))
+        return ended
 
     async def _tell(self, websocket: WebSocket, follower: Follower) -> tuple[int, str]:
         while True:
@@ -195,6 +225,24 @@ class LiveRoutes:
         missing = [name for name in ask.job_ids if _key(name) not in found]
         if missing:
             raise Problem("not-found", "There is no such job.", extra={"jobIds": missing})
+
+
+async def _drop(follower: Follower) -> tuple[int, str]:
+    """Ends a connection whose reader is too slow, even while something is being sent to it."""
+    await follower.dropped.wait()
+    return SLOW, "too slow"
+
+
+class _Stream(StreamingResponse):
+    """Gives up a reader who takes nothing for a while, rather than wait for it without end."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def within(message: Message) -> None:
+            async with asyncio.timeout(SEND_WITHIN_S):
+                await send(message)
+
+        with contextlib.suppress(TimeoutError):
+            await super().stream_response(within)
 
 
 def _key(name: str) -> bytes:

@@ -29,6 +29,7 @@ from zjops.domain.wire import TokenReply
 from zjops.domain.wire_public import Health, Metadata, OAuthFault, Readiness, ResourceMetadata
 
 PROMETHEUS = "text/plain"
+FORM_BYTES = 65_536
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 BASIC = Header("Authorization", "HTTP Basic with client id and secret.", {"type": "string"})
 FORM_BODY: dict[str, Any] = {
@@ -68,6 +69,17 @@ ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript
 @cache
 def _asset(name: str) -> bytes:
     return importlib.resources.files("fastapi_offline").joinpath("static", name).read_bytes()
+
+
+async def _form_body(request: Request) -> bytes:
+    """The body of a form: from strangers, so it is given up as soon as it is longer than any form can be."""
+    parts, left = [], FORM_BYTES
+    async for part in request.stream():
+        left -= len(part)
+        if left < 0:
+            raise Problem("payload-too-large", f"A form may hold {FORM_BYTES} bytes.")
+        parts.append(part)
+    return b"".join(parts)
 
 
 class PublicRoutes:
@@ -179,7 +191,7 @@ class PublicRoutes:
         context, guard = context_of(request.scope), self._deps.addresses
         guard.check_ban(context.address)
         try:
-            form = read_form(request.headers.get("content-type", ""), await request.body())
+            form = read_form(request.headers.get("content-type", ""), await _form_body(request))
             return answer(await act(request.headers.get("authorization"), form), headers=NO_STORE)
         except OAuthError as exc:
             context.headers.update(guard.count(context.address))

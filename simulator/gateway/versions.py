@@ -9,6 +9,7 @@ from simulator.gateway.context import RequestContext
 from zjops.domain.clock import http_date, rfc3339
 from zjops.domain.errors import Problem
 
+_MAJOR = re.compile(r"v([0-9]{1,3})")
 _ASKED = re.compile(r"(\d{1,3})(?:\.(\d{1,3}))?")
 
 
@@ -51,7 +52,8 @@ class Versions:
 
 def _number(path: str) -> int:
     first = path[1:].partition("/")[0]
-    return int(first[1:]) if first[:1] == "v" and first[1:].isdigit() and len(first) < 5 else 0
+    match = _MAJOR.fullmatch(first)
+    return int(match[1]) if match else 0
 
 
 def _headers(major: Major) -> dict[str, str]:

@@ -10,10 +10,9 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 from joserfc import jwt
-from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from simulator.identity.assertions import ASSERTION_TYPE, claimed_client, spend, verified
+from simulator.identity.assertions import ASSERTION_TYPE, UNREADABLE, claimed_client, spend, verified
 from simulator.identity.clients import Client, authenticate
 from simulator.identity.keys import ALGORITHM, SigningKeys
 from simulator.identity.roles import SCOPES
@@ -124,7 +123,7 @@ class Issuer:
         try:
             keys = KeySet.import_key_set(cast(Any, self.keys.jwks()))
             claims = jwt.decode(form["token"], keys, algorithms=[ALGORITHM]).claims
-        except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+        except UNREADABLE:
             return
         if claims.get("sub") == client.client_id:
             await self._store.transact(lambda tx: self._revoke(tx, client, claims))

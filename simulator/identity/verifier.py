@@ -6,9 +6,10 @@ import hashlib
 from typing import Any, NamedTuple, Protocol, cast
 
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.errors import InvalidKeyIdError
 from joserfc.jwk import KeySet
 
+from simulator.identity.assertions import UNREADABLE
 from zjops.domain.clock import Clock
 from zjops.domain.errors import ZjopsError
 
@@ -57,7 +58,7 @@ class Verifier:
     def remembered(self, given: bytes) -> Principal | None:
         """The principal of a header that was verified before; None when it must be verified. Raises `TokenRefused`."""
         principal = self._known.get(hashlib.sha256(given).digest())
-        return None if principal is None else self._still(principal)
+        return None if principal is None else self.still(principal)
 
     async def verify(self, token: str, given: bytes | None = None) -> Principal:
         """The principal of a token, remembered by the header that carried it. Raises `TokenRefused`."""
@@ -66,9 +67,10 @@ class Verifier:
             if len(self._known) >= CACHE_MOST:
                 self._known.clear()
             self._known[hashlib.sha256(given).digest()] = principal
-        return self._still(principal)
+        return self.still(principal)
 
-    def _still(self, principal: Principal) -> Principal:
+    def still(self, principal: Principal) -> Principal:
+        """The principal, while its token is neither late nor revoked. Raises `TokenRefused`."""
         if principal.expires_at + LEEWAY_S < self._clock.now_ms() // 1000:
             raise TokenRefused("The token has expired.")
         if principal.jti in self._revoked:
@@ -84,7 +86,7 @@ class Verifier:
                 # A key that is not known may be a new one: ask once.
                 await self._keys.refresh(force=True)
                 decoded = self._open(token)
-        except (JoseError, ValueError, TypeError, KeyError, AttributeError) as exc:
+        except UNREADABLE as exc:
             raise TokenRefused("The token is not one of this issuer's.") from exc
         if str(decoded.header.get("typ", "")).lower() not in TYPES[self._profile]:
             raise TokenRefused("The token is not an access token (typ at+jwt).")

@@ -20,8 +20,10 @@ from zjops.domain.errors import UnreachableError
 from zjops.domain.events import EventType
 from zjops.domain.ids import job_key
 
-QUEUE_MOST = 256
 JOBS_MOST = 1_000
+QUEUE_MOST = 4 * JOBS_MOST
+"""Every change of every job that a connection may follow: a burst of news is no sign of a slow reader."""
+WAITING_BYTES = 4_000_000
 LOOK_EVERY_S = 1.0
 READ_MOST = 500
 
@@ -37,27 +39,32 @@ class Follower:
         self.tenant = tenant
         self.told: dict[bytes, int] = {}
         self.waiting: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_MOST)
-        self.slow = False
+        self._bytes = 0
+        self.dropped = asyncio.Event()
 
     def tell(self, row: Row) -> None:
-        """Queue what is new of a job; one whose queue is full is marked slow."""
+        """Queue what is new of a job; one for whom too much waits is dropped."""
         key = row["id"]
         for change in changes(row, self.told.get(key, 0)):
             self.told[key] = change.number
             self._put(msgspec.json.encode(change.message))
 
     def _put(self, data: bytes | None) -> None:
-        try:
+        self._bytes += len(data or b"")
+        if self._bytes > WAITING_BYTES or self.waiting.full():
+            self.dropped.set()
+        else:
             self.waiting.put_nowait(data)
-        except asyncio.QueueFull:
-            self.slow = True
 
     async def next(self, within_s: float) -> bytes | None:
         """The next message, None after a quiet time. Raises `SlowConsumer`."""
-        if self.slow:
+        if self.dropped.is_set():
             raise SlowConsumer
-        with contextlib.suppress(asyncio.TimeoutError):
-            return await asyncio.wait_for(self.waiting.get(), within_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                data = await self.waiting.get()
+            self._bytes -= len(data or b"")
+            return data
         return None
 
 
@@ -79,10 +86,11 @@ class Hub(Looped):
         for key, row in own.items():
             follower.told[key] = keys[key]
             self._followers[key].add(follower)
-            follower.tell(row)
-            self._settle(row)
+            self._tell(row)
         if self._followers:
-            await self._listen()
+            # Without events there are still the looks at the store.
+            with contextlib.suppress(UnreachableError):
+                await self._listen()
         return {key: row["status"] for key, row in own.items()}
 
     def unfollow(self, follower: Follower, keys: list[bytes] | None = None) -> None:
@@ -119,13 +127,18 @@ class Hub(Looped):
             self._rung.set()
 
     async def _run(self) -> None:
+        whole_at = self._clock.monotonic()
         while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._rung.wait(), LOOK_EVERY_S)
-            rung = self._rung.is_set()
+            # Not wait_for: it forgets that it was cancelled when the bell rings at that moment, and never stops.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._rung.wait()
             self._rung.clear()
+            # However often it rings, what no event told of is looked for too.
+            whole = self._clock.monotonic() - whole_at >= LOOK_EVERY_S
             try:
-                await self.look(set(self._news) if rung else None)
+                await self.look(None if whole else set(self._news))
+                whole_at = self._clock.monotonic() if whole else whole_at
                 if not self._followers:
                     await self._deafen()
             except UnreachableError:
@@ -137,12 +150,12 @@ class Hub(Looped):
         self._news -= set(wanted)
         for start in range(0, len(wanted), READ_MOST):
             for row in await self._read(wanted[start : start + READ_MOST]):
-                for follower in list(self._followers.get(row["id"], ())):
-                    follower.tell(row)
-                self._settle(row)
+                self._tell(row)
 
-    def _settle(self, row: Row) -> None:
-        """A job of which nothing more can come is no longer looked at; its followers keep what they were told."""
+    def _tell(self, row: Row) -> None:
+        """Tell all who follow a job; when nothing more can come of it, it is no longer looked at."""
+        for follower in list(self._followers.get(row["id"], ())):
+            follower.tell(row)
         if is_over(row):
             self._followers.pop(row["id"], None)
 

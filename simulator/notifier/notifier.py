@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import NamedTuple
 
 import httpx2
@@ -22,7 +23,8 @@ from zjops.domain.webhooks import sign
 
 AT_ONCE = 32
 CLAIM_S = 60
-ANSWER_BYTES = 1024
+STRANGE = (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TimeoutError, OSError)
+"""What an address or an answer of a stranger's making can raise: it fails that attempt and nothing else."""
 
 
 class Outcome(NamedTuple):
@@ -91,7 +93,7 @@ class Notifier(Looped):
             outcome = await self._post(row, secrets)
         except TargetRefused as exc:
             outcome = Outcome(None, str(exc), 0)
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, OSError) as exc:
+        except STRANGE as exc:
             outcome = Outcome(None, f"{type(exc).__name__}: {exc}"[:200], 0)
         outcome = outcome._replace(ms=round((self._clock.monotonic() - began) * 1000))
         verdict = after_attempt(
@@ -101,24 +103,29 @@ class Notifier(Looped):
         self._telemetry.count("webhook_attempts_total", outcome="delivered" if verdict.delivered else "failed")
 
     async def _post(self, row: Row, secrets: list[str]) -> Outcome:
-        target = await target_of(row["url"], self._targets, blocked=self._blocked)
-        if self._http is None:
-            self._http = httpx2.AsyncClient(
-                trust_env=False, follow_redirects=False, timeout=self._timeout_s,
-                limits=httpx2.Limits(max_connections=AT_ONCE, max_keepalive_connections=0),
-            )  # fmt: skip
-        headers = sign(secrets, row["id"], job_id(row["job_id"]), self._clock.now_ms() // 1000, row["body"])
-        headers |= {"Content-Type": "application/json", "Host": target.host, "User-Agent": "zjops-webhooks/1"}
-        extensions = {"sni_hostname": target.hostname} if target.secure else {}
         async with asyncio.timeout(self._timeout_s):
-            request = self._http.build_request(
+            target = await target_of(row["url"], self._targets, blocked=self._blocked)
+            headers = sign(secrets, row["id"], job_id(row["job_id"]), self._clock.now_ms() // 1000, row["body"])
+            headers |= {"Content-Type": "application/json", "Host": target.host, "User-Agent": "zjops-webhooks/1"}
+            extensions = {"sni_hostname": target.hostname} if target.secure else {}
+            http = self._client()
+            request = http.build_request(
                 "POST", target.url, content=row["body"], headers=headers, extensions=extensions
             )
             # Only the head of the answer counts; its body is a stranger's and is not read.
-            response = await self._http.send(request, stream=True)
+            response = await http.send(request, stream=True)
             await response.aclose()
-        after = response.headers.get("retry-after", "")
-        return Outcome(response.status_code, None, 0, float(after) if after.isdigit() and len(after) < 6 else None)
+        return Outcome(response.status_code, None, 0, _seconds(response.headers.get("retry-after", "")))
+
+    def _client(self) -> httpx2.AsyncClient:
+        if self._http is None:
+            # Strangers' cookies are not kept: they would be told to the next stranger at the same address.
+            jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+            self._http = httpx2.AsyncClient(
+                trust_env=False, follow_redirects=False, timeout=self._timeout_s, cookies=jar,
+                limits=httpx2.Limits(max_connections=AT_ONCE, max_keepalive_connections=0),
+            )  # fmt: skip
+        return self._http
 
     def _note(self, tx: Tx, row: Row, outcome: Outcome, verdict: Verdict) -> None:
         now, attempt = self._clock.now_ms(), row["attempts"] + 1
@@ -145,3 +152,8 @@ class Notifier(Looped):
                 tx, self._ids, self._clock, OpsKind.ACTION, actor="notifier", action="webhook.disable",
                 target=row["tenant"], reason=reason, endpoint=row["endpoint"],
             )  # fmt: skip
+
+
+def _seconds(text: str) -> float | None:
+    """Seconds of a `Retry-After`; None for a date or what only looks like digits."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None

@@ -44,6 +44,9 @@ def allowed(text: str, policy: str) -> bool:
         return policy in ("loopback", "private")
     if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
         return False
+    if isinstance(address, ipaddress.IPv6Address) and address.is_site_local:
+        # Private until 2004, and still so in old networks; the library calls it global.
+        return policy == "private"
     return address.is_global or policy == "private"
 
 
@@ -58,6 +61,8 @@ def check_url(url: str) -> None:
         raise TargetRefused("only http and https addresses with a host can be called")
     if parts.username is not None or parts.password is not None:
         raise TargetRefused("an address with credentials is not called")
+    if not parts.netloc.isascii():
+        raise TargetRefused("the host is to be written in ASCII (xn--…)")
     if any(ord(letter) <= 0x20 or letter == "\\" for letter in url):
         raise TargetRefused("the address holds a control character, a space or a backslash")
 

@@ -52,7 +52,9 @@ UPDATE deliveries SET claimed_until = :until WHERE id = :id;
 UPDATE deliveries SET state = :state, next_at = :next_at, attempts = :attempts, claimed_until = 0 WHERE id = :id;
 
 -- name: delivery_again
-UPDATE deliveries SET state = 'pending', next_at = :now, claimed_until = 0 WHERE id = :id AND tenant = :tenant;
+-- A claim stays: two attempts at once would both be the same number. What was for an endpoint needs it.
+UPDATE deliveries SET state = 'pending', next_at = :now WHERE id = :id AND tenant = :tenant
+  AND (endpoint IS NULL OR endpoint IN (SELECT id FROM webhook_endpoints WHERE tenant = :tenant));
 
 -- name: deliveries_dropped
 UPDATE deliveries SET state = 'failed', next_at = NULL WHERE endpoint = :endpoint AND state = 'pending';

@@ -15,15 +15,18 @@ import pytest
 import websockets
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from simulator.broker.memory import MemoryBroker
 from simulator.live.changes import changes
-from simulator.live.hub import QUEUE_MOST, Follower, SlowConsumer
+from simulator.live.hub import JOBS_MOST, QUEUE_MOST, Follower, Hub, SlowConsumer
 from simulator.web import WebServer
-from tests.contract.stage import SIEVE, SLOW, Stage, staged
+from tests.contract.stage import REVOKE, SIEVE, SLOW, Stage, basic, staged
+from tests.support.nats import eventually
+from zjops.domain.ids import job_key
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[tuple[Stage, str]]:
-    async with staged(folder) as stage:
+async def serving(folder: Path, **settings: Any) -> AsyncIterator[tuple[Stage, str]]:
+    async with staged(folder, **settings) as stage:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             server = WebServer(stage.app, listener, websockets=True)
             await server.start()
@@ -130,6 +133,123 @@ async def test_a_reader_who_does_not_read_is_dropped_not_buffered() -> None:
         await follower.next(0.01)
 
 
+async def test_large_results_that_nobody_reads_are_bounded_by_their_bytes() -> None:
+    follower = Follower("acme")
+    result = b'"' + b"x" * 19_000 + b'"'
+    for number in range(1, 300):
+        done = _row(id=number.to_bytes(16, "big"), status="completed", completed_at=2, result=result,
+                    result_bytes=len(result))  # fmt: skip
+        follower.tell(done)
+    assert 4_000_000 // 20_000 < follower.waiting.qsize() < 450
+    with pytest.raises(SlowConsumer):
+        await follower.next(0.01)
+
+
+async def test_all_changes_of_as_many_jobs_as_may_be_followed_wait_for_a_reader_who_reads() -> None:
+    follower = Follower("acme")
+    final = {"status": "confirmed", "started_at": 2, "completed_at": 3, "confirmed_at": 4, "tx_hash": "0x1"}
+    for number in range(JOBS_MOST):
+        follower.tell(_row(id=number.to_bytes(16, "big"), result=b"{}", result_bytes=2, **final))
+    heard = [await follower.next(0.01) for _ in range(4 * JOBS_MOST)]
+    assert None not in heard
+
+
+def _own_hub(stage: Stage) -> Hub:
+    """A hub whose broker is away, so that no event reaches it."""
+    return Hub(stage.store, MemoryBroker(stage.deps.clock), stage.deps.clock)
+
+
+def _waiting(follower: Follower) -> list[int]:
+    return [json.loads(follower.waiting.get_nowait() or b"")["sequence"] for _ in range(follower.waiting.qsize())]
+
+
+async def test_a_second_follower_does_not_take_the_end_from_the_first(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        token = await stage.client("acme")
+        hub, first, second = _own_hub(stage), Follower("acme"), Follower("acme")
+        job = await stage.job(token)
+        await hub.follow(first, {job_key(job): 0})
+
+        async def final() -> bool:
+            return bool((await stage.ask("GET", f"/v1/jobs/{job}", token)).json()["status"] == "confirmed")
+
+        await eventually(final)
+        await hub.follow(second, {job_key(job): 0})
+        assert (_waiting(first)[-1], _waiting(second)[-1]) == (4, 4)
+        assert hub.jobs == 0
+
+
+async def test_a_change_that_no_event_told_of_is_found_while_others_ring(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        token = await stage.client("acme")
+        hub, follower = _own_hub(stage), Follower("acme")
+        await hub.follow(follower, {job_key(await stage.job(token)): 0})
+        await hub.start()
+
+        def heard_the_end() -> bool:
+            hub._rung.set()
+            return 4 in follower.told.values()
+
+        await eventually(heard_the_end)
+        await hub.stop()
+
+
+@pytest.mark.parametrize(("act", "code"), [("revoke", 4401), ("suspend", 1008)])
+async def test_who_may_no_longer_ask_may_no_longer_listen(tmp_path: Path, act: str, code: int) -> None:
+    async with serving(tmp_path, batch_max_age_s=60) as (stage, at):
+        token = await stage.client("acme")
+        job = await stage.job(token)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with websockets.connect(f"ws://{at}/v1/jobs/subscribe", **_bearer(token)) as socket, httpx2.AsyncClient(
+            timeout=20
+        ) as http, http.stream("GET", f"http://{at}/v1/jobs/{job}/stream", headers=headers) as events:  # fmt: skip
+            await socket.send(json.dumps({"action": "subscribe", "jobIds": [job]}))
+            await socket.recv()
+            if act == "revoke":
+                await stage.http.post(REVOKE, data={"token": token}, headers=basic("c-acme"))
+            else:
+                body = {"status": "suspended", "reason": "test"}
+                await stage.ask("PATCH", "/v1/admin/tenants/acme", await stage.operator(), body)
+            await asyncio.wait_for(socket.wait_closed(), 10)
+            assert socket.close_code == code
+            assert b"id: 1" in await events.aread()
+
+
+async def test_the_head_of_a_stream_is_answered_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path, batch_max_age_s=60) as (stage, at):
+        token = await stage.client("acme")
+        job = await stage.job(token)
+        async with httpx2.AsyncClient(timeout=5) as http:
+            reply = await http.head(f"http://{at}/v1/jobs/{job}/stream", headers={"Authorization": f"Bearer {token}"})
+        assert reply.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_a_reader_who_takes_nothing_is_dropped_in_the_middle_of_a_message(tmp_path: Path) -> None:
+    async with staged(tmp_path, batch_max_age_s=60) as stage:
+        token = await stage.client("acme")
+        job = await stage.job(token)
+        ask = json.dumps({"action": "subscribe", "jobIds": [job]})
+        coming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        for message in ({"type": "websocket.connect"}, {"type": "websocket.receive", "text": ask}):
+            coming.put_nowait(message)
+        codes: list[int] = []
+
+        async def send(message: Any) -> None:
+            if message["type"] == "websocket.send":
+                for follower in stage.deps.hub._followers[job_key(job)]:
+                    follower.dropped.set()
+                await asyncio.Event().wait()
+            elif message["type"] == "websocket.close":
+                codes.append(message["code"])
+
+        scope = {
+            "type": "websocket", "path": "/v1/jobs/subscribe", "query_string": b"", "subprotocols": [],
+            "headers": [(b"authorization", f"Bearer {token}".encode())], "client": ("198.51.100.7", 1),
+        }  # fmt: skip
+        await asyncio.wait_for(stage.app(scope, coming.get, send), 10)
+        assert codes == [4408]
+
+
 def test_a_failed_job_keeps_its_status_on_chain() -> None:
     row = _row(status="failed", completed_at=3000, confirmed_at=4000, error_code="timeout", tx_hash="0x1")
     told = changes(row)
@@ -138,7 +258,7 @@ def test_a_failed_job_keeps_its_status_on_chain() -> None:
 
 
 async def test_sse_resumes_after_the_last_event_id_and_ends_with_the_job(tmp_path: Path) -> None:
-    async with serving(tmp_path) as (stage, at):
+    async with serving(tmp_path, batch_max_age_s=60) as (stage, at):
         token = await stage.client("acme")
         job = await stage.job(token, SIEVE)
         headers = {"Authorization": f"Bearer {token}"}

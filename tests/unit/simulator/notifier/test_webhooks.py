@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -183,3 +184,97 @@ def test_a_hanging_receiver_ends_with_the_test() -> None:
     ear = Ear("hang")
     ear.receiver.stop()
     assert not [t for t in threading.enumerate() if t is ear.receiver._thread and t.is_alive()]
+
+
+GOOD = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+class Stranger:
+    """A receiver that answers every request with the same bytes and keeps the heads that it got."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer, self.heads = answer, list[bytes]()
+
+    async def __aenter__(self) -> Stranger:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self.answer)
+        await writer.drain()
+        writer.close()
+
+
+ANSWERS = {
+    "superscript seconds": b"HTTP/1.1 503 x\r\nRetry-After: \xb2\r\n\r\n",
+    "no text": b"HTTP/1.1 200 \xff\xfe\r\nX: \xff\r\n\r\n",
+    "no HTTP": b"\x16\x03\x01",
+    "no status": b"HTTP/1.1 99999 x\r\n\r\n",
+    "no length": b"HTTP/1.1 200 x\r\nContent-Length: -5\r\n\r\n",
+    "a head without end": b"HTTP/1.1 200 x\r\n" * 9000,
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+async def test_no_answer_of_a_stranger_ends_the_loop(tmp_path: Path, answer: bytes) -> None:
+    async with staged(tmp_path) as stage, Stranger(answer) as stranger, Stranger(GOOD) as next_one:
+        token = await stage.client("acme")
+        await stage.submit(token, SIEVE | {"callbackUrl": stranger.url})
+        await eventually(lambda: bool(stranger.heads))
+        await stage.submit(token, SIEVE | {"callbackUrl": next_one.url})
+        await eventually(lambda: len(next_one.heads) == 2)
+
+
+async def test_an_address_that_no_header_can_hold_fails_its_delivery_alone(tmp_path: Path, ear: Ear) -> None:
+    async with staged(tmp_path) as stage, Stranger(GOOD) as next_one:
+        token = await stage.client("acme")
+        url = ear.url.replace("127.0.0.1", "\u2460\u2461\u2466.0.0.1")
+        assert (await stage.ask("POST", "/v1/webhooks/endpoints", token, {"url": url})).status_code == 422
+        with pytest.raises(TargetRefused, match="ASCII"):
+            check_url(url)
+        await _endpoint(stage, token, ear)
+        await stage.sql("UPDATE webhook_endpoints SET url = :url", url=url)
+        await stage.job(token)
+
+        async def failed() -> bool:
+            log = (await stage.ask("GET", "/v1/webhooks/deliveries?state=failed", token)).json()["deliveries"]
+            return len(log) == 2
+
+        await eventually(failed)
+        await stage.submit(token, SIEVE | {"callbackUrl": next_one.url})
+        await eventually(lambda: len(next_one.heads) == 2)
+
+
+async def test_cookies_of_one_receiver_are_not_told_to_the_next(tmp_path: Path) -> None:
+    answer = b"HTTP/1.1 204 x\r\nSet-Cookie: tracker=acme; Path=/\r\n\r\n"
+    async with staged(tmp_path) as stage, Stranger(answer) as stranger:
+        token = await stage.client("acme")
+        await stage.submit(token, SIEVE | {"callbackUrl": stranger.url})
+        await eventually(lambda: len(stranger.heads) == 2)
+        assert b"tracker" not in b"".join(stranger.heads)
+
+
+async def test_by_hand_nothing_is_sent_twice_at_once_nor_to_an_endpoint_that_is_gone(tmp_path: Path, ear: Ear) -> None:
+    async with staged(tmp_path) as stage:
+        token = await stage.client("acme")
+        name = await _endpoint(stage, token, ear, events=["job.completed"])
+        await stage.job(token)
+        await eventually(lambda: len(ear.heard) == 1)
+        log = (await stage.ask("GET", "/v1/webhooks/deliveries", token)).json()["deliveries"]
+        path = f"/v1/webhooks/deliveries/{log[0]['deliveryId']}/redeliver"
+        await stage.sql("UPDATE deliveries SET claimed_until = :until", until=2**62)
+        assert (await stage.ask("POST", path, token)).status_code == 202
+        claimed = await stage.store.read(lambda tx: tx.all("deliveries_due", now=2**53, most=9))
+        assert claimed == []
+        await stage.ask("DELETE", f"/v1/webhooks/endpoints/{name}", token)
+        assert (await stage.ask("POST", path, token)).status_code == 404
+
+
+def test_addresses_of_old_private_networks_are_private() -> None:
+    assert [allowed("fec0::1", policy) for policy in ("public", "loopback", "private")] == [False, False, True]
