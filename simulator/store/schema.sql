@@ -6,6 +6,11 @@ CREATE TABLE IF NOT EXISTS tenants (
   active_jobs INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
+-- Plans that tenants move to later: a downgrade waits for the next month (S10).
+CREATE TABLE IF NOT EXISTS plan_changes (
+  tenant TEXT PRIMARY KEY, plan TEXT NOT NULL, at INTEGER NOT NULL, reason TEXT
+) STRICT, WITHOUT ROWID;
+
 -- OAuth clients: the secret is kept as a salted hash.
 CREATE TABLE IF NOT EXISTS clients (
   client_id TEXT PRIMARY KEY, tenant TEXT NOT NULL, secret_hash BLOB NOT NULL, secret_salt BLOB NOT NULL,
