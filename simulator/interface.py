@@ -83,6 +83,7 @@ async def build_interface(
         verifier=verifier, directory=directory, tenants=tenants, versions=Versions(), watch=watch, abuse=abuse,
         addresses=AddressGuard(clock, telemetry, watch, abuse, processes=processes), hub=hub, telemetry=telemetry,
         tracing=tracing, chain=chain, readiness=readiness, base_url=base_url, wake=wake,
+        processes=processes,
     )  # fmt: skip
     return Interface(Api(deps), deps, Stack(tracing, watch, hub))
 

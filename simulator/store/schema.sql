@@ -106,6 +106,12 @@ CREATE TABLE IF NOT EXISTS tickets (
 CREATE TABLE IF NOT EXISTS bans (
   address TEXT PRIMARY KEY, until INTEGER NOT NULL, reason TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- Failed logins within the window, counted for all processes of the API together (R59).
+CREATE TABLE IF NOT EXISTS login_failures (
+  n INTEGER PRIMARY KEY, address TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS login_failures_by_address ON login_failures (address);
+CREATE INDEX IF NOT EXISTS login_failures_by_time ON login_failures (at);
 -- By what accounts are seen to belong together (R61); values are digests.
 CREATE TABLE IF NOT EXISTS signals (
   kind TEXT NOT NULL, value BLOB NOT NULL, tenant TEXT NOT NULL, seen_at INTEGER NOT NULL,

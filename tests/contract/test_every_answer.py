@@ -176,6 +176,8 @@ async def _submissions(play: Play) -> None:
         await play.go(id, token, good, Idempotency_Key=key, Content_Type="text/plain")
         await play.go(id, token, {"jobs": []}, Idempotency_Key=new_key())
     await play.go("submitJob", token, SIEVE | {"priority": 1}, Idempotency_Key=key)
+    whole = await play.go("submitJob", token, SIEVE, Idempotency_Key=new_key(), Prefer="wait=20")
+    assert whole.status_code == 200, whole.text
     held = new_key()
     both = await asyncio.gather(*(play.go("submitJob", token, SIEVE, Idempotency_Key=held) for _ in range(2)))
     assert sorted(r.status_code for r in both) == [202, 409]

@@ -23,11 +23,16 @@ class TenantList(Wire, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class TenantDetail(TenantView, frozen=True, kw_only=True):
-    """A tenant with what it holds, its place on the ladder, its links, and its bucket in this process."""
+    """A tenant with what it holds, its place on the ladder, its links, and its bucket and breaker.
+
+    Bucket and breaker are those of the process that answers, one of `apiProcesses`; each grants its share of the
+    plan's requests. `bucketTokens` is null where that process has not heard of the tenant yet.
+    """
 
     account: str | None
     ladder: str
     bucket_tokens: float | None
+    api_processes: int
     breaker: str
     released: int
 

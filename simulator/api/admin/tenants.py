@@ -75,14 +75,18 @@ class TenantRoutes(AdminPart):
         return row
 
     async def tenant(self, request: Request) -> Response:
-        """One tenant: units held, charged and released, bucket, breaker, place on the ladder."""
+        """One tenant: units held, charged and released, bucket, breaker, place on the ladder.
+
+        Bucket and breaker are those of the process that answers; `apiProcesses` says how many there are.
+        """
         name = request.path_params["tenantId"]
         row, levels = await self._row(name), self._deps.tenants.levels(name)
         await self._looked(request, "tenant.read", name)
         tokens: Any = levels["bucketTokens"]
         return answer(TenantDetail(
             **msgspec.structs.asdict(_view(row, self._month())), account=row["account"], ladder=row["step"] or "none",
-            bucket_tokens=tokens, breaker=str(levels["breaker"]), released=row["released"],
+            bucket_tokens=tokens, api_processes=self._deps.processes, breaker=str(levels["breaker"]),
+            released=row["released"],
         ))  # fmt: skip
 
     async def create(self, request: Request) -> Response:
