@@ -20,6 +20,7 @@ from joserfc.jwk import ECKey
 
 from simulator.api.contract.document import problem_pairs
 from simulator.api.contract.operation import Operation
+from simulator.gateway.headers import IDENTIFIED
 from simulator.gateway.protocol import LimitedProtocol
 from simulator.policy.admission import Pressure
 from simulator.policy.breaker import Breaker, State
@@ -27,6 +28,8 @@ from tests.contract.stage import REVOKE, SIEVE, SLOW, TOKEN, Stage, basic, new_k
 from zjops.domain.errors import StoreUnavailable
 
 Pair = tuple[str, int, str]
+ALWAYS_IDENTIFIED = frozenset({200, 201, 202, 204, 304, 402, 404, 409, 415, 422})
+"""What only an identified tenant can be answered, and then with its limits (C89)."""
 NOBODY = "job_1111111111111111AAAAAA"
 
 
@@ -35,6 +38,7 @@ class Book:
 
     def __init__(self, operations: list[Operation]) -> None:
         self.promised = problem_pairs(operations)
+        self.scoped = {one.id for one in operations if one.scope is not None}
         self.reached: set[Pair] = set()
 
     def note(self, operation: str, reply: httpx2.Response) -> httpx2.Response:
@@ -47,6 +51,9 @@ class Book:
             assert len(document["trace_id"]) == 32
             if reply.status_code in (429, 503):
                 assert int(reply.headers["retry-after"]) >= 1, (operation, code)
+        if operation in self.scoped and reply.status_code in ALWAYS_IDENTIFIED:
+            missing = [name for name in IDENTIFIED if name not in reply.headers]
+            assert not missing, f"{operation} {reply.status_code} says nothing of {missing}"
         pair = (operation, reply.status_code, code)
         assert pair in self.promised, f"{pair} is not in the document: {reply.text[:300]}"
         self.reached.add(pair)
