@@ -53,6 +53,7 @@ SELECT * FROM jobs WHERE dead_letter = 1 AND id > :after ORDER BY id LIMIT :most
 
 -- name: jobs_across
 SELECT * FROM jobs WHERE id > :after AND (:tenant IS NULL OR tenant = :tenant)
+  AND (:charge IS NULL OR charge = :charge)
   AND (:status IS NULL OR status = :status) AND (:job_type IS NULL OR job_type = :job_type) ORDER BY id LIMIT :most;
 
 -- name: dead_letter_resumed
