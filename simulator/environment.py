@@ -109,7 +109,7 @@ class Platform:
             retry_first_s=settings.retry_first_s, retry_most_s=settings.retry_most_s, poll_s=settings.poll_s,
             idle_s=settings.idle_s,
         )  # fmt: skip
-        return Stack(settlement, self._notifier(), self._tiers())
+        return Stack(settlement, self._notifier(), self._tiers(), self._housekeeper())
 
     def _notifier(self) -> Service:
         from simulator.notifier.notifier import Notifier
@@ -128,6 +128,11 @@ class Platform:
         return Tiers(
             ports.store, ports.clock, ports.ids, self.telemetry, wake=self.relay.wake, every_s=self.settings.idle_s,
         )  # fmt: skip
+
+    def _housekeeper(self) -> Service:
+        from simulator.housekeeping import Housekeeper
+
+        return Housekeeper(self.ports.store, self.ports.clock, self.telemetry, every_s=self.settings.idle_s)
 
     def _relayer(self) -> Service:
         from simulator.relayer import Relayer

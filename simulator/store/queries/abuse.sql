@@ -10,6 +10,12 @@ ON CONFLICT (address) DO UPDATE SET until = max(until, :until), reason = :reason
 -- name: ban_drop
 DELETE FROM bans WHERE address = :address;
 
+-- name: bans_over
+SELECT address FROM bans WHERE until <= :now;
+
+-- name: bans_purge
+DELETE FROM bans WHERE until <= :now;
+
 -- name: failure_put
 INSERT INTO login_failures (address, at) VALUES (:address, :now);
 

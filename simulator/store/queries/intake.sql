@@ -13,8 +13,11 @@ VALUES (:scope_hash, :job_id, :fingerprint, :expires_at)
 ON CONFLICT (scope_hash) DO UPDATE SET job_id = excluded.job_id, fingerprint = excluded.fingerprint,
   expires_at = excluded.expires_at;
 
--- name: idempotency_purge
-DELETE FROM idempotency WHERE expires_at < :now;
+-- name: idempotency_walk
+SELECT scope_hash, expires_at FROM idempotency WHERE scope_hash > :after ORDER BY scope_hash LIMIT :most;
+
+-- name: idempotency_drop
+DELETE FROM idempotency WHERE scope_hash = :scope_hash AND expires_at <= :now;
 
 -- name: usage_get
 SELECT held, charged, released FROM usage WHERE tenant = :tenant AND month = :month;
