@@ -91,6 +91,33 @@ async def test_what_is_not_http_is_refused(port: int) -> None:
     assert b"malformed-request" in answer
 
 
+LENGTH, CHUNKED = b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        LENGTH + CHUNKED, CHUNKED + LENGTH, LENGTH + b"Content-Length: 6\r\n", LENGTH + LENGTH,
+        b"Transfer-Encoding: xchunked\r\n", CHUNKED + b"Transfer-Encoding: identity\r\n", b"Content-Length : 5\r\n",
+        b"Content-Length: +5\r\n", b"Content-Length: 0x5\r\n", b"X-A: b\r\n c\r\n", b"X-A: b\0c\r\n",
+    ],
+    ids=[
+        "length and chunks", "chunks and length", "two lengths", "the same length twice", "unknown coding",
+        "two codings", "space before the colon", "signed length", "hex length", "folded line", "null byte",
+    ],
+)  # fmt: skip
+async def test_what_two_servers_could_read_differently_is_refused_and_the_connection_closed(
+    port: int, lines: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    inner = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
+    writer.write(b"POST / HTTP/1.1\r\n" + HOST + lines + b"\r\n0\r\n\r\n" + inner)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 async def test_a_slow_head_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_WITHIN_S", 0.05)
     assert (await _talk(port, b"GET / HT")).startswith(b"HTTP/1.1 408")
