@@ -80,7 +80,7 @@ class PlatformRoutes(AdminPart):
             active_jobs=row["active_jobs"], unpublished=row["unpublished"], oldest_unpublished_ms=oldest,
             open_batches=row["open_batches"], dead_letters=row["dead_letters"],
             relayer_paused=_is_paused(paused), loop_lag_seconds=round(self._deps.watch.pressure.loop_lag_s, 6),
-            versions=schedule(),
+            versions=schedule(self._deps.clock.now_ms()),
         ))  # fmt: skip
 
     async def jobs(self, request: Request) -> Response:
