@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from simulator.outbox import enqueue_ops
-from simulator.policy.abuse import BAN_S, Breach, SignalKind, Step, breach, next_step
+from simulator.policy.abuse import BAN_S, FAILURES_WITHIN_S, Breach, SignalKind, Step, breach, earns_ban, next_step
 from simulator.store.port import Store, Tx
 from zjops.domain.clock import Clock
 from zjops.domain.events import OpsEvent, OpsKind
@@ -46,9 +46,20 @@ class Abuse:
         self._store, self._clock, self._ids = store, clock, ids
         self._seen: set[tuple[str, str, str]] = set()
 
-    async def ban(self, address: str, reason: str, seconds: int = BAN_S) -> None:
-        """Refuse an address for a while."""
-        await self._store.transact(lambda tx: self._ban(tx, address, reason, seconds))
+    async def failed_login(self, address: str) -> bool:
+        """Count a failed login, for all processes together; returns whether the address has earned a ban by it."""
+        return await self._store.transact(lambda tx: self._failed(tx, address))
+
+    def _failed(self, tx: Tx, address: str) -> bool:
+        now = self._clock.now_ms()
+        tx.run("failures_purge", before=now - round(FAILURES_WITHIN_S * 1000))
+        tx.run("failure_put", address=address, now=now)
+        row = tx.one("failures_of", address=address)
+        if row is None or not earns_ban(row["count"]):
+            return False
+        tx.run("failures_drop", address=address)
+        self._ban(tx, address, "repeated failed logins", BAN_S)
+        return True
 
     def _ban(self, tx: Tx, address: str, reason: str, seconds: int) -> None:
         tx.run("ban_put", address=address, until=self._clock.now_ms() + seconds * 1000, reason=reason)

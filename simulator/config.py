@@ -59,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Where traces go by OTLP over HTTP; empty for nowhere. And the share of them that is kept.
     otlp_endpoint: str = ""
     trace_share: float = 1.0
+    # The longest that a request may wait for the end of a job by `Prefer: wait`.
+    prefer_wait_most_s: int = 30
     # Origins that browsers may call from, separated by commas; empty for none.
     cors_origins: str = ""
     # First and doubled delay before a failed attempt is dispatched again, and its ceiling.

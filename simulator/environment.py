@@ -109,7 +109,7 @@ class Platform:
             retry_first_s=settings.retry_first_s, retry_most_s=settings.retry_most_s, poll_s=settings.poll_s,
             idle_s=settings.idle_s,
         )  # fmt: skip
-        return Stack(settlement, self._notifier())
+        return Stack(settlement, self._notifier(), self._tiers(), self._housekeeper())
 
     def _notifier(self) -> Service:
         from simulator.notifier.notifier import Notifier
@@ -120,6 +120,19 @@ class Platform:
             waits_s=settings.webhook_waits_s, timeout_s=settings.webhook_timeout_s, poll_s=settings.poll_s,
             blocked=self.own_ports,
         )  # fmt: skip
+
+    def _tiers(self) -> Service:
+        from simulator.tiers import Tiers
+
+        ports = self.ports
+        return Tiers(
+            ports.store, ports.clock, ports.ids, self.telemetry, wake=self.relay.wake, every_s=self.settings.idle_s,
+        )  # fmt: skip
+
+    def _housekeeper(self) -> Service:
+        from simulator.housekeeping import Housekeeper
+
+        return Housekeeper(self.ports.store, self.ports.clock, self.telemetry, every_s=self.settings.idle_s)
 
     def _relayer(self) -> Service:
         from simulator.relayer import Relayer

@@ -24,7 +24,6 @@ from simulator.identity.issuer import LIFETIME_S, REALM_PATH, Issuer
 from simulator.identity.keys import RemoteKeys, SigningKeys
 from simulator.identity.verifier import Verifier
 from simulator.intake import Intake
-from simulator.intake.expiry import Expiry
 from simulator.live.hub import Hub
 from simulator.service import Service, Stack
 from simulator.store.port import Store
@@ -84,8 +83,9 @@ async def build_interface(
         verifier=verifier, directory=directory, tenants=tenants, versions=Versions(), watch=watch, abuse=abuse,
         addresses=AddressGuard(clock, telemetry, watch, abuse, processes=processes), hub=hub, telemetry=telemetry,
         tracing=tracing, chain=chain, readiness=readiness, base_url=base_url, wake=wake,
+        processes=processes,
     )  # fmt: skip
-    return Interface(Api(deps), deps, Stack(tracing, watch, hub, Expiry(store, clock)))
+    return Interface(Api(deps), deps, Stack(tracing, watch, hub))
 
 
 async def _identity(

@@ -33,6 +33,9 @@ from zjops.domain.errors import Problem
 
 EXTRA: tuple[Any, ...] = ()
 """Further parts, such as a second major version beside the first: each is made from `ApiDeps`."""
+ASKED = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Accept-Version", "Prefer",
+         "Last-Event-ID", "X-Device-Fingerprint", "X-Request-Id", "traceparent", "tracestate")  # fmt: skip
+"""Headers of ours that a browser may send from an origin that is let in."""
 SUBMISSIONS = frozenset({("POST", SUBMIT_PATH), ("POST", BATCH_PATH)})
 
 
@@ -154,6 +157,5 @@ def _with_cors(app: ASGIApp, origins: str) -> ASGIApp:
 
     return CORSMiddleware(
         plain, allow_origins=allowed, allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Accept-Version"],
-        expose_headers=exposed, allow_credentials=False, max_age=600,
+        allow_headers=ASKED, expose_headers=exposed, allow_credentials=False, max_age=600,
     )  # fmt: skip

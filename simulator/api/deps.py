@@ -36,7 +36,7 @@ Readiness = Callable[[], Awaitable[dict[str, bool]]]
 
 @dataclass(frozen=True)
 class ApiDeps:
-    """Everything behind the interface. `issuer` is None where tokens come from elsewhere."""
+    """Everything behind the interface, of one of `processes`. `issuer` is None where tokens come from elsewhere."""
 
     store: Store
     blobs: Blobs
@@ -58,6 +58,7 @@ class ApiDeps:
     chain: Callable[[], ChainIdentity]
     readiness: Readiness
     base_url: str
+    processes: int
     wake: Callable[[], None]
 
 

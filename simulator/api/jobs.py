@@ -16,6 +16,7 @@ from simulator.api.pages import Cursor, page_of, read_page
 from simulator.api.proofs import proof_view, read_proof
 from simulator.api.strictjson import decode
 from simulator.api.views import job_view, status_view
+from simulator.api.waiting import APPLIED, PREFER, applied, preferred_wait, wait_for_end
 from simulator.gateway.context import RequestContext, context_of, tenant_of
 from simulator.gateway.headers import unit_headers
 from simulator.gateway.problems import as_problem
@@ -24,7 +25,7 @@ from simulator.intake.parsing import convert
 from simulator.intake.records import SUBMIT_PATH, Accepted, Tenant
 from simulator.store.port import Row
 from zjops.domain.errors import Problem
-from zjops.domain.ids import derived_uuid, parse_uuid4
+from zjops.domain.ids import derived_uuid, job_key, parse_uuid4
 from zjops.domain.jobs import TERMINAL, JobState
 from zjops.domain.wire import (
     BatchItem,
@@ -78,8 +79,12 @@ class JobRoutes:
         return [
             Operation(
                 id="submitJob", method="POST", path=SUBMIT_PATH, call=self.submit, tag="jobs", scope="jobs:submit",
-                body=SubmitRequest, headers=(KEY,),
-                answers=(Answer(202, "Accepted.", JobAccepted, headers=(LOCATION, POLL, REPLAYED)),),
+                body=SubmitRequest, headers=(KEY, PREFER),
+                answers=(
+                    Answer(202, "Accepted.", JobAccepted, headers=(LOCATION, POLL, REPLAYED, APPLIED)),
+                    Answer(200, "Ended within the time that `Prefer: wait` gave it.", JobView,
+                           headers=(LOCATION, REPLAYED, APPLIED)),
+                ),
                 problems=(
                     *keys, "unsupported-media-type", "validation-failed", "idempotency-key-in-use",
                     "idempotency-key-reused", "quota-exceeded", "overage-limit-reached", "too-many-active-jobs",
@@ -102,8 +107,8 @@ class JobRoutes:
             ),
             Operation(
                 id="getJobStatus", method="GET", path=one + "/status", call=self.status, tag="jobs", scope="jobs:read",
-                headers=(IF_NONE_MATCH,),
-                answers=(Answer(200, "The status.", StatusView, headers=(ETAG, POLL)), UNCHANGED),
+                headers=(IF_NONE_MATCH, PREFER),
+                answers=(Answer(200, "The status.", StatusView, headers=(ETAG, POLL, APPLIED)), UNCHANGED),
                 problems=("not-found",),
             ),
             Operation(
@@ -128,17 +133,41 @@ class JobRoutes:
         """Submit a job (R2).
 
         It is accepted once it is stored: a job that was answered with 202 is never lost, and the same
-        `Idempotency-Key` never makes a second one.
+        `Idempotency-Key` never makes a second one. With `Prefer: wait=N` a job that ends within N seconds is answered
+        whole by 200.
         """
         context, tenant = context_of(request.scope), tenant_of(request.scope)
         key = _key(context)
         check_json(request)
         accepted = await self._deps.intake.submit(tenant, await whole_body(request), key, context.traceparent)
         _tell_units(context, tenant, accepted)
+        if b"prefer" in context.given:
+            return await self._preferred(request, accepted)
         headers = [(b"location", f"{SUBMIT_PATH}/{accepted.job_id}".encode()), POLL_LATER]
         if accepted.replayed:
             headers.append((b"idempotent-replayed", b"true"))
         return Whole(accepted.response, 202, headers)
+
+    async def _preferred(self, request: Request, accepted: Accepted) -> Response:
+        """The answer to a submission whose caller said how it would like it."""
+        headers = {"Location": f"{SUBMIT_PATH}/{accepted.job_id}", "Retry-After": str(POLL_AFTER_S)}
+        if accepted.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        row = await self._wait(request, job_key(accepted.job_id), headers)
+        if row is None or JobState(row["status"]) not in TERMINAL:
+            return Response(accepted.response, 202, headers, "application/json")
+        del headers["Retry-After"]
+        return answer(job_view(row), 200, headers)
+
+    async def _wait(self, request: Request, key: bytes, headers: dict[str, str]) -> Row | None:
+        """Wait as long as the caller prefers; returns the job as it then is, None when nobody wished to wait."""
+        deps = self._deps
+        wait_s = preferred_wait(request, deps.settings.prefer_wait_most_s)
+        headers |= applied(request, wait_s)
+        if not wait_s:
+            return None
+        await wait_for_end(deps.hub, deps.clock, tenant_of(request.scope).tenant, key, wait_s)
+        return await self._store.read(lambda tx: tx.one("job_get", id=key))
 
     async def submit_many(self, request: Request) -> Response:
         """Submit up to 100 jobs (S4).
@@ -173,10 +202,11 @@ class JobRoutes:
         return conditional(request, msgspec.json.encode(job_view(await self._find(request))))
 
     async def status(self, request: Request) -> Response:
-        """The status of a job, for polling (R12)."""
-        row = await self._find(request)
-        waiting = JobState(row["status"]) not in TERMINAL
-        headers = {"Retry-After": str(POLL_AFTER_S)} if waiting else {}
+        """The status of a job, for polling (R12); `Prefer: wait=N` answers when it has ended, or after N seconds."""
+        row, headers = await self._find(request), dict[str, str]()
+        row = await self._wait(request, row["id"], headers) or row
+        if JobState(row["status"]) not in TERMINAL:
+            headers["Retry-After"] = str(POLL_AFTER_S)
         return conditional(request, msgspec.json.encode(status_view(row)), headers)
 
     async def result(self, request: Request) -> Response:

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from simulator.abuse import Abuse, is_shared_address
 from simulator.gateway.headers import address_fields
 from simulator.gateway.watchlist import Watchlist
-from simulator.policy.abuse import Failures
 from simulator.policy.ratelimit import Bucket, take
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
@@ -38,7 +37,6 @@ class AddressGuard:
         self._clock, self._telemetry, self._watch, self._abuse = clock, telemetry, watch, abuse
         self._share = max(1, ANONYMOUS_PER_HOUR // processes)
         self._buckets: dict[str, Bucket] = {}
-        self._failures: dict[str, Failures] = {}
 
     def check_ban(self, address: str) -> None:
         """Raises `Problem` (403) while the address is banned."""
@@ -67,12 +65,7 @@ class AddressGuard:
 
     async def failed(self, address: str) -> None:
         """Count a failed login; too many earn a ban."""
-        if is_shared_address(address):
-            return
-        window = self._failures.get(address) or Failures()
-        remember(self._failures, address, window)
-        if window.add(self._clock.monotonic()):
-            await self._abuse.ban(address, "repeated failed logins")
+        if not is_shared_address(address) and await self._abuse.failed_login(address):
             await self._watch.refresh_soon()
 
 

@@ -24,6 +24,10 @@ END_OF_HEAD = b"\r\n\r\n"
 EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
 
 
+FRAMING_PER_BYTE = 8
+"""How much a chunked body may hold besides each byte of data: a chunk of one byte has five."""
+
+
 class Phase(enum.Enum):
     """What a connection waits for."""
 
@@ -33,13 +37,16 @@ class Phase(enum.Enum):
     ANSWER = enum.auto()
 
 
+IDLE, HEAD, BODY, ANSWER = Phase
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with limits: 431 for a head over 32 kB, 408 for ten silent seconds, 400 without a Host."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._phase, self._waited_for = Phase.HEAD, Phase.HEAD
-        self._head_bytes = 0
+        self._phase, self._waited_for = HEAD, HEAD
+        self._head_bytes = self._framing_bytes = self._body_bytes = 0
         self._tail = b""
         self._refused = False
         self._watch: asyncio.TimerHandle | None = None
@@ -59,20 +66,24 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._phase in (Phase.HEAD, Phase.IDLE) and self._measure_head(data) > HEAD_BYTES:
+        if self._phase in (HEAD, IDLE) and self._measure_head(data) > HEAD_BYTES:
             self._refuse(Problem("headers-too-large", f"The head of a request may hold {HEAD_BYTES} bytes."))
             return
+        if self._phase is BODY:
+            self._framing_bytes += len(data)
         super().data_received(data)
+        if self._framing_bytes > HEAD_BYTES + FRAMING_PER_BYTE * self._body_bytes and self._phase is BODY:
+            self._refuse(Problem("headers-too-large", "The body comes with more framing or trailers than data."))
         if not self._refused:
             self._wait()
 
     def _wait(self) -> None:
         """From now on what the phase waits for must come in its time; a head has one time for all of it."""
         phase = self._phase
-        if phase is Phase.BODY:
+        if phase is BODY:
             self._expect(BODY_PROGRESS_WITHIN_S)
         elif phase is not self._waited_for:
-            self._expect(HEAD_WITHIN_S if phase is Phase.HEAD else None)
+            self._expect(HEAD_WITHIN_S if phase is HEAD else None)
         self._waited_for = phase
 
     def _measure_head(self, data: bytes) -> int:
@@ -88,12 +99,19 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._phase = Phase.HEAD
+        self._phase = HEAD
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What comes after the head is a trailer: nothing here reads one, so none is kept.
+        if self._phase is HEAD:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._phase, self._head_bytes, self._tail = Phase.BODY, 0, b""
-        if sum([name == b"host" for name, _ in self.headers]) != 1 and self.parser.get_http_version() == "1.1":
-            self._refuse(Problem("malformed-request", "Send exactly one Host header."))
+        self._phase, self._head_bytes, self._tail = BODY, 0, b""
+        self._framing_bytes = self._body_bytes = 0
+        why = _misframed([name for name, _ in self.headers], self.headers, self.parser.get_http_version())
+        if why:
+            self._refuse(Problem("malformed-request", why))
             return
         self.scope["extensions"] = EXTENSIONS
         super().on_headers_complete()
@@ -102,11 +120,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self.cycle.__class__ = QuickCycle
 
     def on_body(self, body: bytes) -> None:
+        self._framing_bytes -= len(body)
+        self._body_bytes += len(body)
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._phase = Phase.ANSWER
+        self._phase = ANSWER
         if not self._refused:
             super().on_message_complete()
 
@@ -118,13 +138,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        elif self._phase is Phase.ANSWER:
-            self._phase = self._waited_for = Phase.IDLE
+        elif self._phase is ANSWER:
+            self._phase = self._waited_for = IDLE
             self._expect(self.timeout_keep_alive)
 
     def handle_websocket_upgrade(self) -> None:
         # From here on the connection is another protocol's.
-        self._phase = Phase.ANSWER
+        self._phase = ANSWER
         self._expect(None)
         if not self._refused:
             super().handle_websocket_upgrade()
@@ -154,7 +174,7 @@ class LimitedProtocol(HttpToolsProtocol):
         left = self._deadline - self.loop.time()
         if left > 0:
             self._watch = self.loop.call_at(self._deadline, self._look)
-        elif self._phase is Phase.IDLE:
+        elif self._phase is IDLE:
             self.timeout_keep_alive_handler()
         else:
             self._too_slow()
@@ -180,3 +200,15 @@ class LimitedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+def _misframed(names: list[bytes], headers: list[tuple[bytes, bytes]], version: str) -> str:
+    """Why two servers could read this request differently, or nothing."""
+    if version not in ("1.0", "1.1"):
+        return "Only HTTP/1.1 is spoken here."
+    if names.count(b"host") != 1 and version == "1.1":
+        return "Send exactly one Host header."
+    if b"transfer-encoding" not in names:
+        return ""
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    return "" if codings == [b"chunked"] and version == "1.1" else "Of transfer codings only chunked is spoken here."

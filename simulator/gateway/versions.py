@@ -6,9 +6,10 @@ import re
 from typing import NamedTuple
 
 from simulator.gateway.context import RequestContext
-from zjops.domain.clock import http_date, rfc3339
+from zjops.domain.clock import http_date, month_bounds_ms, rfc3339, utc_month
 from zjops.domain.errors import Problem
 
+DAY_MS = 86_400_000
 _MAJOR = re.compile(r"v([0-9]{1,3})")
 _ASKED = re.compile(r"(\d{1,3})(?:\.(\d{1,3}))?")
 
@@ -24,8 +25,26 @@ class Major(NamedTuple):
     guide: str = "/docs"
 
 
+NOTICE_MONTHS, LIFE_MONTHS = 6, 12
+
+
+def announced(number: int, at_ms: int, *, minor: int = 0, successor: int | None = None, guide: str = "/docs") -> Major:
+    """A major whose end was announced: deprecated six months after that, gone after twelve (R18, R19, C38)."""
+    return Major(number, minor, _months_on(at_ms, NOTICE_MONTHS), _months_on(at_ms, LIFE_MONTHS), successor, guide)
+
+
+def _months_on(at_ms: int, months: int) -> int:
+    """The same day and time so many months later, or the first of the month after where there is no such day."""
+    day, time_ms = divmod(at_ms, DAY_MS)
+    first, after = month_bounds_ms(utc_month(at_ms))
+    offset = day - first // DAY_MS
+    for _ in range(months):
+        first, after = month_bounds_ms(utc_month(after))
+    return min(first + offset * DAY_MS + time_ms, after)
+
+
 MAJORS = (Major(1),)
-"""The schedule. A deprecation stands here six months before its date, and the sunset six months after it (C38)."""
+"""The schedule: on the day of an announcement `announced(1, …)` takes the place of `Major(1)`."""
 
 
 class Versions:
@@ -70,7 +89,16 @@ def _headers(major: Major) -> dict[str, str]:
     return headers | ({"Link": ", ".join(links)} if links else {})
 
 
-def schedule(majors: tuple[Major, ...] = MAJORS) -> list[dict[str, object]]:
+def state_of(major: Major, now_ms: int) -> str:
+    """Where a major is in its life (R22)."""
+    if major.sunset_at is not None and now_ms >= major.sunset_at:
+        return "sunset"
+    if major.deprecated_at is None:
+        return "active"
+    return "deprecated" if now_ms >= major.deprecated_at else "announced"
+
+
+def schedule(now_ms: int, majors: tuple[Major, ...] = MAJORS) -> list[dict[str, object]]:
     """The schedule as data, for operators and documents."""
 
     def moment(at: int | None) -> str | None:
@@ -78,8 +106,7 @@ def schedule(majors: tuple[Major, ...] = MAJORS) -> list[dict[str, object]]:
 
     return [
         {
-            "version": f"v{m.number}", "minor": f"{m.number}.{m.minor}",
-            "state": "deprecated" if m.deprecated_at else "active",
+            "version": f"v{m.number}", "minor": f"{m.number}.{m.minor}", "state": state_of(m, now_ms),
             "deprecation": moment(m.deprecated_at), "sunset": moment(m.sunset_at),
         }
         for m in majors

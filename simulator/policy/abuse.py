@@ -18,23 +18,9 @@ FREE_ACCOUNTS_MOST = 1
 PAYMENT_ACCOUNTS_MOST = 3
 
 
-class Failures:
-    """Failed logins of one address within a sliding window; time in seconds is handed in."""
-
-    __slots__ = ("_times",)
-
-    def __init__(self) -> None:
-        self._times: deque[float] = deque()
-
-    def add(self, now: float) -> bool:
-        """Count one failure; returns whether the address has now earned a ban, which empties the window."""
-        self._times.append(now)
-        while self._times[0] <= now - FAILURES_WITHIN_S:
-            self._times.popleft()
-        if len(self._times) < FAILURES_MOST:
-            return False
-        self._times.clear()
-        return True
+def earns_ban(failures: int) -> bool:
+    """Whether so many failed logins within the window, whichever process saw them, earn an address its ban (R59)."""
+    return failures >= FAILURES_MOST
 
 
 class Spike:

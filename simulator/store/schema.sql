@@ -6,6 +6,11 @@ CREATE TABLE IF NOT EXISTS tenants (
   active_jobs INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
+-- Plans that tenants move to later: a downgrade waits for the next month (S10).
+CREATE TABLE IF NOT EXISTS plan_changes (
+  tenant TEXT PRIMARY KEY, plan TEXT NOT NULL, at INTEGER NOT NULL, reason TEXT
+) STRICT, WITHOUT ROWID;
+
 -- OAuth clients: the secret is kept as a salted hash.
 CREATE TABLE IF NOT EXISTS clients (
   client_id TEXT PRIMARY KEY, tenant TEXT NOT NULL, secret_hash BLOB NOT NULL, secret_salt BLOB NOT NULL,
@@ -102,6 +107,12 @@ CREATE TABLE IF NOT EXISTS tickets (
 CREATE TABLE IF NOT EXISTS bans (
   address TEXT PRIMARY KEY, until INTEGER NOT NULL, reason TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- Failed logins within the window, counted for all processes of the API together (R59).
+CREATE TABLE IF NOT EXISTS login_failures (
+  n INTEGER PRIMARY KEY, address TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS login_failures_by_address ON login_failures (address);
+CREATE INDEX IF NOT EXISTS login_failures_by_time ON login_failures (at);
 -- By what accounts are seen to belong together (R61); values are digests.
 CREATE TABLE IF NOT EXISTS signals (
   kind TEXT NOT NULL, value BLOB NOT NULL, tenant TEXT NOT NULL, seen_at INTEGER NOT NULL,

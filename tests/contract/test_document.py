@@ -9,13 +9,17 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from simulator.gateway.headers import IDENTIFIED
 from tests.contract.compatibility import breaking_changes
 from tests.contract.stage import Stage
 from zjops.domain.errors import PROBLEMS
 from zjops.domain.plans import price_book
+from zjops.domain.webhooks import WebhookType, faults, new_secret
+from zjops.domain.wire_webhooks import WebhookBody
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "zjops" / "openapi.json"
@@ -61,6 +65,42 @@ def test_examples_come_from_the_tier_table(document: Any) -> None:
     assert headers["X-RateLimit-Limit"]["example"] == str(plan.requests_per_second)
     assert headers["X-ComputeUnits-Limit"]["example"] == str(plan.compute_units)
     assert headers["X-ComputeUnits-Used"]["example"] == "100"
+
+
+def test_overage_and_refusals_are_those_of_the_golden_invoice(document: Any) -> None:
+    headers, shared = document["components"]["headers"], document["components"]["responses"]
+    assert headers["X-ComputeUnits-Overage-Applied"]["example"] == "50000"
+    assert headers["X-ComputeUnits-Overage-Cost"]["example"] == "0.250000"
+    refused = shared["Problem402_quotaexceeded"]
+    example = refused["content"]["application/problem+json"]["examples"]["quota-exceeded"]["value"]
+    assert example["quota_details"] | {"upgrade_url": ""} == {
+        "limit": 1_000_000, "used": 1_050_000, "overage_enabled": False, "upgrade_url": "",
+    }  # fmt: skip
+    assert set(IDENTIFIED) <= refused["headers"].keys()
+
+
+def test_errors_say_which_limits_they_carry(document: Any) -> None:
+    one = document["paths"]["/v1/jobs/{jobId}"]["get"]["responses"]
+    shared = document["components"]["responses"]
+    told = {status: shared[a["$ref"].rpartition("/")[2]].get("headers", {}) for status, a in one.items() if "$ref" in a}
+    assert {"RateLimit-Policy", "WWW-Authenticate"} <= told["401"].keys()
+    assert "X-ComputeUnits-Limit" not in told["401"]
+    for status in ("403", "404", "429", "503"):
+        assert set(IDENTIFIED) <= told[status].keys(), status
+    assert "Retry-After" in told["429"]
+    assert not told["408"]
+
+
+def test_each_webhook_stands_with_headers_that_verify_and_a_body_of_its_model(document: Any) -> None:
+    assert document["webhooks"].keys() == set(WebhookType)
+    for kind, methods in document["webhooks"].items():
+        one = methods["post"]
+        example = one["requestBody"]["content"]["application/json"]["example"]
+        body = msgspec.json.encode(example)
+        told = msgspec.json.decode(body, type=WebhookBody)
+        assert (told.type, told.blockchain_confirmation is not None) == (kind, kind == "job.confirmed")
+        headers = {p["name"]: p["example"] for p in one["parameters"]}
+        assert faults(new_secret(bytes(32)), headers, body, int(headers["webhook-timestamp"])) == []
 
 
 def test_nothing_that_was_promised_is_taken_away(document: Any) -> None:

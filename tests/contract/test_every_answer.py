@@ -20,6 +20,7 @@ from joserfc.jwk import ECKey
 
 from simulator.api.contract.document import problem_pairs
 from simulator.api.contract.operation import Operation
+from simulator.gateway.headers import IDENTIFIED
 from simulator.gateway.protocol import LimitedProtocol
 from simulator.policy.admission import Pressure
 from simulator.policy.breaker import Breaker, State
@@ -27,6 +28,8 @@ from tests.contract.stage import REVOKE, SIEVE, SLOW, TOKEN, Stage, basic, new_k
 from zjops.domain.errors import StoreUnavailable
 
 Pair = tuple[str, int, str]
+ALWAYS_IDENTIFIED = frozenset({200, 201, 202, 204, 304, 402, 404, 409, 415, 422})
+"""What only an identified tenant can be answered, and then with its limits (C89)."""
 NOBODY = "job_1111111111111111AAAAAA"
 
 
@@ -35,6 +38,7 @@ class Book:
 
     def __init__(self, operations: list[Operation]) -> None:
         self.promised = problem_pairs(operations)
+        self.scoped = {one.id for one in operations if one.scope is not None}
         self.reached: set[Pair] = set()
 
     def note(self, operation: str, reply: httpx2.Response) -> httpx2.Response:
@@ -47,6 +51,9 @@ class Book:
             assert len(document["trace_id"]) == 32
             if reply.status_code in (429, 503):
                 assert int(reply.headers["retry-after"]) >= 1, (operation, code)
+        if operation in self.scoped and reply.status_code in ALWAYS_IDENTIFIED:
+            missing = [name for name in IDENTIFIED if name not in reply.headers]
+            assert not missing, f"{operation} {reply.status_code} says nothing of {missing}"
         pair = (operation, reply.status_code, code)
         assert pair in self.promised, f"{pair} is not in the document: {reply.text[:300]}"
         self.reached.add(pair)
@@ -176,6 +183,8 @@ async def _submissions(play: Play) -> None:
         await play.go(id, token, good, Idempotency_Key=key, Content_Type="text/plain")
         await play.go(id, token, {"jobs": []}, Idempotency_Key=new_key())
     await play.go("submitJob", token, SIEVE | {"priority": 1}, Idempotency_Key=key)
+    whole = await play.go("submitJob", token, SIEVE, Idempotency_Key=new_key(), Prefer="wait=20")
+    assert whole.status_code == 200, whole.text
     held = new_key()
     both = await asyncio.gather(*(play.go("submitJob", token, SIEVE, Idempotency_Key=held) for _ in range(2)))
     assert sorted(r.status_code for r in both) == [202, 409]

@@ -13,13 +13,12 @@ from starlette.responses import Response
 
 from simulator.api.contract.operation import Answer, Operation
 from simulator.api.deps import answer
-from simulator.gateway.versions import Major, Versions
+from simulator.gateway.versions import Major, Versions, announced, schedule
 from tests.contract.stage import Stage, staged
 from zjops.domain.clock import parse_rfc3339
 
 T0 = parse_rfc3339("2027-01-15T00:00:00Z")
-OLD = Major(1, 2, deprecated_at=parse_rfc3339("2027-07-15T00:00:00Z"), sunset_at=parse_rfc3339("2028-01-15T00:00:00Z"),
-            successor=2)  # fmt: skip
+OLD = announced(1, T0, minor=2, successor=2)
 
 
 class SecondMajor:
@@ -37,6 +36,24 @@ class SecondMajor:
     async def list_jobs(self, request: Request) -> Response:
         """Jobs, as the second version has them."""
         return answer({"items": []})
+
+
+@pytest.mark.parametrize(
+    ("told", "deprecated", "gone"),
+    [
+        ("2027-01-15T08:00:00Z", "2027-07-15T08:00:00.000Z", "2028-01-15T08:00:00.000Z"),
+        ("2027-08-31T00:00:00Z", "2028-03-01T00:00:00.000Z", "2028-08-31T00:00:00.000Z"),
+        ("2028-02-29T12:00:00Z", "2028-08-29T12:00:00.000Z", "2029-03-01T00:00:00.000Z"),
+    ],
+    ids=["plain", "no such day in February", "a leap day"],
+)
+def test_six_months_pass_until_the_deprecation_and_twelve_until_the_end(told: str, deprecated: str, gone: str) -> None:
+    major = announced(1, parse_rfc3339(told))
+    moments = [parse_rfc3339(told), parse_rfc3339(deprecated), parse_rfc3339(gone)]
+    assert [schedule(at, (major,))[0]["state"] for at in moments] == ["announced", "deprecated", "sunset"]
+    [row] = schedule(0, (major,))
+    assert (row["deprecation"], row["sunset"]) == (deprecated, gone)
+    assert schedule(2**45, (Major(1),))[0]["state"] == "active"
 
 
 async def test_two_majors_are_served_at_once_and_the_old_one_says_when_it_goes(

@@ -53,7 +53,11 @@ def add(
     Out(output, json).record("zjops.tenant/1", record)
 
 
-@tenants.command("set", help="Another plan or negotiated value.\n\nExample: zjops tenants set acme --plan enterprise")
+@tenants.command(
+    "set",
+    help="Another plan (a lower one from the next month on) or negotiated value.\n\n"
+    "Example: zjops tenants set acme --plan enterprise",
+)
 def set_(
     name: Name, plan: Plan = None, overrides: Overrides = None, reason: Reason = None, home: Home = None,
     context: ContextName = None, quiet: Quiet = False,
@@ -81,8 +85,9 @@ def resume(
 
 def _change(asked: TenantChange, name: str, home: Any, context: str | None, quiet: bool) -> None:
     view = Admin(resolve(context, home)).change(name, asked)
+    later = f", {view.next_plan} from {view.next_plan_from}" if view.next_plan else ""
     Out(quiet=quiet).say(
-        f"{view.tenant_id}: {view.plan}, {view.status}, {msgspec.json.encode(view.overrides).decode()}"
+        f"{view.tenant_id}: {view.plan}{later}, {view.status}, {msgspec.json.encode(view.overrides).decode()}"
     )
 
 

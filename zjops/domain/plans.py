@@ -45,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     buffer_override_units: Units | None = None
     overage_cap_percent: Annotated[int, Meta(ge=0, le=10_000)] = OVERAGE_CAP_PERCENT
     overage_enabled: bool = False
+    auto_upgrade: bool = False
 
     @property
     def buffer_units(self) -> int:

@@ -259,7 +259,7 @@ class TenantChange(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class TenantView(Wire, frozen=True, kw_only=True, omit_defaults=False):
-    """A tenant with its plan, state and this month's units."""
+    """A tenant with its plan, state and this month's units; `nextPlan` is a downgrade that waits for its month."""
 
     tenant_id: str
     name: str | None
@@ -273,6 +273,8 @@ class TenantView(Wire, frozen=True, kw_only=True, omit_defaults=False):
     compute_units_held: int
     compute_units_charged: int
     active_jobs: int
+    next_plan: str | None = None
+    next_plan_from: str | None = None
 
 
 class TenantCreated(TenantView, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from zjops.domain.jobs import JobState, JobType
+from zjops.domain.jobs import Charge, JobState, JobType
 from zjops.domain.wire import JobView, TenantView, Wire
 
 Reason = Annotated[str, Meta(max_length=500)]
@@ -23,11 +23,16 @@ class TenantList(Wire, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class TenantDetail(TenantView, frozen=True, kw_only=True):
-    """A tenant with what it holds, its place on the ladder, its links, and its bucket in this process."""
+    """A tenant with what it holds, its place on the ladder, its links, and its bucket and breaker.
+
+    Bucket and breaker are those of the process that answers, one of `apiProcesses`; each grants its share of the
+    plan's requests. `bucketTokens` is null where that process has not heard of the tenant yet.
+    """
 
     account: str | None
     ladder: str
     bucket_tokens: float | None
+    api_processes: int
     breaker: str
     released: int
 
@@ -89,19 +94,22 @@ class RelayerState(Wire, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class AdminJobQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Jobs across tenants: filters, and the key after which to go on."""
+    """Jobs across tenants: filters, and the key after which to go on. `charge=held` finds the open reservations."""
 
     tenant: Name | None = None
     status: JobState | None = None
     job_type: JobType | None = None
+    charge: Charge | None = None
     after: JobKey | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
 
 
 class AdminJob(Wire, frozen=True, kw_only=True, omit_defaults=False):
-    """A job with its tenant."""
+    """A job with its tenant, the plan that it was accepted on, and what became of its reservation (C70)."""
 
     tenant: str
+    plan: str
+    charge: Charge
     job: JobView
 
 

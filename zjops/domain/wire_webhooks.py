@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from zjops.domain.jobs import JobState
 from zjops.domain.webhooks import WebhookType
-from zjops.domain.wire import URL_PATTERN, Wire
+from zjops.domain.wire import URL_PATTERN, JobError, Wire
 
 Url = Annotated[str, Meta(max_length=2048, pattern=URL_PATTERN, extra_json_schema={"format": "uri"})]
 EVERY = list(WebhookType)
@@ -100,6 +101,35 @@ class DeliveryQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True)
     state: Literal["pending", "delivered", "failed"] | None = None
     before: Annotated[str, Meta(max_length=64)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class DeliveredResult(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a job took and gave: `output` while it is small, else `resultUrl` (R91, C25). Times in milliseconds."""
+
+    compute_units_used: int
+    processing_time: int | None
+    output: Any = None
+    result_url: str | None = None
+
+
+class DeliveredConfirmation(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the outcome stands on chain."""
+
+    tx_hash: str
+    block_number: int
+
+
+class WebhookBody(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a delivery (R91, C24): completed says nothing of the chain, confirmed does."""
+
+    type: WebhookType
+    timestamp: str
+    job_id: str
+    status: JobState
+    completed_at: str | None
+    result: DeliveredResult | None = None
+    error: JobError | None = None
+    blockchain_confirmation: DeliveredConfirmation | None = None
 
 
 class Ticket(Wire, frozen=True, kw_only=True, omit_defaults=False):

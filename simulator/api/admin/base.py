@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,6 +14,7 @@ from simulator.api.contract.operation import Answer, Handler, Operation
 from simulator.api.deps import ApiDeps
 from simulator.gateway.context import context_of
 from simulator.store.port import Tx
+from zjops.domain.errors import Problem
 from zjops.domain.events import OpsKind
 
 BASE = "/v1/admin"
@@ -25,9 +28,24 @@ def operation(
     """One operators' operation."""
     answer = Answer(status, "As asked." if model is not None or media else "Done.", model, media)
     return Operation(
-        id=id, method=method, path=BASE + path, call=call, tag="admin", scope="jobs:admin", answers=(answer,),
-        problems=problems, **more,
+        id=id, method=method, path=BASE + path, call=_noting(id, call), tag="admin", scope="jobs:admin",
+        answers=(answer,), problems=problems, **more,
     )  # fmt: skip
+
+
+def _noting(id: str, call: Handler) -> Handler:
+    """The same handler; a call that it refuses is in the audit log too."""
+    part: AdminPart = call.__self__  # type: ignore[attr-defined]
+
+    @functools.wraps(call)
+    async def noted(request: Request) -> Response:
+        try:
+            return await call(request)
+        except Problem as problem:
+            await part.refused(request, id, problem)
+            raise
+
+    return noted
 
 
 class AdminPart:
@@ -49,6 +67,14 @@ class AdminPart:
             tx, self._deps.ids, self._deps.clock, kind, actor=self._actor(request), action=action, target=target,
             reason=reason, **v,
         )  # fmt: skip
+
+    async def refused(self, request: Request, id: str, problem: Problem) -> None:
+        """What an operator tried and was refused; nothing has changed, so no event tells of it."""
+        details = msgspec.json.encode({"operation": id, "status": problem.status, "code": problem.kind.code}).decode()
+        actor, now, target = self._actor(request), self._deps.clock.now_ms(), request.url.path[:200]
+        await self._store.transact(lambda tx: tx.run(
+            "audit_put", now=now, actor=actor, action="call.refused", target=target, reason=None, details=details
+        ))  # fmt: skip
 
     async def _looked(self, request: Request, what: str, target: str = "platform") -> None:
         """A reading is in the audit log too, without an event: nothing has changed."""

@@ -25,6 +25,7 @@ from zjops.domain.clock import rfc3339
 from zjops.domain.errors import Problem
 from zjops.domain.events import OpsKind
 from zjops.domain.ids import derived_uuid, job_key
+from zjops.domain.jobs import Charge
 from zjops.domain.wire import JobAccepted
 from zjops.domain.wire_admin import (
     ActReason,
@@ -79,7 +80,7 @@ class PlatformRoutes(AdminPart):
             active_jobs=row["active_jobs"], unpublished=row["unpublished"], oldest_unpublished_ms=oldest,
             open_batches=row["open_batches"], dead_letters=row["dead_letters"],
             relayer_paused=_is_paused(paused), loop_lag_seconds=round(self._deps.watch.pressure.loop_lag_s, 6),
-            versions=schedule(),
+            versions=schedule(self._deps.clock.now_ms()),
         ))  # fmt: skip
 
     async def jobs(self, request: Request) -> Response:
@@ -89,6 +90,7 @@ class PlatformRoutes(AdminPart):
             "jobs_across", after=_after(query.after), tenant=query.tenant, most=query.limit,
             status=query.status.value if query.status else None,
             job_type=query.job_type.value if query.job_type else None,
+            charge=query.charge.value if query.charge else None,
         ))  # fmt: skip
         await self._looked(request, "job.list", query.tenant or "platform")
         return answer(_page(rows, query.limit))
@@ -196,7 +198,10 @@ def _dead(tx: Tx, name: str) -> Row:
 
 
 def _page(rows: list[Row], limit: int) -> AdminJobPage:
-    jobs = [AdminJob(tenant=row["tenant"], job=job_view(row)) for row in rows]
+    jobs = [
+        AdminJob(tenant=row["tenant"], plan=row["plan"], charge=Charge(row["charge"]), job=job_view(row))
+        for row in rows
+    ]
     return AdminJobPage(jobs=jobs, next=rows[-1]["id"].hex() if len(rows) == limit else None)
 
 

@@ -15,8 +15,9 @@ from simulator.api.deps import answer
 from simulator.gateway.directory import tenant_from
 from simulator.identity.clients import store_client
 from simulator.identity.roles import DEVELOPER, ROLES
+from simulator.policy.tiers import is_downgrade
 from simulator.store.port import Row, Tx
-from zjops.domain.clock import rfc3339, utc_month
+from zjops.domain.clock import month_bounds_ms, rfc3339, utc_month
 from zjops.domain.errors import FieldError, Problem, UsageError
 from zjops.domain.events import OpsKind
 from zjops.domain.ids import base58
@@ -74,14 +75,18 @@ class TenantRoutes(AdminPart):
         return row
 
     async def tenant(self, request: Request) -> Response:
-        """One tenant: units held, charged and released, bucket, breaker, place on the ladder."""
+        """One tenant: units held, charged and released, bucket, breaker, place on the ladder.
+
+        Bucket and breaker are those of the process that answers; `apiProcesses` says how many there are.
+        """
         name = request.path_params["tenantId"]
         row, levels = await self._row(name), self._deps.tenants.levels(name)
         await self._looked(request, "tenant.read", name)
         tokens: Any = levels["bucketTokens"]
         return answer(TenantDetail(
             **msgspec.structs.asdict(_view(row, self._month())), account=row["account"], ladder=row["step"] or "none",
-            bucket_tokens=tokens, breaker=str(levels["breaker"]), released=row["released"],
+            bucket_tokens=tokens, api_processes=self._deps.processes, breaker=str(levels["breaker"]),
+            released=row["released"],
         ))  # fmt: skip
 
     async def create(self, request: Request) -> Response:
@@ -108,7 +113,10 @@ class TenantRoutes(AdminPart):
         )
 
     async def change(self, request: Request) -> Response:
-        """Another plan, other negotiated values, or suspended."""
+        """Another plan, other negotiated values, or suspended.
+
+        A higher plan holds at once and for the whole month, a lower one from the next month on (S10).
+        """
         asked, name = await read_body(request, TenantChange), request.path_params["tenantId"]
         row = await self._row(name)
         overrides = msgspec.json.decode(row["overrides"]) if asked.overrides is None else asked.overrides
@@ -120,12 +128,27 @@ class TenantRoutes(AdminPart):
 
     def _change(self, tx: Tx, request: Request, tenant: str, asked: TenantChange) -> None:
         overrides = None if asked.overrides is None else msgspec.json.encode(asked.overrides, order="sorted").decode()
-        tx.run("tenant_change", tenant=tenant, plan=asked.plan, status=asked.status, overrides=overrides)
+        later = self._later(tx, tenant, asked)
+        plan = None if later else asked.plan
+        tx.run("tenant_change", tenant=tenant, plan=plan, status=asked.status, overrides=overrides)
         kind = OpsKind.TENANT if asked.plan is None else OpsKind.PLAN
         self._record(
-            tx, request, kind, "tenant.change", tenant, asked.reason, plan=asked.plan, status=asked.status,
-            overrides=asked.overrides,
+            tx, request, kind, "tenant.change", tenant, asked.reason, plan=plan, status=asked.status,
+            overrides=asked.overrides, **later,
         )  # fmt: skip
+
+    def _later(self, tx: Tx, tenant: str, asked: TenantChange) -> dict[str, str]:
+        """Put a downgrade down for the next month (S10); any other change of plan is at once and takes that back."""
+        row = tx.one("tenant_get", tenant=tenant)
+        assert row is not None
+        if asked.plan is None:
+            return {}
+        tx.run("plan_change_drop", tenant=tenant)
+        if not is_downgrade(price_book(), row["plan"], asked.plan):
+            return {}
+        at = month_bounds_ms(self._month())[1]
+        tx.run("plan_change_put", tenant=tenant, plan=asked.plan, at=at, reason=asked.reason)
+        return {"nextPlan": asked.plan, "nextPlanFrom": rfc3339(at)}
 
     async def plans(self, request: Request) -> Response:
         """The price book as data."""
@@ -233,5 +256,6 @@ def _view(row: Row, month: str) -> TenantView:
         overrides=msgspec.json.decode(row["overrides"]), client_id=row["client_id"] or "",
         created_at=rfc3339(row["created_at"]), month=month,
         compute_units_limit=tenant_from(row).plan.compute_units, compute_units_held=row["held"],
-        compute_units_charged=row["charged"], active_jobs=row["active_jobs"],
+        compute_units_charged=row["charged"], active_jobs=row["active_jobs"], next_plan=row["next_plan"],
+        next_plan_from=None if row["next_plan_from"] is None else rfc3339(row["next_plan_from"]),
     )  # fmt: skip

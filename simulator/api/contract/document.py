@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 
-from simulator.api.contract.examples import header_examples, submission_example
+from simulator.api.contract.examples import SOMETIMES, header_examples, problem_example, submission_example
 from simulator.api.contract.operation import JSON, Answer, Header, Operation
+from simulator.api.contract.told import told_by_webhook
 from simulator.gateway.headers import IDENTIFIED
 from simulator.identity.roles import SCOPES
 from simulator.worker.handlers.schemas import COMPONENTS
-from zjops.domain.errors import ERROR_BASE, PROBLEMS
+from zjops.domain.errors import PROBLEMS
+from zjops.domain.wire_webhooks import WebhookBody
 
 REF = "#/components/schemas/{name}"
 JOB_ID = "^job_[1-9A-HJ-NP-Za-km-z]{16,22}$"
@@ -47,6 +49,7 @@ def build_document(operations: list[Operation], token_url: str) -> dict[str, Any
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
+        "webhooks": told_by_webhook(refs[repr(WebhookBody)]),
         "components": {
             "schemas": components | {"Problem": PROBLEM},
             "securitySchemes": {"oauth2": {"type": "oauth2", "flows": {
@@ -70,13 +73,20 @@ PROBLEM: dict[str, Any] = {
             "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}, "field": {"type": "string"},
                            "message": {"type": "string"}},
             "required": ["pointer", "detail"]}},
+        "violated-policies": {"type": "array", "items": {"type": "string"},
+                              "description": "Which limits were reached, by their names in RateLimit-Policy."},
+        "quota_details": {
+            "type": "object",
+            "properties": {"limit": {"type": "integer"}, "used": {"type": "integer"},
+                           "overage_enabled": {"type": "boolean"}, "upgrade_url": {"type": "string"}},
+        },
     },
     "required": ["type", "title", "status", "detail", "instance", "code", "trace_id"],
 }  # fmt: skip
 
 
 def _models(operations: list[Operation]) -> list[Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {repr(WebhookBody): WebhookBody}
     for one in operations:
         answers = [*one.answers, *(one.errors or {}).values()]
         for model in [one.body, one.query, *(a.model for a in answers)]:
@@ -178,29 +188,35 @@ def _good(one: Operation, answer: Answer, refs: dict[str, Any]) -> dict[str, Any
         h.name: {"schema": h.schema, "description": h.description, "required": h.required} for h in answer.headers
     }
     if one.scope is not None and answer.status != 101:
-        headers |= {name: {"$ref": f"#/components/headers/{name}"} for name in IDENTIFIED}
+        headers |= _named(*IDENTIFIED, *SOMETIMES)
     return found | ({"headers": headers} if headers else {})
+
+
+def _named(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _problem(status: int, codes: list[str]) -> dict[str, Any]:
     kinds = [PROBLEMS[code] for code in codes]
-    examples = {
-        kind.code: {"value": {
-            "type": ERROR_BASE + kind.code, "title": kind.title, "status": status, "detail": kind.title,
-            "instance": "/v1/jobs", "code": kind.code, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}}
-        for kind in kinds
-    }  # fmt: skip
+    examples = {code: {"value": problem_example(code)} for code in codes}
     found: dict[str, Any] = {
         "description": "; ".join(kind.title for kind in kinds) + ".",
         "content": {"application/problem+json": {
             "schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}},
     }  # fmt: skip
-    headers: dict[str, Any] = {}
+    headers = _named(*_limits_told(status))
     if RETRY & set(codes):
         headers["Retry-After"] = {"schema": {"type": "integer"}, "description": "Seconds to wait."}
     if status == 401:
         headers["WWW-Authenticate"] = {"schema": {"type": "string"}, "description": "RFC 6750."}
     return found | ({"headers": headers} if headers else {})
+
+
+def _limits_told(status: int) -> tuple[str, ...]:
+    """What an error says of limits: to a tenant all, to an address its own policy, below HTTP nothing (C89)."""
+    if status in (408, 431):
+        return ()
+    return ("RateLimit-Policy", "RateLimit") if status == 401 else (*IDENTIFIED, *SOMETIMES)
 
 
 def problem_pairs(operations: list[Operation]) -> set[tuple[str, int, str]]:

@@ -10,6 +10,24 @@ ON CONFLICT (address) DO UPDATE SET until = max(until, :until), reason = :reason
 -- name: ban_drop
 DELETE FROM bans WHERE address = :address;
 
+-- name: bans_over
+SELECT address FROM bans WHERE until <= :now;
+
+-- name: bans_purge
+DELETE FROM bans WHERE until <= :now;
+
+-- name: failure_put
+INSERT INTO login_failures (address, at) VALUES (:address, :now);
+
+-- name: failures_of
+SELECT count(*) AS count FROM login_failures WHERE address = :address;
+
+-- name: failures_purge
+DELETE FROM login_failures WHERE at <= :before;
+
+-- name: failures_drop
+DELETE FROM login_failures WHERE address = :address;
+
 -- name: signal_put
 INSERT INTO signals (kind, value, tenant, seen_at) VALUES (:kind, :value, :tenant, :now) ON CONFLICT DO NOTHING;
 

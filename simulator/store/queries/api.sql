@@ -6,8 +6,10 @@ FROM tenants t LEFT JOIN usage u ON u.tenant = t.tenant AND u.month = :month WHE
 
 -- name: tenants_usage
 SELECT t.*, coalesce(u.held, 0) AS held, coalesce(u.charged, 0) AS charged,
-  (SELECT client_id FROM clients c WHERE c.tenant = t.tenant ORDER BY created_at LIMIT 1) AS client_id
-FROM tenants t LEFT JOIN usage u ON u.tenant = t.tenant AND u.month = :month ORDER BY t.tenant;
+  (SELECT client_id FROM clients c WHERE c.tenant = t.tenant ORDER BY created_at LIMIT 1) AS client_id,
+  p.plan AS next_plan, p.at AS next_plan_from
+FROM tenants t LEFT JOIN usage u ON u.tenant = t.tenant AND u.month = :month
+LEFT JOIN plan_changes p ON p.tenant = t.tenant ORDER BY t.tenant;
 
 -- name: jobs_count
 SELECT count(*) AS total FROM jobs WHERE tenant = :tenant
@@ -51,6 +53,7 @@ SELECT * FROM jobs WHERE dead_letter = 1 AND id > :after ORDER BY id LIMIT :most
 
 -- name: jobs_across
 SELECT * FROM jobs WHERE id > :after AND (:tenant IS NULL OR tenant = :tenant)
+  AND (:charge IS NULL OR charge = :charge)
   AND (:status IS NULL OR status = :status) AND (:job_type IS NULL OR job_type = :job_type) ORDER BY id LIMIT :most;
 
 -- name: dead_letter_resumed
@@ -79,9 +82,9 @@ SELECT 1 AS found FROM tenants WHERE tenant = :tenant;
 -- name: tenant_detail
 SELECT t.*, coalesce(u.held, 0) AS held, coalesce(u.charged, 0) AS charged, coalesce(u.released, 0) AS released,
   (SELECT client_id FROM clients c WHERE c.tenant = t.tenant ORDER BY created_at LIMIT 1) AS client_id,
-  l.account, a.step
+  l.account, a.step, p.plan AS next_plan, p.at AS next_plan_from
 FROM tenants t LEFT JOIN usage u ON u.tenant = t.tenant AND u.month = :month
-LEFT JOIN links l ON l.tenant = t.tenant LEFT JOIN abuse_cases a ON a.tenant = t.tenant WHERE t.tenant = :tenant;
+LEFT JOIN plan_changes p ON p.tenant = t.tenant LEFT JOIN links l ON l.tenant = t.tenant LEFT JOIN abuse_cases a ON a.tenant = t.tenant WHERE t.tenant = :tenant;
 
 -- name: audit_put
 INSERT INTO audit_log (at, actor, action, target, reason, details)

@@ -19,9 +19,11 @@ SELECT job_id FROM idempotency WHERE scope_hash = :scope_hash;
 -- name: idempotency_drop
 DELETE FROM idempotency WHERE scope_hash = ? AND job_id = ?;
 
--- name: idempotency_purge
--- Keys of one part of the space at a time: a purge of all of it would hold up whoever submits.
-DELETE FROM idempotency WHERE scope_hash >= :first AND scope_hash < :last AND expires_at <= :now;
+-- name: idempotency_walk
+SELECT scope_hash, expires_at FROM idempotency WHERE scope_hash > :after ORDER BY scope_hash LIMIT :most;
+
+-- name: idempotency_expire
+DELETE FROM idempotency WHERE scope_hash = :scope_hash AND expires_at <= :now;
 
 -- name: usage_get
 SELECT held, charged, released FROM usage WHERE tenant = :tenant AND month = :month;

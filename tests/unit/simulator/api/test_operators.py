@@ -19,7 +19,8 @@ async def test_a_tenant_is_made_changed_and_suspended(api: Api) -> None:
     again = await api.http.post("/v1/admin/tenants", json={"tenantId": "new", "plan": "pro"}, headers=operator)
     assert again.status_code == 409
     changed = await api.http.patch("/v1/admin/tenants/new", json={"plan": "starter"}, headers=operator)
-    assert changed.json()["computeUnitsLimit"] == 1_000_000
+    assert changed.json()["computeUnitsLimit"] == 10_000_000
+    assert changed.json()["nextPlan"] == "starter"
     token = await api.client("acme")
     await api.http.patch("/v1/admin/tenants/acme", json={"status": "suspended", "reason": "test"}, headers=operator)
     refused = await api.submit(token, SIEVE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -93,6 +94,33 @@ async def test_what_is_not_http_is_refused(port: int) -> None:
     assert b"malformed-request" in answer
 
 
+LENGTH, CHUNKED = b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        LENGTH + CHUNKED, CHUNKED + LENGTH, LENGTH + b"Content-Length: 6\r\n", LENGTH + LENGTH,
+        b"Transfer-Encoding: xchunked\r\n", CHUNKED + b"Transfer-Encoding: identity\r\n", b"Content-Length : 5\r\n",
+        b"Content-Length: +5\r\n", b"Content-Length: 0x5\r\n", b"X-A: b\r\n c\r\n", b"X-A: b\0c\r\n",
+    ],
+    ids=[
+        "length and chunks", "chunks and length", "two lengths", "the same length twice", "unknown coding",
+        "two codings", "space before the colon", "signed length", "hex length", "folded line", "null byte",
+    ],
+)  # fmt: skip
+async def test_what_two_servers_could_read_differently_is_refused_and_the_connection_closed(
+    port: int, lines: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    inner = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
+    writer.write(b"POST / HTTP/1.1\r\n" + HOST + lines + b"\r\n0\r\n\r\n" + inner)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 async def test_a_slow_head_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_WITHIN_S", 0.05)
     assert (await _talk(port, b"GET / HT")).startswith(b"HTTP/1.1 408")
@@ -170,3 +198,42 @@ async def test_pipelined_requests_are_answered_in_order(port: int) -> None:
         await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
         assert await reader.readexactly(1) == b"%d" % size
     writer.close()
+
+
+CHUNKED = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+
+
+@pytest.mark.parametrize("trailers", [[b"x: " + b"a" * 40 + b"\r\n"] * 20_000, [b"x: "] + [b"a" * 50_000] * 20],
+                         ids=["many fields", "one field without end"])  # fmt: skip
+async def test_trailers_without_end_are_cut_off(port: int, trailers: list[bytes]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(CHUNKED)
+    await writer.drain()
+    with contextlib.suppress(ConnectionError):
+        for at in range(0, len(trailers), 100):
+            writer.write(b"".join(trailers[at : at + 100]))
+            await writer.drain()
+    # Where the answer was lost with the connection, the connection is at least gone.
+    with contextlib.suppress(ConnectionError):
+        assert (await asyncio.wait_for(reader.readline(), 5)) in (
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
+            b"",
+        )
+    writer.close()
+
+
+async def test_a_trailer_is_no_header_and_small_chunks_pass(port: int) -> None:
+    assert (await _talk(port, CHUNKED + b"Host: evil\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    head, chunk = CHUNKED.removesuffix(b"1\r\nx\r\n0\r\n"), b"1\r\nx\r\n"
+    answer = await _talk(port, head, *[chunk * 1000] * 30, b"0\r\n\r\n")
+    assert answer.endswith(b"30000")
+
+
+@pytest.mark.parametrize(
+    ("line", "coding"),
+    [(b"HTTP/1.0", b"chunked"), (b"HTTP/1.1", b"gzip, chunked"), (b"HTTP/2.0", b"chunked"), (b"HTTP/2.0", b"")],
+    ids=["chunked before HTTP/1.1", "two codings", "HTTP/2.0 chunked", "HTTP/2.0"],
+)
+async def test_what_two_servers_could_frame_differently_is_refused(port: int, line: bytes, coding: bytes) -> None:
+    head = b"POST / %b\r\n" % line + HOST + (b"Transfer-Encoding: " + coding + b"\r\n" if coding else b"")
+    assert (await _talk(port, head + b"\r\n1\r\nx\r\n0\r\n\r\n")).startswith(b"HTTP/1.1 400")

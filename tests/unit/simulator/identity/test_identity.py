@@ -11,8 +11,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from simulator.abuse import Abuse
 from simulator.identity.keys import retired_kids, signing_kid
 from tests.contract.stage import REVOKE, TOKEN, Stage, basic, staged
+from zjops.domain.clock import ManualClock
 
 ISSUER = "http://127.0.0.1:8080/realms/zama"
 
@@ -130,6 +132,19 @@ async def test_failed_logins_ban_the_address_and_operators_lift_it(stage: Stage)
     assert int(banned.headers["retry-after"]) > 800
     assert (await stage.ask("DELETE", "/v1/admin/abuse/bans/198.51.100.7", operator)).status_code == 204
     assert await stage.token("c-acme")
+
+
+async def test_failed_logins_count_for_all_processes_together_and_only_within_the_window(stage: Stage) -> None:
+    clock = ManualClock(1_800_000_000_000)
+    one, other = (Abuse(stage.store, clock, stage.deps.ids) for _ in range(2))
+    for _ in range(10):
+        assert not await one.failed_login("203.0.113.1")
+        clock.advance(301)
+    told = [await abuse.failed_login("203.0.113.2") for _ in range(10) for abuse in (one, other)]
+    assert told == [False] * 19 + [True]
+    bans = await stage.store.read(lambda tx: tx.all("bans_now", now=clock.now_ms()))
+    assert [(row["address"], row["until"]) for row in bans] == [("203.0.113.2", clock.now_ms() + 900_000)]
+    assert not await one.failed_login("203.0.113.2")
 
 
 async def test_accounts_of_one_device_climb_the_ladder_share_units_and_are_pardoned(stage: Stage) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 from simulator.environment import Platform, time_skipping
 from simulator.intake import Submission
 from simulator.intake.acceptance import EXPECTED_S, Acceptance, accepted_body
-from simulator.intake.expiry import PARTS, Expiry
 from simulator.intake.records import Accepted, Tenant
 from simulator.store.port import Tx
 from tests.support.virtual import START_MS
@@ -96,27 +94,3 @@ def test_a_refused_submission_leaves_no_key_behind(tmp_path: Path) -> None:
     told, held, jobs = _play(tmp_path, [[(1, b"m" * 16), (2, b"m" * 16), (3, b"m" * 16)]])
     assert told == [[jobs[0][0], jobs[0][1], "too-many-active-jobs"]]
     assert held == 2
-
-
-def test_expired_keys_are_removed_part_by_part_and_others_stay(tmp_path: Path) -> None:
-    async def story() -> tuple[int, int, int]:
-        platform = time_skipping(1, START_MS, tmp_path)
-        await platform.start()
-        tenant = await platform.add_tenant("acme", "pro")
-        body = json.dumps({"jobType": "compute_heavy", "parameters": {"algorithm": "prime_sieve", "limit": 10}})
-
-        async def submit(number: int) -> None:
-            await platform.intake.submit(tenant, body.encode(), uuid.UUID(int=number, version=4), None)
-
-        expiry, clock = Expiry(platform.ports.store, platform.ports.clock), platform.ports.clock
-        for number in range(20):
-            await submit(number)
-        early = sum([await expiry.sweep(part) for part in range(PARTS)])
-        await clock.sleep(KEEP_S)
-        await submit(99)
-        late = sum([await expiry.sweep(part) for part in range(PARTS)])
-        again = await platform.intake.submit(tenant, body.encode(), uuid.UUID(int=99, version=4), None)
-        await platform.stop()
-        return early, late, again.replayed
-
-    assert run_virtual(story()) == (0, 20, True)

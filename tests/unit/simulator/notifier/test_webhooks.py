@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -18,6 +19,7 @@ from tests.contract.stage import SIEVE, Stage, staged
 from tests.support.nats import eventually
 from zjops.client.webhooks import Received, Receiver
 from zjops.domain.webhooks import faults, new_secret, sign
+from zjops.domain.wire_webhooks import WebhookBody
 
 
 class Ear:
@@ -50,6 +52,8 @@ async def test_both_events_of_a_job_arrive_signed_as_the_library_expects(tmp_pat
         job = await stage.job(token)
         await eventually(lambda: len(ear.heard) == 2)
     bodies = [json.loads(r.body) for r in ear.heard]
+    for r in ear.heard:
+        msgspec.json.decode(r.body, type=WebhookBody)
     assert [(b["type"], b["jobId"], b["status"]) for b in bodies] == [
         ("job.completed", job, "completed"), ("job.confirmed", job, "confirmed")
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from simulator.policy.abuse import BAN_S, FAILURES_MOST, Breach, Failures, SignalKind, Spike, Step, breach, next_step
+from simulator.policy.abuse import FAILURES_MOST, Breach, SignalKind, Spike, Step, breach, earns_ban, next_step
 from simulator.policy.admission import Pressure, admit
 from simulator.policy.breaker import LEAST_REQUESTS, OPEN_S, Breaker, State
 from simulator.policy.ratelimit import Bucket, take
@@ -136,12 +136,8 @@ def test_admission_refuses_for_a_reason_and_says_when_to_come_back(jobs: int, la
     assert refused is None or refused.retry_after_s >= 1
 
 
-def test_failed_logins_earn_a_ban_only_within_the_window() -> None:
-    window = Failures()
-    assert [window.add(i * 1.0) for i in range(FAILURES_MOST)].count(True) == 1
-    slow = Failures()
-    assert not any(slow.add(i * 100.0) for i in range(100))
-    assert BAN_S > 0
+def test_a_ban_is_earned_by_the_last_failure_that_is_one_too_many() -> None:
+    assert [earns_ban(count) for count in (0, FAILURES_MOST - 1, FAILURES_MOST)] == [False, False, True]
 
 
 def test_a_spike_is_told_once_and_only_with_a_history() -> None:

@@ -252,3 +252,38 @@ def contracts_selector(signature: str) -> str:
     from eth_utils.abi import function_signature_to_4byte_selector
 
     return function_signature_to_4byte_selector(signature).hex()
+
+
+def test_it_slows_down_before_the_limit_but_not_where_a_request_goes_once(opened: Any) -> None:
+    near = {"x_ratelimit_limit": "10", "x_ratelimit_remaining": "1"}
+    http, _, clock = opened(
+        reply(body=[1], **near), reply(body=[1], **near), reply(body=[1], x_ratelimit_remaining="2")
+    )
+    http.get("/a")
+    assert clock.paused == [0.1]
+    http.request("POST", "/a")
+    http.get("/a")
+    assert clock.paused == [0.1]
+
+
+def test_deprecation_and_units_that_run_out_are_passed_on(opened: Any) -> None:
+    told: list[str] = []
+    http, _, _ = opened(
+        reply(body=[1], deprecation="@1", sunset="Sat, 15 Jan 2028 00:00:00 GMT", link='</docs>; rel="deprecation"'),
+        reply(body=[1], x_computeunits_used="951", x_computeunits_remaining="95"),
+        reply(body=[1], x_computeunits_used="950", x_computeunits_remaining="95"),
+        notify=told.append,
+    )
+    for _ in range(3):
+        http.get("/a")
+    assert len(told) == 2
+    assert "deprecated" in told[0]
+    assert "15 Jan 2028" in told[0]
+    assert told[1].startswith("95 compute units")
+
+
+def test_a_refusal_for_want_of_units_is_not_tried_again(opened: Any) -> None:
+    http, server, clock = opened(problem(402, "quota-exceeded"))
+    with pytest.raises(Problem):
+        http.request("POST", "/v1/jobs", repeat=True)
+    assert (len(server.asked), clock.paused) == (1, [])
