@@ -12,7 +12,7 @@ from collections import defaultdict
 import msgspec
 
 from simulator.broker.port import Broker, Unlisten
-from simulator.live.changes import changes, is_over
+from simulator.live.changes import CONFIRMED, changes, is_over
 from simulator.service import Looped
 from simulator.store.port import Row, Store, Tx
 from zjops.domain.clock import Clock
@@ -24,6 +24,8 @@ QUEUE_MOST = 256
 JOBS_MOST = 1_000
 LOOK_EVERY_S = 1.0
 READ_MOST = 500
+GRACE_S = 0.25
+"""How long the news of many jobs at once wait for a reader whose queue they fill."""
 
 
 class SlowConsumer(Exception):
@@ -38,6 +40,7 @@ class Follower:
         self.told: dict[bytes, int] = {}
         self.waiting: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_MOST)
         self.slow = False
+        self._taken = asyncio.Event()
 
     def tell(self, row: Row) -> None:
         """Queue what is new of a job; one whose queue is full is marked slow."""
@@ -52,12 +55,25 @@ class Follower:
         except asyncio.QueueFull:
             self.slow = True
 
+    @property
+    def full(self) -> bool:
+        """Whether the queue may not hold all that one more job has to tell."""
+        return not self.slow and self.waiting.qsize() + CONFIRMED > QUEUE_MOST
+
+    async def room(self) -> None:
+        """Wait until it is not full: many jobs with news at once make nobody slow who reads."""
+        while self.full:
+            self._taken.clear()
+            await self._taken.wait()
+
     async def next(self, within_s: float) -> bytes | None:
         """The next message, None after a quiet time. Raises `SlowConsumer`."""
         if self.slow:
             raise SlowConsumer
         with contextlib.suppress(asyncio.TimeoutError):
-            return await asyncio.wait_for(self.waiting.get(), within_s)
+            found = await asyncio.wait_for(self.waiting.get(), within_s)
+            self._taken.set()
+            return found
         return None
 
 
@@ -76,9 +92,11 @@ class Hub(Looped):
         """Follow more jobs, each from a change number on; returns the status of those that exist and are its own."""
         rows = await self._read(list(keys))
         own = {row["id"]: row for row in rows if row["tenant"] == follower.tenant}
-        for key, row in own.items():
+        for key in own:
             follower.told[key] = keys[key]
             self._followers[key].add(follower)
+        for row in own.values():
+            await follower.room()
             follower.tell(row)
             self._settle(row)
         if self._followers:
@@ -138,6 +156,9 @@ class Hub(Looped):
         for start in range(0, len(wanted), READ_MOST):
             for row in await self._read(wanted[start : start + READ_MOST]):
                 for follower in list(self._followers.get(row["id"], ())):
+                    if follower.full:
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(follower.room(), GRACE_S)
                     follower.tell(row)
                 self._settle(row)
 
