@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from simulator.abuse import Abuse
 from simulator.blobs.port import Blobs
+from simulator.broker.port import Broker
 from simulator.chain.port import ChainIdentity
 from simulator.config import Settings
 from simulator.gateway.addresses import AddressGuard
@@ -37,6 +38,7 @@ class ApiDeps:
     """Everything behind the interface. `issuer` is None where tokens come from elsewhere."""
 
     store: Store
+    broker: Broker
     blobs: Blobs
     clock: Clock
     ids: Ids
