@@ -101,3 +101,55 @@ def test_time_that_is_up_is_one_line(stage: Stage) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert err.splitlines()[-1] == f"error: job {job} has not ended after 2 s; watch it again"
+
+
+def _tailed(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+    """The same, once it listens."""
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith("listening"), line
+    return process
+
+
+def test_events_are_seen_as_they_flow_and_through_a_dead_broker(stage: Stage) -> None:
+    process = _tailed(_begin(stage, "events", "tail", "--stream", "EVENTS", "--type", "completed", "--count", "2"))
+    (first,) = _jobs(stage, 10)
+    assert process.stdout is not None
+    told = json.loads(process.stdout.readline())
+    assert (told["schema"], told["stream"], told["subject"]) == ("zjops.event/1", "EVENTS", "jobs.completed")
+    assert told["event"]["subject"] == first
+    stage.control.fault("broker", "kill")
+    (second,) = _jobs(stage, 10)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert [json.loads(line)["event"]["subject"] for line in out.splitlines()] == [second]
+
+
+def test_events_of_a_job_are_published_again(stage: Stage) -> None:
+    (job,) = _jobs(stage, 10)
+    watch = _begin(stage, "jobs", "watch", job, "--final", "--tenant", "demo-pro")
+    _, err = watch.communicate(timeout=90)
+    assert watch.returncode == 0, err
+    log = _begin(stage, "events", "tail", "--stream", "EVENTS", "--from-sequence", "1", "--job", job, "--count", "4")
+    out, err = log.communicate(timeout=60)
+    assert log.returncode == 0, err
+    events = [json.loads(line) for line in out.splitlines()]
+    hearing = _tailed(_begin(stage, "events", "tail", "--replay", "repair", "--count", "4"))
+    made = _begin(
+        stage, "events", "replay", "--name", "repair", "--from-sequence", "1", "--job", job, "--reason", "a test",
+        "--json",
+    )  # fmt: skip
+    out, err = made.communicate(timeout=60)
+    assert made.returncode == 0, err
+    assert json.loads(out)["replayed"] == 4
+    again, err = hearing.communicate(timeout=60)
+    assert hearing.returncode == 0, err
+    heard = [json.loads(line) for line in again.splitlines()]
+    assert [event["event"] for event in heard] == [event["event"] for event in events]
+    assert [event["subject"] for event in heard] == ["replay.repair." + event["subject"] for event in events]
+    refused = _begin(stage, "events", "replay", "--reason", "x")
+    _, err = refused.communicate(timeout=60)
+    assert (refused.returncode, err) == (
+        2,
+        "error: say where to begin, by --since or by --from-sequence, one of them\n",
+    )

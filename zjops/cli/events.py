@@ -24,7 +24,7 @@ JobOption = Annotated[str | None, typer.Option("--job", help="Only of this job."
 
 
 @events.command(help="Publish events of the log again, below replay.NAME.\n\n"
-                     "Example: zjops events replay --name repair --from-sequence 1 --reason 'lost consumer'")  # fmt: skip
+                     "Example: zjops events replay --name repair --from-sequence 1 --reason 'lost'")  # fmt: skip
 def replay(
     reason: Annotated[str, typer.Option("--reason", help="Goes into the audit log.")],
     since: Since = None, from_sequence: From = None,
@@ -32,7 +32,7 @@ def replay(
     to_sequence: Annotated[int | None, typer.Option("--to-sequence", help="Up to this number.", min=1)] = None,
     stream: Stream = EVENTS, type_: Kind = None, job: JobOption = None,
     tenant: Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="What its subject is called; a fresh one by default.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Part of its subject; a fresh one by default.")] = None,
     home: Home = None, context: ContextName = None, output: Output = Format.TABLE, json: Json = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -56,7 +56,7 @@ def replay(
 @events.command(help="Follow events as JSON lines.\n\nExample: zjops events tail --stream EVENTS --type completed")
 def tail(
     stream: Annotated[str | None, typer.Option("--stream", help=f"{EVENTS} or {OPS}; both by default.")] = None,
-    replay_name: Annotated[str | None, typer.Option("--replay", help="A replay of this name in place of the log.")] = None,
+    replay_name: Annotated[str | None, typer.Option("--replay", help="A replay of this name, not the log.")] = None,
     since: Since = None, from_sequence: From = None, type_: Kind = None, job: JobOption = None,
     count: Annotated[int | None, typer.Option("--count", help="End after so many.", min=1)] = None,
     home: Home = None, context: ContextName = None, quiet: Quiet = False,
@@ -70,10 +70,10 @@ def tail(
         raise UsageError("a replay is heard from now on: --replay goes with neither --stream nor a place to begin")
     if stream not in (None, EVENTS, OPS) or (since and from_sequence) or (from_sequence and stream is None):
         raise UsageError(f"--stream is {EVENTS} or {OPS}, --from-sequence needs it and goes without --since")
-    found = Tail(resolve(context, home))
+    out = Out(quiet=quiet)
+    found = Tail(resolve(context, home), listening=lambda: out.say("listening; stop with Ctrl-C"))
     start = Start(from_sequence, None if since is None else _moment(since))
     heard = found.replay(replay_name) if replay_name else found.streams([stream] if stream else [EVENTS, OPS], start)
-    Out(quiet=quiet).say("listening; stop with Ctrl-C")
     asyncio.run(_print(heard, type_, job, count))
 
 

@@ -43,10 +43,13 @@ class Start(NamedTuple):
 class Tail:
     """Follows streams from a place on, in order and without a gap, also through a restart of the broker."""
 
-    def __init__(self, context: Context, clock: SystemClock | None = None) -> None:
+    def __init__(
+        self, context: Context, clock: SystemClock | None = None, listening: Callable[[], None] = lambda: None
+    ) -> None:  # fmt: skip
         if context.nats_url is None:
             raise UsageError(f"context {context.name} has no NATS address; add nats_url to its entry")
-        self._context, self._clock = context, clock or SystemClock()
+        self._context, self._clock, self._listening = context, clock or SystemClock(), listening
+        self._url: str = context.nats_url
         self._last: dict[str, int] = {}
 
     async def streams(self, names: Sequence[str], start: Start) -> AsyncIterator[Heard]:
@@ -101,6 +104,7 @@ class Tail:
             try:
                 await self._connect(client, heard)
                 await begin(client, heard.put)
+                self._listening()
                 while (message := await heard.get()) is not None:
                     failures = 0
                     yield message
@@ -112,7 +116,7 @@ class Tail:
                     await asyncio.wait_for(client.close(), OPEN_WITHIN_S)
             failures += 1
             if failures >= TRIES:
-                raise UnreachableError(f"NATS at {self._context.nats_url} does not answer ({reason}); zjops status")
+                raise UnreachableError(f"NATS at {self._url} does not answer ({reason}); zjops status")
             await self._clock.sleep(min(WAIT_MOST_S, WAIT_FIRST_S * 2 ** (failures - 1)))
 
     async def _connect(self, client: Client, heard: asyncio.Queue[Msg | None]) -> None:
@@ -127,7 +131,7 @@ class Tail:
         context = self._context
         await asyncio.wait_for(
             client.connect(
-                context.nats_url, user=context.nats_user, password=context.nats_password, allow_reconnect=False,
+                self._url, user=context.nats_user, password=context.nats_password, allow_reconnect=False,
                 max_reconnect_attempts=1, connect_timeout=2, closed_cb=gone, error_cb=quiet,
                 ping_interval=PING_EVERY_S, max_outstanding_pings=PINGS_UNANSWERED,
             ),
