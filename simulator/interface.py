@@ -79,10 +79,10 @@ async def build_interface(
         most_jobs=settings.admission_jobs, most_lag_s=settings.admission_lag_s,
     )  # fmt: skip
     deps = ApiDeps(
-        store=store, blobs=blobs, clock=clock, ids=ids, settings=settings, intake=intake, issuer=issuer,
-        verifier=verifier, directory=directory, tenants=tenants, versions=Versions(), watch=watch, abuse=abuse,
-        addresses=AddressGuard(clock, telemetry, watch, abuse, processes=processes), hub=hub, telemetry=telemetry,
-        tracing=tracing, chain=chain, readiness=readiness, base_url=base_url, wake=wake,
+        store=store, broker=broker, blobs=blobs, clock=clock, ids=ids, settings=settings, intake=intake,
+        issuer=issuer, verifier=verifier, directory=directory, tenants=tenants, versions=Versions(), watch=watch,
+        abuse=abuse, addresses=AddressGuard(clock, telemetry, watch, abuse, processes=processes), hub=hub,
+        telemetry=telemetry, tracing=tracing, chain=chain, readiness=readiness, base_url=base_url, wake=wake,
         processes=processes,
     )  # fmt: skip
     return Interface(Api(deps), deps, Stack(tracing, watch, hub))

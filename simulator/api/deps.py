@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from simulator.abuse import Abuse
 from simulator.blobs.port import Blobs
+from simulator.broker.port import Broker
 from simulator.chain.port import ChainIdentity
 from simulator.config import Settings
 from simulator.gateway.addresses import AddressGuard
@@ -39,6 +40,7 @@ class ApiDeps:
     """Everything behind the interface, of one of `processes`. `issuer` is None where tokens come from elsewhere."""
 
     store: Store
+    broker: Broker
     blobs: Blobs
     clock: Clock
     ids: Ids

@@ -8,8 +8,9 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
-from simulator.broker.port import Callback, Message, Outgoing, Unlisten
+from simulator.broker.port import Callback, Logged, Message, Outgoing, Unlisten
 from zjops.domain.clock import Clock
 from zjops.domain.errors import BrokerUnavailable, Fenced, UsageError
 from zjops.domain.events import DurableSpec, StreamSpec
@@ -133,6 +134,10 @@ class _Durable:
         return sum(n in kept for part in (self.ready, self.again, self.deadlines) for n in part)
 
 
+def _headers(out: Outgoing) -> dict[str, str]:
+    return {**(out.headers or {})} | ({"Nats-Msg-Id": out.msg_id} if out.msg_id else {})
+
+
 class _MemoryMessage:
     """A delivery; a late acknowledgement of an older delivery counts, as it does on the real server."""
 
@@ -140,9 +145,7 @@ class _MemoryMessage:
         self._broker, self._durable = broker, durable
         self.delivered = delivered
         self.subject, self.data = stored.out.subject, stored.out.data
-        self.headers = {**(stored.out.headers or {})}
-        if stored.out.msg_id:
-            self.headers["Nats-Msg-Id"] = stored.out.msg_id
+        self.headers = _headers(stored.out)
         self.sequence, self.timestamp_ms = stored.sequence, stored.at_ms
 
     async def ack(self) -> None:
@@ -243,6 +246,16 @@ class MemoryBroker:
             source = self._durable(durable)
         return taken
 
+    async def read(self, stream: str, most: int, *, first: int = 1, since_ms: int | None = None) -> list[Logged]:
+        def wanted(stored: _Stored) -> bool:
+            return stored.sequence >= first if since_ms is None else stored.at_ms >= since_ms
+
+        kept = (stored for stored in self._stream(stream).messages.values() if wanted(stored))
+        return [
+            Logged(stored.sequence, stored.out.subject, stored.out.data, _headers(stored.out), stored.at_ms)
+            for stored in islice(kept, most)
+        ]
+
     @staticmethod
     async def _woken(durable: _Durable, within_s: float) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -276,6 +289,11 @@ class MemoryBroker:
             for owner, pattern, callback in list(self._server.listeners.values()):
                 if matches(pattern, subject):
                     owner._call(callback, subject, data)
+
+    async def announce(self, messages: Sequence[Outgoing]) -> None:
+        self.check()
+        for message in messages:
+            await self.signal(message.subject, message.data)
 
     def _call(self, callback: Callback, subject: str, data: bytes) -> None:
         """Hand a signal over without making its sender wait for it or answer for its errors."""

@@ -11,14 +11,16 @@ from nats.js import JetStreamContext, api
 from nats.js.errors import BadRequestError, NotFoundError
 from nats.nuid import NUID
 
-from simulator.broker.connection import Connection, translating
+from simulator.broker.connection import Connection, Link, translating
 from simulator.broker.pipeline import Batch
-from simulator.broker.port import Callback, Message, Outgoing, Unlisten
+from simulator.broker.port import Callback, Logged, Message, Outgoing, Unlisten
 from simulator.broker.pull import Inbox, NatsMessage
+from simulator.broker.reading import read_log
 from zjops.domain.errors import BrokerUnavailable, Fenced, UsageError
 from zjops.domain.events import DURABLES, DurableSpec, StreamSpec
 
 PUBLISH_WITHIN_S = 10.0
+READ_WITHIN_S = 10.0
 OUTAGE_WAIT_S = 1.0
 """How long a fetch waits for the connection before it says that there is none."""
 _IN_USE = 10058
@@ -97,6 +99,12 @@ class NatsBroker:
                 free.append(inbox)
         return [NatsMessage(self._connection, message) for message in messages]
 
+    async def read(self, stream: str, most: int, *, first: int = 1, since_ms: int | None = None) -> list[Logged]:
+        link = await self._connection.link()
+        found = await self._connection.guard(link, read_log(link.js, stream, most, first, since_ms), READ_WITHIN_S)
+        messages = [NatsMessage(self._connection, message) for message in found]
+        return [Logged(m.sequence, m.subject, m.data, m.headers, m.timestamp_ms) for m in messages]
+
     async def pending(self, durable: str) -> int:
         spec = self._spec(durable)
         info = await self._connection.ask(lambda js: js.consumer_info(spec.stream, spec.name))
@@ -107,6 +115,10 @@ class NatsBroker:
         if link is not None:
             with contextlib.suppress(BrokerUnavailable), translating():
                 await link.client.publish(subject, data)
+
+    async def announce(self, messages: Sequence[Outgoing]) -> None:
+        link = await self._connection.link()
+        await self._connection.guard(link, _announce(link, messages), PUBLISH_WITHIN_S)
 
     async def listen(self, subject: str, callback: Callback) -> Unlisten:
         async def handle(message: Msg) -> None:
@@ -127,6 +139,14 @@ class NatsBroker:
         batch = self._batches.get(message.subject.rpartition(".")[2])
         if batch is not None:
             batch.answer(message)
+
+
+async def _announce(link: Link, messages: Sequence[Outgoing]) -> None:
+    for message in messages:
+        headers = {**(message.headers or {})} | ({"Nats-Msg-Id": message.msg_id} if message.msg_id else {})
+        await link.client.publish(message.subject, message.data, headers=headers or None)
+    # An answered request travels behind them; the client's own flush may overtake what waits to be written.
+    await link.js.account_info()
 
 
 async def _ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:

@@ -57,6 +57,16 @@ class Message(Protocol):
         ...
 
 
+class Logged(NamedTuple):
+    """A message as a stream keeps it: its number there, and when it was stored in Unix ms."""
+
+    sequence: int
+    subject: str
+    data: bytes
+    headers: dict[str, str]
+    timestamp_ms: int
+
+
 Callback = Callable[[str, bytes], Awaitable[None]]
 Unlisten = Callable[[], Awaitable[None]]
 
@@ -90,12 +100,23 @@ class Broker(Protocol):
         """Up to `batch` messages, at once if any wait, else whatever comes within `wait_s` (maybe none)."""
         ...
 
+    async def read(self, stream: str, most: int, *, first: int = 1, since_ms: int | None = None) -> list[Logged]:
+        """Up to `most` messages that a stream of the kind `limits` keeps, in order, and nothing about it changes.
+
+        They begin at the sequence `first`, or with `since_ms` at the first one stored at that moment or later.
+        """
+        ...
+
     async def pending(self, durable: str) -> int:
         """How many messages of a durable are not acknowledged yet."""
         ...
 
     async def signal(self, subject: str, data: bytes = b"") -> None:
         """Tell whoever listens now: no storage, no promise, no error when the broker is away."""
+        ...
+
+    async def announce(self, messages: Sequence[Outgoing]) -> None:
+        """Tell whoever listens now, headers and all, without storing it; returns when the broker has them all."""
         ...
 
     async def listen(self, subject: str, callback: Callback) -> Unlisten:

@@ -341,6 +341,47 @@ async def test_a_signal_reaches_every_listener_until_it_stops(bench: Bench, brok
     assert len(heard) == 3
 
 
+async def test_a_log_is_read_back_by_sequence_and_stays_as_it_is(bench: Bench, broker: Broker) -> None:
+    assert await broker.read(bench.log.name, 10) == []
+    await broker.publish(bench.log.name, bench.events(1, 700), expected_last=0)
+    whole = await broker.read(bench.log.name, 1_000)
+    assert [(m.sequence, m.data) for m in whole] == [(n, b"%d" % n) for n in range(1, 701)]
+    assert (whole[6].subject, whole[6].headers["n"]) == (f"{bench.tag}.log.a", "7")
+    assert whole[6].headers["Nats-Msg-Id"] == f"{bench.tag}-e7"
+    assert [m.sequence for m in await broker.read(bench.log.name, 3, first=500)] == [500, 501, 502]
+    assert await broker.read(bench.log.name, 3, first=701) == []
+    assert await broker.last(bench.log.name) == (700, f"{bench.tag}-e700")
+    assert len(await drain(broker, bench.reader, 700)) == 700
+
+
+async def test_a_log_is_read_back_from_a_moment_on(bench: Bench, broker: Broker) -> None:
+    await broker.publish(bench.log.name, bench.events(1, 3))
+    (_, _, third) = await broker.read(bench.log.name, 3)
+
+    async def later() -> bool:
+        return time.time_ns() // 1_000_000 > third.timestamp_ms
+
+    await eventually(later)
+    await broker.publish(bench.log.name, bench.events(4, 2))
+    assert [m.sequence for m in await broker.read(bench.log.name, 10, since_ms=third.timestamp_ms + 1)] == [4, 5]
+    assert len(await broker.read(bench.log.name, 10, since_ms=0)) == 5
+    assert await broker.read(bench.log.name, 10, since_ms=third.timestamp_ms + 3_600_000) == []
+
+
+async def test_what_is_announced_is_heard_as_it_is_and_stored_nowhere(bench: Bench, broker: Broker) -> None:
+    heard: list[tuple[str, bytes]] = []
+
+    async def callback(subject: str, data: bytes) -> None:
+        heard.append((subject, data))
+
+    await broker.listen(f"{bench.tag}.replay.>", callback)
+    messages = [Outgoing(f"{bench.tag}.replay.a.b", b"%d" % n, f"{bench.tag}-r{n}", {"n": "1"}) for n in range(500)]
+    await broker.announce(messages)
+    await eventually(lambda: len(heard) == 500)
+    assert heard == [(message.subject, message.data) for message in messages]
+    assert await broker.last(bench.log.name) == (0, None)
+
+
 async def test_a_listener_that_fails_hears_the_next_signal(bench: Bench, broker: Broker) -> None:
     heard: list[bytes] = []
 
@@ -375,6 +416,10 @@ async def test_stop_is_safe_twice_and_before_start(bench: Bench) -> None:
     await broker.stop()
     with pytest.raises(BrokerUnavailable):
         await broker.last(bench.log.name)
+    with pytest.raises(BrokerUnavailable):
+        await broker.read(bench.log.name, 1)
+    with pytest.raises(BrokerUnavailable):
+        await broker.announce([Outgoing("nobody.hears", b"")])
     await broker.signal("nobody.hears")
 
 

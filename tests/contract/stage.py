@@ -141,11 +141,13 @@ async def staged(folder: Path, **settings: Any) -> AsyncIterator[Stage]:
 
     interface = await platform.api(BASE, readiness)
     await interface.start()
-    async with httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=interface.app, client=("198.51.100.7", 1234)), base_url=BASE
-    ) as http:
-        stage = Stage(platform, interface, store, http)
-        stage.ready = parts
-        yield stage
-    await interface.stop()
-    await platform.stop()
+    try:
+        async with httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=interface.app, client=("198.51.100.7", 1234)), base_url=BASE
+        ) as http:
+            stage = Stage(platform, interface, store, http)
+            stage.ready = parts
+            yield stage
+    finally:
+        await interface.stop()
+        await platform.stop()

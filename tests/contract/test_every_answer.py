@@ -272,6 +272,7 @@ async def _operators(play: Play) -> None:
         "createTenant": (new, ""), "changeTenant": ({"plan": "starter"}, "/v1/admin/tenants/newco"),
         "createClient": ({"role": "viewer"}, "/v1/admin/tenants/newco/clients"),
         "pauseRelayer": ({"paused": False}, ""),
+        "replayEvents": ({"reason": "test", "fromSequence": 1}, ""),
         "banAddress": ({"address": "203.0.113.9", "seconds": 60, "reason": "test"}, ""),
         "setPaymentMethod": ({"paymentMethod": "pm_1"}, "/v1/admin/tenants/newco/payment-method"),
         "pardonTenant": ({}, "/v1/admin/tenants/newco/pardon"),

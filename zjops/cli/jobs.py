@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,10 +24,13 @@ from zjops.cli.options import (
 from zjops.cli.output import Format, Out
 from zjops.client.history import History
 from zjops.client.jobs import Jobs
+from zjops.client.stream import Update, update_of
+from zjops.client.websocket import Refused
 from zjops.config import resolve
+from zjops.domain.clock import rfc3339
 from zjops.domain.errors import UsageError
 from zjops.domain.jobs import JobState
-from zjops.domain.wire import JobView, ProofView
+from zjops.domain.wire import ProofView
 
 jobs = typer.Typer()
 JobId = Annotated[str, typer.Argument(help="The job, job_…")]
@@ -65,7 +70,7 @@ def submit(
     accepted = client.submit(body | {k: v for k, v in given.items() if v is not None}, key)
     out.say(f"{'accepted before' if accepted.replayed else 'accepted'} under key {accepted.key}")
     if wait:
-        _follow(client, accepted.job.job_id, out, final=False, within_s=3600)
+        _follow(client, [accepted.job.job_id], out, final=False, within_s=3600)
     elif out.format is Format.TABLE:
         out.text(accepted.job.job_id)
     else:
@@ -116,33 +121,55 @@ def cancel(
     Out(quiet=quiet).say(f"{reply.job_id}: {reply.status}")
 
 
-@jobs.command(help="Follow a job until it has ended.\n\nExample: zjops jobs watch job_3x… --final")
+@jobs.command(help="Follow jobs until they have ended.\n\nExample: zjops jobs watch job_3x… --final")
 def watch(
-    job_id: JobId, final: Annotated[bool, typer.Option("--final", help="Until it is final on chain.")] = False,
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB_ID...", help="The jobs, job_…")],
+    final: Annotated[bool, typer.Option("--final", help="Until they are final on chain.")] = False,
     within: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 3600,
     tenant: Tenant = None, home: Home = None, context: ContextName = None, history: HistoryFile = None,
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Say every change; exit 1 when the job failed or was cancelled."""
-    _follow(_open(home, context, tenant, history), job_id, Out(output, json, quiet), final=final, within_s=within)
+    """Say every change as it comes, a line each with -o jsonl; exit 1 when a job failed or was cancelled."""
+    out = Out(output, json, quiet)
+    _follow(_open(home, context, tenant, history), list(dict.fromkeys(job_ids)), out, final=final, within_s=within)
 
 
-def _follow(client: Jobs, job_id: str, out: Out, *, final: bool, within_s: float) -> None:
-    view: JobView | None = None
-    for view in client.watch(job_id, final=final, within_s=within_s):
-        extra = f", block {view.blockchain_confirmation.block_number}" if view.blockchain_confirmation else ""
-        out.say(f"{view.updated_at}  {view.status.value}{extra}")
-    assert view is not None
-    out.record("zjops.job/1", _record(view))
-    if view.status in (JobState.FAILED, JobState.CANCELLED):
+def _follow(client: Jobs, job_ids: list[str], out: Out, *, final: bool, within_s: float) -> None:
+    for update in _updates(client, job_ids, out, final=final, within_s=within_s):
+        if out.format is Format.JSONL:
+            out.line("zjops.update/1", _record(update))
+        name = f"{update.job_id}  " if len(job_ids) > 1 else ""
+        anchored = update.blockchain_confirmation
+        block = f", block {anchored.block_number}" if anchored else ""
+        out.say(f"{rfc3339(int(update.timestamp * 1000))}  {name}{update.status.value}{block}")
+    views = [client.get(job_id) for job_id in job_ids]
+    _show(out, [_record(view) for view in views])
+    if any(view.status in (JobState.FAILED, JobState.CANCELLED) for view in views):
         raise typer.Exit(CHECK_FAILED)
+
+
+def _updates(client: Jobs, job_ids: list[str], out: Out, *, final: bool, within_s: float) -> Iterator[Update]:
+    """By stream, or by asking again and again where there are none."""
+    try:
+        yield from client.streams.follow(job_ids, final=final, within_s=within_s)
+    except Refused as exc:
+        out.say(f"note: there are no streams here, asking from time to time instead ({exc})")
+        for job_id in job_ids:
+            yield from map(update_of, client.watch(job_id, final=final, within_s=within_s))
+
+
+def _show(out: Out, rows: list[dict[str, Any]]) -> None:
+    if out.format is Format.JSONL:
+        return
+    if len(rows) == 1:
+        out.record("zjops.job/1", rows[0])
+    else:
+        out.rows("zjops.jobs/1", rows, COLUMNS)
 
 
 @jobs.command(help="The exact bytes of a result.\n\nExample: zjops jobs result job_3x… > result.json")
 def result(job_id: JobId, tenant: Tenant = None, home: Home = None, context: ContextName = None) -> None:
     """Write a result to the standard output."""
-    import sys
-
     sys.stdout.buffer.write(_open(home, context, tenant).result(job_id))
 
 

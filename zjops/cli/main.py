@@ -36,12 +36,13 @@ COMMANDS: dict[str, Command] = {
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
+    "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
     "export": Command("export", "Write the API's OpenAPI document.", "zjops export openapi -o openapi.json"),
     "audit": Command(
         "money", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
 }
-GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "export"})
+GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export"})
 COMPLETING = "_ZJOPS_COMPLETE"
 
 

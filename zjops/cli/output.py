@@ -71,8 +71,12 @@ class Out:
     def _json(self, value: Any) -> None:
         print(msgspec.json.format(msgspec.json.encode(value, order=None), indent=2).decode())
 
+    def line(self, schema: str, record: dict[str, Any]) -> None:
+        """One thing of many that come over time, as JSON on a line of its own."""
+        self._line({"schema": schema} | record)
+
     def _line(self, value: Any) -> None:
-        print(msgspec.json.encode(value).decode())
+        print(msgspec.json.encode(value).decode(), flush=True)
 
     def _table(self, rows: Sequence[dict[str, Any]], names: list[str]) -> None:
         cells = [[_cell(row.get(name)) for name in names] for row in rows]

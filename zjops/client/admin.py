@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from zjops.client.oauth import ClientCredentials
 from zjops.config import Context
 from zjops.domain.errors import UsageError
 from zjops.domain.wire import TenantChange, TenantCreate, TenantCreated, TenantView
+from zjops.domain.wire_admin import EventsReplayed
 
 BASE = "/v1/admin"
 
@@ -56,6 +58,16 @@ class Admin:
         """Jobs whose attempts are used up."""
         found: list[dict[str, Any]] = self.http.get(f"{BASE}/dead-letters")["jobs"]
         return found
+
+    def replay(self, asked: dict[str, Any]) -> Iterator[EventsReplayed]:
+        """Have events published again, call after call to the end of the range, under one name."""
+        while True:
+            part: EventsReplayed = decode(self._send("POST", f"{BASE}/events/replay", asked), EventsReplayed)
+            yield part
+            if part.next is None:
+                return
+            asked = {name: value for name, value in asked.items() if name != "since"}
+            asked |= {"name": part.name, "fromSequence": part.next, "toSequence": part.to_sequence}
 
     def export(self, path: Path) -> None:
         """Write the consistent export to a file."""

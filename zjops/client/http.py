@@ -92,7 +92,7 @@ class Http:
                 if response.is_success:
                     return response
                 problem = problem_of(response)
-                wait_s = _retry_after(problem)
+                wait_s = retry_after(problem)
                 if not left or response.status_code not in REPEATABLE or waited_s + wait_s > WAIT_MOST_S:
                     raise problem
             waited_s += wait_s
@@ -124,10 +124,11 @@ class Http:
             ) from exc
 
     @contextmanager
-    def stream(self, path: str) -> Iterator[httpx2.Response]:
-        """A large answer, read piece by piece."""
+    def stream(self, path: str, **options: Any) -> Iterator[httpx2.Response]:
+        """A large or endless answer, read piece by piece."""
         try:
-            with self._client.stream("GET", path) as response:
+            with self._client.stream("GET", path, **options) as response:
+                self._heed(response, slow=False)
                 if not response.is_success:
                     response.read()
                     raise problem_of(response)
@@ -140,7 +141,7 @@ class Http:
         return decode(self.request("GET", path, **options).content, model)
 
 
-def _retry_after(problem: Problem) -> float:
+def retry_after(problem: Problem) -> float:
     """Seconds that the server asks to wait; a date, which is rare, counts as one (RFC 9110)."""
     text = problem.headers.get("retry-after", "")
     return float(text) if text.isdigit() else 1.0

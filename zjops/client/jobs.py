@@ -10,7 +10,8 @@ import msgspec
 
 from zjops.client.history import History, Read, Submitted
 from zjops.client.http import Http, Outage, decode
-from zjops.client.oauth import ClientCredentials
+from zjops.client.oauth import ClientCredentials, fetch_token
+from zjops.client.stream import Streams
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import Problem, UnreachableError
@@ -42,6 +43,9 @@ class Jobs:
         self.tenant, self._history = client.tenant, history
         self.auth = ClientCredentials(context.token_url, client)
         self.http = http or Http(context.api_url, auth=self.auth, timeout_s=timeout_s)
+        self.streams = Streams(
+            self.http, context.api_url, lambda: fetch_token(context.token_url, client), saw=self._saw
+        )  # fmt: skip
 
     def new_key(self) -> str:
         """A fresh idempotency key."""
@@ -87,7 +91,7 @@ class Jobs:
     def _saw(self, job_id: str, status: JobState, start: int) -> None:
         if self._history is not None:
             end = self._clock.now_ms()
-            self._history.add(Read(job_id=job_id, status=status.value, start_ms=start, end_ms=end))
+            self._history.add(Read(job_id=job_id, status=status.value, start_ms=min(start, end), end_ms=end))
 
     def get(self, job_id: str) -> JobView:
         """One job."""

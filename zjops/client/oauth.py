@@ -14,9 +14,10 @@ EARLY_S = 30
 
 
 class ClientCredentials(httpx2.Auth):
-    """Puts an access token of a client on every request."""
+    """Puts an access token of a client on every request.
 
-    requires_response_body = True
+    Only answers to its own requests are read here: that of the caller may be a stream without an end.
+    """
 
     def __init__(self, token_url: str, client: ClientEntry, clock: SystemClock | None = None) -> None:
         self._token_url, self._client, self._clock = token_url, client, clock or SystemClock()
@@ -38,6 +39,7 @@ class ClientCredentials(httpx2.Auth):
         return next(basic.auth_flow(asking))
 
     def _keep(self, response: httpx2.Response) -> None:
+        response.read()
         if not response.is_success:
             raise problem_of(response)
         reply = response.json()

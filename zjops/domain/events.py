@@ -118,6 +118,15 @@ CONTROL_DRAIN = "control.drain"
 CONTROL_CANCEL = "control.cancel.*"
 
 
+REPLAY = "replay.>"
+"""What operators have published again: core NATS, on no stream, so that the log holds each event once (C85)."""
+
+
+def replay_subject(name: str, subject: str) -> str:
+    """Where an event of a named replay is heard, e.g. `replay.repair.jobs.completed`."""
+    return f"replay.{name}.{subject}"
+
+
 def cancel_subject(job_id: str) -> str:
     """The core subject on which a running job is told to stop."""
     return f"control.cancel.{job_id}"

@@ -15,6 +15,9 @@ JobKey = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 """A place in a list of jobs: the 16 bytes of an id."""
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
 
+Sequence = Annotated[int, Meta(ge=1, le=2**53)]
+"""The number of an event in its stream."""
+
 
 class TenantList(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """All tenants with this month's units."""
@@ -133,11 +136,35 @@ class ActReason(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Reason | None = None
 
 
-class Replay(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which events of the log to read again: stream sequences, inclusive."""
+class EventReplay(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which events of the log to publish again, and why: from a sequence or a moment (RFC 3339) on, both ends included.
 
-    first: Annotated[int, Meta(ge=1, le=2**53)]
-    last: Annotated[int, Meta(ge=1, le=2**53)]
+    `type` is the last part of an event's subject; the times are those at which the log stored the events.
+    """
+
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    stream: Literal["EVENTS", "OPS"] = "EVENTS"
+    name: Name | None = None
+    from_sequence: Sequence | None = None
+    to_sequence: Sequence | None = None
+    since: Annotated[str, Meta(max_length=40)] | None = None
+    until: Annotated[str, Meta(max_length=40)] | None = None
+    type: Annotated[str, Meta(max_length=20)] | None = None
+    tenant: Name | None = None
+    job_id: Annotated[str, Meta(max_length=40)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 500
+
+
+class EventsReplayed(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """What was sent, the subject to hear it on, and where to go on; `next` is null at the end of the range."""
+
+    name: str
+    subject: str
+    stream: str
+    replayed: int
+    read: int
+    to_sequence: int
+    next: int | None
 
 
 class AuditQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -212,12 +239,6 @@ class KeyRotated(Wire, frozen=True, kw_only=True, omit_defaults=False):
 
     kid: str
     signs_in_seconds: int
-
-
-class EventCount(Wire, frozen=True, kw_only=True, omit_defaults=False):
-    """How many events were published again."""
-
-    replayed: int
 
 
 class PlatformState(Wire, frozen=True, kw_only=True, omit_defaults=False):

@@ -1,10 +1,13 @@
 """The operators' door and what answers without a token."""
 
 import json
+from typing import Any
 
 from tests.support.nats import eventually
 from tests.unit.simulator.api.conftest import Api
 from tests.unit.simulator.api.test_jobs import SIEVE
+from zjops.domain.clock import rfc3339
+from zjops.domain.events import replay_subject
 
 
 def _bearer(token: str) -> dict[str, str]:
@@ -59,6 +62,106 @@ async def test_a_paused_relayer_confirms_nothing_until_it_goes_on(api: Api) -> N
     assert (await api.get(token, f"/v1/jobs/{job}/proof")).json()["code"] == "not-final"
     await api.http.post("/v1/admin/relayer", json={"paused": False}, headers=operator)
     await eventually(lambda: status("confirmed"))
+
+
+class TestReplay:
+    """Events of the log once more, beside it."""
+
+    async def _log(self, api: Api, count: int = 3) -> list[Any]:
+        """The events of some confirmed jobs of two tenants, as the log has them."""
+        for tenant in ("acme", "rival"):
+            token = await api.client(tenant)
+            for _ in range(count):
+                assert (await api.submit(token, SIEVE)).status_code == 202
+        broker, wanted = api.platform.ports.broker, 2 * count * 4
+
+        async def all_there() -> bool:
+            return (await broker.last("EVENTS"))[0] == wanted
+
+        await eventually(all_there)
+        return await broker.read("EVENTS", 1_000)
+
+    async def _hear(self, api: Api, name: str) -> list[tuple[str, bytes]]:
+        heard: list[tuple[str, bytes]] = []
+
+        async def note(subject: str, data: bytes) -> None:
+            heard.append((subject, data))
+
+        await api.platform.ports.broker.listen(replay_subject(name, ">"), note)
+        return heard
+
+    async def test_events_come_again_byte_for_byte_page_by_page_and_the_log_stays(self, api: Api) -> None:
+        operator, log = _bearer(await api.operator()), await self._log(api)
+        heard = await self._hear(api, "repair")
+        ask = {"reason": "lost consumer", "name": "repair", "fromSequence": 1, "limit": 10}
+        counts = []
+        while True:
+            reply = await api.http.post("/v1/admin/events/replay", json=ask, headers=operator)
+            assert reply.status_code == 200, reply.text
+            found = reply.json()
+            counts.append(found["replayed"])
+            if found["next"] is None:
+                break
+            ask |= {"fromSequence": found["next"], "toSequence": found["toSequence"]}
+        assert counts == [10, 10, 4]
+        assert found["subject"] == "replay.repair.>"
+        await eventually(lambda: len(heard) == len(log))
+        assert heard == [(f"replay.repair.{event.subject}", event.data) for event in log]
+        assert await api.platform.ports.broker.read("EVENTS", 1_000) == log
+
+    async def test_of_one_type_tenant_or_job_or_time(self, api: Api) -> None:
+        operator, log = _bearer(await api.operator()), await self._log(api)
+        job = json.loads(log[0].data)["subject"]
+        moments = [rfc3339(log[n].timestamp_ms) for n in (0, -1)]
+        late = rfc3339(log[-1].timestamp_ms + 60_000)
+        for chosen, count in (
+            ({"fromSequence": 1, "type": "confirmed"}, 6), ({"fromSequence": 1, "tenant": "acme"}, 12),
+            ({"fromSequence": 1, "jobId": job}, 4), ({"fromSequence": 5, "toSequence": 8}, 4),
+            ({"since": moments[0], "until": moments[1]}, 24), ({"since": late}, 0),
+            ({"fromSequence": 1, "until": "2020-01-01T00:00:00Z"}, 0), ({"fromSequence": 99}, 0),
+            ({"fromSequence": 1, "jobId": job, "tenant": "nobody"}, 0),
+        ):  # fmt: skip
+            body = {"reason": "r"} | chosen
+            reply = await api.http.post("/v1/admin/events/replay", json=body, headers=operator)
+            assert (reply.json()["replayed"], reply.json()["next"]) == (count, None), chosen
+
+    async def test_it_is_in_the_audit_log_and_an_event_itself(self, api: Api) -> None:
+        operator = _bearer(await api.operator())
+        body = {"reason": "rebuild the search index", "fromSequence": 1}
+        made = await api.http.post("/v1/admin/events/replay", json=body, headers=operator)
+        log = await api.http.get("/v1/admin/audit-log?action=events.replay", headers=operator)
+        (entry,) = log.json()["entries"]
+        assert (entry["reason"], entry["actor"]) == ("rebuild the search index", "c-operations")
+        assert entry["details"]["name"] == made.json()["name"]
+
+        async def told() -> bool:
+            events = await api.platform.ports.broker.read("OPS", 100)
+            return any(json.loads(event.data)["data"]["action"] == "events.replay" for event in events)
+
+        await eventually(told)
+        ops = {"reason": "r", "fromSequence": 1, "stream": "OPS", "type": "action"}
+        again = await api.http.post("/v1/admin/events/replay", json=ops, headers=operator)
+        assert again.json()["replayed"] == 1
+
+    async def test_what_cannot_be_meant_is_refused(self, api: Api) -> None:
+        operator = _bearer(await api.operator())
+        for body, pointer in (
+            ({"fromSequence": 1}, "reason"), ({"reason": "", "fromSequence": 1}, "reason"),
+            ({"reason": "r"}, "fromSequence"),
+            ({"reason": "r", "fromSequence": 1, "since": "2026-01-01T00:00:00Z"}, "fromSequence"),
+            ({"reason": "r", "since": "yesterday"}, "since"),
+            ({"reason": "r", "since": "2026-01-01T00:00:00"}, "since"),
+            ({"reason": "r", "fromSequence": 1, "type": "tenant"}, "type"),
+            ({"reason": "r", "fromSequence": 1, "stream": "WORK"}, "stream"),
+            ({"reason": "r", "fromSequence": 1, "stream": "OPS", "jobId": "job_1"}, "jobId"),
+            ({"reason": "r", "fromSequence": 1, "name": "a.b"}, "name"),
+            ({"reason": "r", "fromSequence": 0}, "fromSequence"),
+        ):  # fmt: skip
+            reply = await api.http.post("/v1/admin/events/replay", json=body, headers=operator)
+            assert (reply.status_code, reply.json()["code"]) == (422, "validation-failed"), body
+            assert reply.json()["errors"][0]["pointer"] == f"#/{pointer}", reply.text
+        assert (await api.http.post("/v1/admin/events/replay", json={}, headers=_bearer(
+            await api.client("acme")))).status_code == 403  # fmt: skip
 
 
 async def test_health_metadata_and_metrics_need_no_token(api: Api) -> None:

@@ -19,7 +19,7 @@ from simulator.broker.memory import MemoryBroker
 from simulator.live.changes import changes
 from simulator.live.hub import JOBS_MOST, QUEUE_MOST, Follower, Hub, SlowConsumer
 from simulator.web import WebServer
-from tests.contract.stage import REVOKE, SIEVE, SLOW, Stage, basic, staged
+from tests.contract.stage import REVOKE, SIEVE, SLOW, Stage, basic, new_key, staged
 from tests.support.nats import eventually
 from zjops.domain.ids import job_key
 
@@ -61,6 +61,23 @@ async def test_every_change_of_each_job_comes_once_and_in_order(tmp_path: Path) 
         done = next(m for m in heard if m["status"] == "completed")
         assert done["result"] == {"count": 25, "largest": 97, "sum": 1060}
         assert isinstance(done["timestamp"], float)
+
+
+async def test_whoever_asks_for_many_jobs_at_once_is_not_slow_for_it(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (stage, at):
+        token = await stage.client("acme", "enterprise", active_jobs=1000)
+        jobs: set[str] = set()
+        for _ in range(3):
+            reply = await stage.ask("POST", "/v1/jobs:batch", token, {"jobs": [SIEVE] * 100}, Idempotency_Key=new_key())
+            jobs |= {item["job"]["jobId"] for item in reply.json()["items"]}
+        assert len(jobs) == 300
+        async with websockets.connect(f"ws://{at}/v1/jobs/subscribe", **_bearer(token)) as socket:
+            await socket.send(json.dumps({"action": "subscribe", "jobIds": sorted(jobs)}))
+            await _until_confirmed(socket, jobs)
+        async with websockets.connect(f"ws://{at}/v1/jobs/subscribe", **_bearer(token)) as socket:
+            await socket.send(json.dumps({"action": "subscribe", "jobIds": sorted(jobs)}))
+            heard = [json.loads(await asyncio.wait_for(socket.recv(), 20)) for _ in range(4 * len(jobs))]
+        assert len({(m["jobId"], m["sequence"]) for m in heard}) == 4 * len(jobs)
 
 
 async def test_after_a_reconnect_only_what_is_new_comes_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import msgspec
 import psutil
 import pytest
@@ -15,6 +16,8 @@ import pytest
 from zjops.cli.exits import exit_code_of, worst
 from zjops.cli.main import COMMANDS, main, overview
 from zjops.cli.output import Format, Out
+from zjops.client.http import Http
+from zjops.client.jobs import Jobs
 from zjops.domain.errors import InvariantError, Problem, UnreachableError, UntrustedError, UsageError
 from zjops.domain.runfile import ClientEntry, RunFile, write_run_file
 
@@ -214,3 +217,40 @@ def test_the_readme_has_every_exit_code() -> None:
     text = (ROOT / "README.md").read_text()
     for code in (0, 1, 2, 3, 4, 5, 99, 130):
         assert re.search(rf"^\| {code} \|", text, re.MULTILINE)
+
+
+def test_where_there_are_no_streams_watching_asks_again_and_again(capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.unit.zjops.client.test_clients import CLIENT, CONTEXT
+    from zjops.cli.jobs import _follow
+
+    view = {
+        "jobId": "job_1", "status": "completed", "jobType": "ml_inference", "priority": 5, "computeUnits": 1,
+        "submittedAt": "2026-11-24T00:00:00Z", "updatedAt": "2026-11-24T00:00:01Z", "links": {"self": "/v1/jobs/job_1"},
+    }  # fmt: skip
+
+    def server(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/stream"):
+            return httpx2.Response(404, text="<html>no such page</html>")
+        return httpx2.Response(200, json=view)
+
+    with Http("http://api", transport=httpx2.MockTransport(server)) as http:
+        _follow(Jobs(CONTEXT, CLIENT, http=http), ["job_1"], Out(Format.JSONL), final=False, within_s=5)
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == [
+        "note: there are no streams here, asking from time to time instead (404 http-404)",
+        "2026-11-24T00:00:01.000Z  completed",
+    ]
+    (line,) = captured.out.splitlines()
+    assert json.loads(line)["sequence"] == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["events", "replay", "--reason", "x", "--since", "2026-01-01T00:00:00Z", "--from-sequence", "1"],
+        ["events", "tail", "--replay", "x", "--from-sequence", "1"], ["events", "tail", "--from-sequence", "1"],
+        ["events", "tail", "--stream", "WORK"],
+    ],
+)  # fmt: skip
+def test_events_that_cannot_be_meant_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    _says(capsys, 2, arguments, "^error: ")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zjops.domain import ids
 from zjops.domain.clock import ManualClock, VirtualClock, month_bounds_ms, parse_rfc3339, rfc3339, run_virtual
 from zjops.domain.errors import PROBLEMS, FieldError, Problem, UnreachableError
-from zjops.domain.events import DURABLES, STREAMS, EventType, JobEvent, envelope, open_envelope
+from zjops.domain.events import DURABLES, REPLAY, STREAMS, EventType, JobEvent, envelope, open_envelope, replay_subject
 from zjops.domain.jobs import TERMINAL, TRANSITIONS, JobState, Priority, band, may_follow, went_back
 from zjops.domain.runfile import RUN_FILE, ClientEntry, RunFile, read_run_file, write_run_file
 
@@ -130,3 +130,9 @@ def test_a_missing_or_damaged_run_file_says_what_to_do(tmp_path: Path) -> None:
         read_run_file(tmp_path)
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b"{}", type=RunFile)
+
+
+def test_what_is_replayed_is_on_no_stream() -> None:
+    first = replay_subject("repair", EventType.COMPLETED.subject).split(".")[0]
+    assert f"{first}.>" == REPLAY
+    assert {subject.split(".")[0] for spec in STREAMS for subject in spec.subjects}.isdisjoint({first, "*", ">"})
