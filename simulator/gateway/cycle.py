@@ -10,7 +10,7 @@ from __future__ import annotations
 import http
 from typing import Any, ClassVar, cast
 
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from simulator.gateway.exchange import WHOLE
@@ -39,6 +39,16 @@ class QuickCycle(RequestResponseCycle):
         elif message["type"] == "http.response.start" and not self.response_started and self._start(cast(Any, message)):
             return
         await super().send(message)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        if self.more_body or self.disconnected or self.response_complete or self.waiting_for_100_continue:
+            return await super().receive()
+        if self.flow.read_paused or not self.message_event.is_set():
+            return await super().receive()
+        # As a rule all of the body is there, and there is nothing to wait for.
+        self.message_event.clear()
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def _send_whole(self, message: dict[str, Any]) -> None:
         """An answer that comes with the lines of its head, each ended, and says how many there should be."""

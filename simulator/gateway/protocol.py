@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import urllib.parse
 from typing import Any
 
+import httptools
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from simulator.gateway.cycle import QuickCycle
 from simulator.gateway.exchange import WHOLE
@@ -66,7 +68,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._phase in (HEAD, IDLE) and self._measure_head(data) > HEAD_BYTES:
+        if (self._phase is HEAD or self._phase is IDLE) and self._measure_head(data) > HEAD_BYTES:
             self._refuse(Problem("headers-too-large", f"The head of a request may hold {HEAD_BYTES} bytes."))
             return
         if self._phase is BODY:
@@ -109,15 +111,34 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._phase, self._head_bytes, self._tail = BODY, 0, b""
         self._framing_bytes = self._body_bytes = 0
-        why = _misframed([name for name, _ in self.headers], self.headers, self.parser.get_http_version())
+        parser, scope = self.parser, self.scope
+        version = parser.get_http_version()
+        why = _misframed([name for name, _ in self.headers], self.headers, version)
         if why:
             self._refuse(Problem("malformed-request", why))
             return
-        self.scope["extensions"] = EXTENSIONS
-        super().on_headers_complete()
-        if self.cycle is not None and self.cycle.__class__ is RequestResponseCycle:
-            # The server makes its cycles itself; this one has not begun to run yet.
-            self.cycle.__class__ = QuickCycle
+        scope["method"], scope["http_version"] = parser.get_method().decode("ascii"), version
+        scope["extensions"] = EXTENSIONS
+        if parser.should_upgrade() and self._should_upgrade():
+            return
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["path"] = urllib.parse.unquote(path) if "%" in path else path
+        scope["raw_path"], scope["query_string"] = url.path, url.query or b""
+        self._answer(QuickCycle(
+            scope, self.transport, self.flow, self.logger, self.access_logger, self.access_log,
+            self.server_state.default_headers, asyncio.Event(), self.expect_100_continue,
+            version != "1.0" and parser.should_keep_alive(), self.on_response_complete,
+        ))  # fmt: skip
+
+    def _answer(self, cycle: QuickCycle) -> None:
+        """Begin with a request, or let it wait for the answer to the one before (pipelining)."""
+        before, self.cycle = self.cycle, cycle
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._framing_bytes -= len(body)
