@@ -39,6 +39,9 @@ def is_shared_address(address: str) -> bool:
         return True
 
 
+SEEN_MOST = 100_000
+
+
 class Abuse:
     """Applies the rules; decisions are those of `policy.abuse`."""
 
@@ -79,12 +82,18 @@ class Abuse:
         if not value or self.knows(tenant, kind, value):
             return None
         if kind is SignalKind.ADDRESS and is_shared_address(value):
-            self._seen.add((tenant, kind.value, value))
+            self._remember(tenant, kind, value)
             return None
         digest = hashlib.sha256(f"{kind.value}:{value}".encode()).digest()
         step = await self._store.transact(lambda tx: self._observe(tx, tenant, plan, kind, digest))
-        self._seen.add((tenant, kind.value, value))
+        self._remember(tenant, kind, value)
         return step
+
+    def _remember(self, tenant: str, kind: SignalKind, value: str) -> None:
+        if len(self._seen) >= SEEN_MOST:
+            # What was forgotten is looked up in the store once more.
+            self._seen.clear()
+        self._seen.add((tenant, kind, value))
 
     def _observe(self, tx: Tx, tenant: str, plan: str, kind: SignalKind, digest: bytes) -> Step | None:
         if not tx.run("signal_put", kind=kind.value, value=digest, tenant=tenant, now=self._clock.now_ms()):

@@ -71,7 +71,7 @@ class Platform:
         self.relay = self._outbox() if "outbox" in roles else Bell(ports.broker)
         self.intake = Intake(
             ports.store, ports.blobs, ports.clock, ports.ids, telemetry, decode=decode, validate=validate,
-            wake=self.relay.wake, signal=ports.broker.signal, keep_s=settings.idempotency_s,
+            wake=self.relay.wake, signal=ports.broker.signal, keep_s=settings.idempotency_s, offload=ports.offload,
         )  # fmt: skip
         self._infrastructure = Stack(*self._needed())
         built = [self._build(role) for role in ROLES if role in roles]

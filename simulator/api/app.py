@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -69,9 +70,13 @@ class Api:
         """The OpenAPI document as JSON."""
         return self._document()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "websocket" and scope["path"] == LIVE_PATH:
-            await self._ticket(scope)
+            return self._live_app(scope, receive, send)
+        return self._app(scope, receive, send)
+
+    async def _live_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._ticket(scope)
         await self._app(scope, receive, send)
 
     async def _ticket(self, scope: Scope) -> None:

@@ -9,12 +9,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from simulator.api.contract.inputs import check_json, moment, read_query, whole_body
+from simulator.api.contract.inputs import check_json, decoded, moment, read_query, whole_body
 from simulator.api.contract.operation import Answer, Header, Operation
 from simulator.api.deps import ApiDeps, Whole, answer, conditional
 from simulator.api.pages import Cursor, page_of, read_page
 from simulator.api.proofs import proof_view, read_proof
-from simulator.api.strictjson import decode
 from simulator.api.views import job_view, status_view
 from simulator.api.waiting import APPLIED, PREFER, applied, preferred_wait, wait_for_end
 from simulator.gateway.context import RequestContext, context_of, tenant_of
@@ -179,7 +178,7 @@ class JobRoutes:
         key = _key(context)
         check_json(request)
         body = await request.body()
-        convert(decode(body), BatchRequest)
+        convert(await decoded(body), BatchRequest)
         jobs = msgspec.json.decode(body, type=RawBatch).jobs
         keys = [derived_uuid(key.bytes, str(index)) for index in range(len(jobs))]
         told = await asyncio.gather(

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulator.gateway.desk import Desk
 from simulator.identity.verifier import Principal
 from simulator.intake.records import Tenant
 from simulator.telemetry import trace_id
@@ -22,12 +23,13 @@ class RequestContext:
     """
 
     traceparent: str
-    given: dict[bytes, bytes]
+    given: dict[bytes, bytes] = field(default_factory=dict)
     request_id: str = ""
     address: str = "unknown"
     operation: str = "unknown"
     principal: Principal | None = None
     tenant: Tenant | None = None
+    desk: Desk | None = None
     headers: dict[str, str] = field(default_factory=dict)
     admitted: bool = False
     answer: Callable[[int, list[tuple[bytes, bytes]], bytes], Awaitable[None]] | None = None

@@ -113,7 +113,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._framing_bytes = self._body_bytes = 0
         parser, scope = self.parser, self.scope
         version = parser.get_http_version()
-        why = _misframed([name for name, _ in self.headers], self.headers, version)
+        why = _misframed(self.headers, version)
         if why:
             self._refuse(Problem("malformed-request", why))
             return
@@ -223,9 +223,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def _misframed(names: list[bytes], headers: list[tuple[bytes, bytes]], version: str) -> str:
+def _misframed(headers: list[tuple[bytes, bytes]], version: str) -> str:
     """Why two servers could read this request differently, or nothing."""
-    if version not in ("1.0", "1.1"):
+    names = [name for name, _ in headers]
+    if version != "1.1" and version != "1.0":
         return "Only HTTP/1.1 is spoken here."
     if names.count(b"host") != 1 and version == "1.1":
         return "Send exactly one Host header."

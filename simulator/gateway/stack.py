@@ -110,8 +110,13 @@ class Gateway:
         self._guards.versions.check(scope["path"], _text(headers, b"accept-version"), context)
         _check_scope(context, rule)
         if rule is not None and not rule.admin:
-            await tenants.look_for_abuse(context, _text(headers, b"x-device-fingerprint"))
-            await tenants.check_capacity(context, submission=rule.submission)
+            suspect = tenants.look_for_abuse(context, _text(headers, b"x-device-fingerprint"))
+            if suspect is not None:
+                await suspect
+            trial = tenants.suspended(context)
+            if trial is not None:
+                await trial
+            tenants.check_capacity(context, submission=rule.submission)
         return context.tenant.plan.body_bytes
 
     async def _check_token(self, scope: Scope, headers: dict[bytes, bytes], context: RequestContext) -> None:

@@ -28,11 +28,6 @@ class _Counts:
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds, self.counts, self.total = bounds, [0] * (len(bounds) + 1), 0.0
 
-    def add(self, value: float) -> None:
-        """Count a value; one that equals a bound lies below it, as Prometheus has it."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
     def join(self, other: _Counts) -> None:
         """Add what another counted."""
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
@@ -51,12 +46,15 @@ class RequestTally(Collector):
         self._cells: dict[Key, tuple[_Counts, _Counts]] = {}
 
     def add(self, key: Key, seconds: float, size: float) -> None:
-        """Count one answered request."""
+        """Count one answered request; a value that equals a bound lies below it, as Prometheus has it."""
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = (_Counts(SECONDS), _Counts(BYTES))
-        cell[0].add(seconds)
-        cell[1].add(size)
+        times, sizes = cell
+        times.counts[bisect_left(SECONDS, seconds)] += 1
+        times.total += seconds
+        sizes.counts[bisect_left(BYTES, size)] += 1
+        sizes.total += size
 
     def collect(self) -> Iterable[Metric]:
         """The three metrics as they stand."""

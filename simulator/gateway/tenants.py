@@ -8,17 +8,20 @@ from collections.abc import Awaitable, Callable
 from simulator.abuse import Abuse
 from simulator.gateway.addresses import remember
 from simulator.gateway.context import RequestContext
+from simulator.gateway.desk import Desk
 from simulator.gateway.directory import Directory
 from simulator.gateway.headers import limit_fields, rate_headers
 from simulator.gateway.watchlist import Watchlist
-from simulator.policy.abuse import SignalKind, Spike
+from simulator.intake.records import Tenant
+from simulator.policy.abuse import SignalKind
 from simulator.policy.admission import admit
 from simulator.policy.breaker import Breaker, State
-from simulator.policy.ratelimit import Bucket, take
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem
 
+DEVICES_MOST = 1_000
+"""How many device fingerprints of a tenant a process looks at: a header that is always new must not fill the store."""
 Ready = Callable[[], Awaitable[dict[str, bool]]]
 
 
@@ -32,9 +35,15 @@ class TenantGuard:
         self._directory, self._clock, self._telemetry, self._watch = directory, clock, telemetry, watch
         self._abuse, self._ready, self._processes = abuse, ready, processes
         self._most_jobs, self._most_lag_s = most_jobs, most_lag_s
-        self._buckets: dict[str, Bucket] = {}
-        self._breakers: dict[str, Breaker] = {}
-        self._spikes: dict[str, Spike] = {}
+        self._desks: dict[str, Desk] = {}
+
+    def desk(self, tenant: str) -> Desk:
+        """The desk of a tenant; when there are too many, those that were opened longest ago are closed."""
+        found = self._desks.get(tenant)
+        if found is None:
+            found = Desk()
+            remember(self._desks, tenant, found)
+        return found
 
     async def identify(self, context: RequestContext) -> None:
         """Who it is, and one token of the bucket. Raises `Problem`."""
@@ -44,13 +53,10 @@ class TenantGuard:
         if state is None:
             raise Problem("unauthorized", "The token's tenant does not exist.")
         tenant = context.tenant = state.tenant
+        desk = context.desk = self.desk(tenant.tenant)
         plan, now_ms = tenant.plan, self._clock.now_ms()
-        rate = plan.requests_per_second / self._processes
-        share = max(1, math.floor(rate))
-        bucket, decision = take(
-            self._buckets.get(tenant.tenant), rate, max(1, math.floor(rate * plan.burst_seconds)), now_ms
-        )
-        remember(self._buckets, tenant.tenant, bucket)
+        decision = desk.take(plan, self._processes, now_ms)
+        share = desk.share
         headers = context.headers
         headers.update(state.headers)
         headers.update(rate_headers(share, decision, now_ms))
@@ -64,35 +70,43 @@ class TenantGuard:
                 extra={"violated-policies": ["rps"]},
             )  # fmt: skip
 
-    async def look_for_abuse(self, context: RequestContext, device: str | None) -> None:
-        """Spikes, and signals by which accounts are seen to belong together."""
-        tenant = context.tenant
+    def look_for_abuse(self, context: RequestContext, device: str | None) -> Awaitable[None] | None:
+        """Spikes, and signals by which accounts are seen to belong together; what is to be awaited, if anything.
+
+        As a rule nothing is, and what runs for every request makes no coroutine for it.
+        """
+        tenant, desk = context.tenant, context.desk
         assert tenant is not None
-        spike = self._spikes.get(tenant.tenant)
-        if spike is None:
-            spike = Spike()
-            remember(self._spikes, tenant.tenant, spike)
-        times = spike.add(self._clock.now_ms() // 60_000)
+        assert desk is not None
+        times = desk.spike.add(self._clock.now_ms() // 60_000)
+        known = self._abuse.knows(tenant.tenant, SignalKind.ADDRESS, context.address)
+        return None if times is None and known and not device else self._suspect(context, tenant, times, device)
+
+    async def _suspect(self, context: RequestContext, tenant: Tenant, times: int | None, device: str | None) -> None:
         if times is not None:
             await self._abuse.spike(tenant.tenant, times)
-        step = None
-        if not self._abuse.knows(tenant.tenant, SignalKind.ADDRESS, context.address):
-            step = await self._abuse.observe(tenant.tenant, tenant.plan.name, SignalKind.ADDRESS, context.address)
-        if device:
+        step = await self._abuse.observe(tenant.tenant, tenant.plan.name, SignalKind.ADDRESS, context.address)
+        if device and context.desk is not None and context.desk.devices < DEVICES_MOST:
+            context.desk.devices += not self._abuse.knows(tenant.tenant, SignalKind.DEVICE, device[:200])
             step = await self._abuse.observe(tenant.tenant, tenant.plan.name, SignalKind.DEVICE, device[:200]) or step
         if step is not None:
             self._directory.forget(tenant.tenant)
 
-    async def check_capacity(self, context: RequestContext, *, submission: bool) -> None:
-        """The breaker of the tenant and the room on the platform. Raises `Problem` (503)."""
-        assert context.tenant is not None
-        breaker = self._breakers.get(context.tenant.tenant)
-        if breaker is not None and breaker.state is not State.CLOSED:
-            ready = breaker.state is State.OPEN and all((await self._ready()).values())
-            wait = breaker.admit(self._clock.monotonic(), ready)
-            if wait:
-                headers = {"Retry-After": str(max(1, math.ceil(wait)))}
-                raise Problem("circuit-open", "Too many requests of this tenant failed just now.", headers=headers)
+    def suspended(self, context: RequestContext) -> Awaitable[None] | None:
+        """What is to be awaited while the tenant's breaker is not closed. It raises `Problem` (503)."""
+        assert context.desk is not None
+        breaker = context.desk.breaker
+        return None if breaker.state is State.CLOSED else self._try(breaker)
+
+    async def _try(self, breaker: Breaker) -> None:
+        ready = breaker.state is State.OPEN and all((await self._ready()).values())
+        wait = breaker.admit(self._clock.monotonic(), ready)
+        if wait:
+            headers = {"Retry-After": str(max(1, math.ceil(wait)))}
+            raise Problem("circuit-open", "Too many requests of this tenant failed just now.", headers=headers)
+
+    def check_capacity(self, context: RequestContext, *, submission: bool) -> None:
+        """Whether there is room on the platform. Raises `Problem` (503)."""
         refused = admit(
             self._watch.pressure, submission=submission, most_jobs=self._most_jobs, most_lag_s=self._most_lag_s
         )
@@ -105,21 +119,15 @@ class TenantGuard:
 
     def answered(self, context: RequestContext, status: int) -> None:
         """Count an answer for the breaker: 5xx and timeouts of requests that were let in (C87)."""
-        if not context.admitted or context.tenant is None:
+        if not context.admitted or context.desk is None:
             return
-        failed = status >= 500
-        name = context.tenant.tenant
-        breaker = self._breakers.get(name)
-        if breaker is None:
-            breaker = Breaker()
-            remember(self._breakers, name, breaker)
-        if breaker.record(self._clock.monotonic(), failed):
+        if context.desk.breaker.record(self._clock.monotonic(), status >= 500):
             self._telemetry.count("breaker_opened_total")
 
     def levels(self, tenant: str) -> dict[str, object]:
         """What operators may see of a tenant in this process (C85)."""
-        bucket, breaker = self._buckets.get(tenant), self._breakers.get(tenant)
+        desk = self._desks.get(tenant) or Desk()
         return {
-            "bucketTokens": None if bucket is None else round(bucket.tokens, 3),
-            "breaker": (breaker.state if breaker else State.CLOSED).value,
+            "bucketTokens": None if desk.bucket is None else round(desk.bucket.tokens, 3),
+            "breaker": desk.breaker.state.value,
         }

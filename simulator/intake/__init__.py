@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from simulator.blobs.port import Blobs
-from simulator.intake.acceptance import known
+from simulator.intake.acceptance import Acceptance, known
 from simulator.intake.endings import request_cancel
 from simulator.intake.groups import Groups
 from simulator.intake.parsing import Validate, submission_of
 from simulator.intake.records import SUBMIT_PATH, Accepted, Submission, Tenant
-from simulator.store.port import Row, Store
+from simulator.store.port import Row, Store, Tx
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem
@@ -27,8 +27,13 @@ from zjops.domain.wire import SubmitRequest
 
 Decode = Callable[[bytes], Any]
 Signal = Callable[[str], Awaitable[None]]
+Offload = Callable[..., Awaitable[Any]]
+"""Runs a function where it does not hold the loop up."""
 
 
+LARGE_BYTES = 256_000
+"""From here on reading a body takes long enough for others to notice."""
+_SUBMIT = SUBMIT_PATH.encode()
 KEPT_BYTES = 16
 """How much of the digests of key and body is kept: 128 bits, against which no tenant finds a second body."""
 
@@ -38,16 +43,17 @@ class Intake:
 
     def __init__(
         self, store: Store, blobs: Blobs, clock: Clock, ids: Ids, telemetry: Telemetry, *,
-        decode: Decode, validate: Validate, wake: Callable[[], None], signal: Signal, keep_s: int,
+        decode: Decode, validate: Validate, wake: Callable[[], None], signal: Signal, keep_s: int, offload: Offload,
     ) -> None:  # fmt: skip
         self._store, self._blobs, self._clock, self._ids, self._telemetry = store, blobs, clock, ids, telemetry
         self._decode, self._validate, self._wake, self._signal = decode, validate, wake, signal
+        self._offload, self._keep_s = offload, keep_s
         self._groups = Groups(store, clock, keep_s)
         self._running: dict[bytes, None] = {}
 
     async def submit(self, tenant: Tenant, body: bytes, key: uuid.UUID, traceparent: str | None) -> Accepted:
         """Accept one job, or replay the answer to the same key and payload. Raises `Problem`."""
-        scope_hash = fingerprint(tenant.tenant.encode(), SUBMIT_PATH.encode(), key.bytes)[:KEPT_BYTES]
+        scope_hash = fingerprint(tenant.tenant.encode(), _SUBMIT, key.bytes)[:KEPT_BYTES]
         if scope_hash in self._running:
             raise Problem("idempotency-key-in-use", "A request with this key is still running.")
         self._running[scope_hash] = None
@@ -61,32 +67,38 @@ class Intake:
     ) -> Accepted:
         mark = hashlib.sha256(body).digest()[:KEPT_BYTES]
         try:
-            request = submission_of(self._decode(body), self._validate)
+            raw = await self._offload(self._decode, body) if len(body) > LARGE_BYTES else self._decode(body)
+            request = submission_of(raw, self._validate)
         except Problem:
             # A key that is known answers first, whatever is wrong with this body.
             seen = await self._store.read(lambda tx: known(tx, scope_hash, mark, self._clock.now_ms()))
             if seen:
                 return seen
             raise
-        accepted = await self._groups.accept(
-            await self._submission(tenant, request, len(body), key, scope_hash, mark, traceparent)
-        )
+        parameters, digest, size, ids = msgspec.json.encode(request.parameters), None, len(body), self._ids
+        if len(parameters) > CLAIM_CHECK_BYTES:
+            # Nobody fills the disk with what will be refused: it is asked before, and decided in the transaction.
+            seen = await self._store.read(lambda tx: self._foresee(tx, tenant, scope_hash, mark, compute_units(size)))
+            if seen:
+                return seen
+            digest = await self._blobs.put(parameters)
+        job, event, work = ids.key(), ids.name(), ids.name()
+        accepted = await self._groups.accept(Submission(
+            tenant, request, scope_hash, key, mark, job, ids.token(32), event, work, size, compute_units(size),
+            parameters, digest, traceparent,
+        ))  # fmt: skip
         if not accepted.replayed:
             self._telemetry.count("jobs_submitted_total", job_type=request.job_type.value, plan=tenant.plan.name)
             self._wake()
         return accepted
 
-    async def _submission(
-        self, tenant: Tenant, request: SubmitRequest, size: int, key: uuid.UUID, scope_hash: bytes, mark: bytes,
-        traceparent: str | None,
-    ) -> Submission:  # fmt: skip
-        parameters = msgspec.json.encode(request.parameters)
-        digest = await self._blobs.put(parameters) if len(parameters) > CLAIM_CHECK_BYTES else None
-        ids = self._ids
-        return Submission(
-            tenant, request, scope_hash, key, mark, ids.key(), ids.token(32), ids.name(), ids.name(),
-            size, compute_units(size), parameters, digest, traceparent,
-        )  # fmt: skip
+    def _foresee(self, tx: Tx, tenant: Tenant, scope_hash: bytes, mark: bytes, units: int) -> Accepted | None:
+        """The answer to a known key, or None when the job would be accepted now. Raises `Problem`."""
+        now = self._clock.now_ms()
+        seen = known(tx, scope_hash, mark, now)
+        if seen is None:
+            Acceptance(tx, now, self._keep_s).check(tenant, units)
+        return seen
 
     async def resubmit(self, tenant: Tenant, row: Row, key: uuid.UUID) -> Accepted:
         """The work of an earlier job as a new one, under a key that an operator's act derives from it."""

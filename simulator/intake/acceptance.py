@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from simulator.intake.records import SUBMIT_PATH, Accepted, QuotaState, Submission
+from simulator.intake.records import SUBMIT_PATH, Accepted, QuotaState, Submission, Tenant
 from simulator.linked import linked_usage
 from simulator.outbox import OutboxRow, event_row, work_row
 from simulator.store.port import Tx
@@ -106,7 +106,7 @@ class Acceptance:
     def _accept(self, new: Submission) -> Accepted:
         account = self._account(new.tenant.tenant)
         account.check(new.tenant.plan)
-        quota = self._reserve(account, new)
+        quota = self._reserve(account, new.tenant.plan, new.units)
         name = job_id(new.job)
         response = accepted_body(name, new.request.job_type, self._now)
         self._note(new, name)
@@ -121,12 +121,17 @@ class Acceptance:
             self._accounts[tenant] = _Account(self._tx, tenant, self._month)
         return self._accounts[tenant]
 
-    def _reserve(self, account: _Account, new: Submission) -> QuotaState:
-        plan = new.tenant.plan
-        decision = decide_quota(plan, account.used + account.added_units, new.units)
+    def check(self, tenant: Tenant, units: int) -> None:
+        """Whether a submission of so many units would be accepted now. Raises `Problem`."""
+        account = self._account(tenant.tenant)
+        account.check(tenant.plan)
+        self._reserve(account, tenant.plan, units)
+
+    def _reserve(self, account: _Account, plan: Plan, units: int) -> QuotaState:
+        decision = decide_quota(plan, account.used + account.added_units, units)
         if not decision.allowed:
             raise refusal(plan, decision, self._reset_ms, self._now)
-        used = decision.used + new.units
+        used = decision.used + units
         return QuotaState(plan.compute_units, used, plan.buffer_units, self._reset_ms, decision.job_overage)
 
     def _note(self, new: Submission, name: str) -> None:

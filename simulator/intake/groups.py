@@ -28,13 +28,13 @@ class Groups:
         self._waiting: list[Waiting] = []
         self._runner: asyncio.Task[None] | None = None
 
-    async def accept(self, new: Submission) -> Accepted:
-        """Commit one submission with whatever else waits. Raises `Problem`, `StoreUnavailable`."""
+    def accept(self, new: Submission) -> asyncio.Future[Accepted]:
+        """Commit one submission with whatever else waits. Awaiting it raises `Problem`, `StoreUnavailable`."""
         future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         self._waiting.append((new, future))
         if self._runner is None:
             self._runner = asyncio.create_task(self._run(), name="intake groups")
-        return await future
+        return future
 
     async def _run(self) -> None:
         try:

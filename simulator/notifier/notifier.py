@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import Counter
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import NamedTuple
 
 import httpx2
+import msgspec
 
 from simulator.abuse import record
 from simulator.notifier.deliveries import ensure_secret, owner_of
 from simulator.notifier.targets import TargetRefused, target_of
 from simulator.policy.delivery import FAILED_ENDPOINT_AFTER, Verdict, after_attempt
-from simulator.service import Looped
+from simulator.service import Looped, background
 from simulator.store.port import Row, Store, Tx
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
@@ -22,6 +25,8 @@ from zjops.domain.ids import Ids, job_id
 from zjops.domain.webhooks import sign
 
 AT_ONCE = 32
+TENANT_SHARE = 8
+"""How many of these one tenant may hold: receivers that hang must not keep everybody's webhooks waiting."""
 CLAIM_S = 60
 STRANGE = (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TimeoutError, OSError)
 """What an address or an answer of a stranger's making can raise: it fails that attempt and nothing else."""
@@ -48,9 +53,13 @@ class Notifier(Looped):
         self._targets, self._waits_s, self._timeout_s, self._poll_s = targets, waits_s, timeout_s, poll_s
         self._blocked = blocked
         self._http: httpx2.AsyncClient | None = None
+        self._carried: dict[asyncio.Task[None], str] = {}
 
     async def stop(self) -> None:
         await super().stop()
+        for task in list(self._carried):
+            task.cancel()
+        await asyncio.gather(*self._carried, return_exceptions=True)
         if self._http is not None:
             await self._http.aclose()
             self._http = None
@@ -58,27 +67,47 @@ class Notifier(Looped):
     async def _run(self) -> None:
         while True:
             try:
-                done = await self.deliver_due()
+                begun = await self.begin_due()
             except UnreachableError as exc:
                 self._telemetry.log("warning", "notifier waits", reason=str(exc))
-                done = 0
-            if not done:
+                begun = 0
+            if begun and len(self._carried) < AT_ONCE:
+                continue
+            if self._carried:
+                await asyncio.wait(self._carried, timeout=self._poll_s, return_when=asyncio.FIRST_COMPLETED)
+            else:
                 await self._clock.sleep(self._poll_s)
 
-    async def deliver_due(self) -> int:
-        """Attempt what is due now; returns how many."""
-        now = self._clock.now_ms()
-        waiting = await self._store.read(lambda tx: tx.one("deliveries_due", now=now, most=1))
-        if waiting is None:
+    async def begin_due(self) -> int:
+        """Begin with what is due now and has room; returns how many."""
+        if len(self._carried) >= AT_ONCE or not self._due(await self._store.read(self._look)):
             return 0
         claimed = await self._store.transact(self._claim)
-        await asyncio.gather(*(self._deliver(row, secrets) for row, secrets in claimed))
+        for row, secrets in claimed:
+            task = background(self._deliver(row, secrets), f"webhook {row['id']}")
+            self._carried[task] = row["tenant"]
+            task.add_done_callback(self._carried.pop)
         return len(claimed)
+
+    def _look(self, tx: Tx) -> list[Row]:
+        held = Counter(self._carried.values())
+        full = msgspec.json.encode([name for name, count in held.items() if count >= TENANT_SHARE]).decode()
+        return tx.all("deliveries_due", now=self._clock.now_ms(), most=AT_ONCE, full=full)
+
+    def _due(self, rows: list[Row]) -> list[Row]:
+        """Of what is due, that for which there is room: altogether, and in each tenant's share."""
+        held = Counter(self._carried.values())
+        chosen: list[Row] = []
+        for row in rows:
+            if len(self._carried) + len(chosen) < AT_ONCE and held[row["tenant"]] < TENANT_SHARE:
+                held[row["tenant"]] += 1
+                chosen.append(row)
+        return chosen
 
     def _claim(self, tx: Tx) -> list[tuple[Row, list[str]]]:
         now = self._clock.now_ms()
         claimed = []
-        for row in tx.all("deliveries_due", now=now, most=AT_ONCE):
+        for row in self._due(self._look(tx)):
             tx.run("delivery_claim", id=row["id"], until=now + CLAIM_S * 1000)
             secret = ensure_secret(tx, self._ids, owner_of(row))
             both = [secret["secret"]]
@@ -99,7 +128,9 @@ class Notifier(Looped):
         verdict = after_attempt(
             outcome.status, row["attempts"] + 1, self._waits_s, self._ids.chance(), outcome.retry_after_s
         )
-        await self._store.transact(lambda tx: self._note(tx, row, outcome, verdict))
+        with contextlib.suppress(UnreachableError):
+            # Without the store nothing can be noted: the claim ends by itself, and the attempt is made again.
+            await self._store.transact(lambda tx: self._note(tx, row, outcome, verdict))
         self._telemetry.count("webhook_attempts_total", outcome="delivered" if verdict.delivered else "failed")
 
     async def _post(self, row: Row, secrets: list[str]) -> Outcome:

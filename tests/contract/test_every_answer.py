@@ -23,7 +23,7 @@ from simulator.api.contract.operation import Operation
 from simulator.gateway.headers import IDENTIFIED
 from simulator.gateway.protocol import LimitedProtocol
 from simulator.policy.admission import Pressure
-from simulator.policy.breaker import Breaker, State
+from simulator.policy.breaker import State
 from tests.contract.stage import REVOKE, SIEVE, SLOW, TOKEN, Stage, basic, new_key, staged
 from zjops.domain.errors import StoreUnavailable
 
@@ -104,11 +104,11 @@ async def _shared(play: Play) -> None:
         await play.go(one.id, weak)
         await play.go(one.id, gone)
         await play.go(one.id, good, Accept_Version="9")
-        stage.deps.tenants._buckets["poor"] = stage.deps.tenants._buckets["poor"]._replace(tokens=0.0) if (
-            "poor" in stage.deps.tenants._buckets) else None  # fmt: skip
-        if stage.deps.tenants._buckets["poor"] is None:
-            del stage.deps.tenants._buckets["poor"]
+        desk = stage.deps.tenants.desk("poor")
+        if desk.bucket is None:
             await stage.ask("GET", "/v1/jobs", poor)
+        else:
+            desk.bucket = desk.bucket._replace(tokens=0.0)
         await play.go(one.id, poor)
         await _broken(play, one, good)
 
@@ -121,15 +121,15 @@ async def _broken(play: Play, one: Operation, token: str, body: Any = None, **he
         stage.store.fault = fault
         await play.go(one.id, token, body, **headers)
         stage.store.fault = None
-        stage.deps.tenants._breakers.clear()
+        stage.deps.tenants._desks.clear()
     if one.tag == "admin" or one.scope is None:
         return
-    breaker = stage.deps.tenants._breakers["acme"] = Breaker()
+    breaker = stage.deps.tenants.desk("acme").breaker
     breaker.state, breaker.opened_at = State.OPEN, stage.deps.clock.monotonic()
     stage.ready["store"] = False
     await play.go(one.id, token)
     stage.ready["store"] = True
-    del stage.deps.tenants._breakers["acme"]
+    stage.deps.tenants._desks.clear()
     stage.deps.watch.pressure = Pressure(0, 99.0)
     await play.go(one.id, token)
     stage.deps.watch.pressure = Pressure()

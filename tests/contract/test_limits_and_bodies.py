@@ -6,8 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from simulator.gateway.addresses import ANONYMOUS_PER_HOUR
-from tests.contract.stage import SIEVE, SLOW, Stage, staged
+from tests.contract.stage import SIEVE, SLOW, Stage, new_key, staged
 from tests.support.nats import eventually
 from zjops.domain.clock import month_bounds_ms, rfc3339, utc_month
 from zjops.domain.events import WORK
@@ -131,7 +133,11 @@ async def test_a_request_id_is_given_back_and_a_bad_one_is_not(stage: Stage) -> 
     assert error.json()["trace_id"] == "a1" * 16 == error.headers["traceparent"].split("-")[1]
 
 
-async def test_the_breaker_opens_for_one_tenant_after_its_5xx_and_closes_again(stage: Stage) -> None:
+async def test_the_breaker_opens_for_one_tenant_after_its_5xx_and_closes_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A tenant that must be read anew from a broken store is not let in, and what is not let in does not count.
+    monkeypatch.setattr("simulator.gateway.directory.REMEMBER_S", 600.0)
     token, other = await stage.client("acme", "enterprise"), await stage.client("rival", "enterprise")
     job = await stage.job(token, SLOW)
     for _ in range(2):
@@ -147,3 +153,30 @@ async def test_the_breaker_opens_for_one_tenant_after_its_5xx_and_closes_again(s
     assert (await stage.ask("GET", f"/v1/jobs/{job}", token)).status_code == 503
     stage.ready["store"] = True
     assert (await stage.ask("GET", f"/v1/jobs/{job}", token)).status_code == 200
+
+
+async def test_a_large_submission_that_is_refused_leaves_no_payload_behind(stage: Stage) -> None:
+    token, key = await stage.client("poor", "pro", compute_units=50, buffer_percent=0), new_key()
+    large = aggregate([{"g": "a", "v": 1, "pad": "x" * 1000}] * (CLAIM_CHECK_BYTES // 1000 + 5))
+    assert (await stage.submit(token, large, key)).status_code == 402
+    assert not stage.deps.blobs._data
+    await stage.sql("UPDATE tenants SET overrides = '{}' WHERE tenant = 'poor'")
+    stage.deps.directory.forget("poor")
+    first = await stage.submit(token, large, key)
+    assert (first.status_code, len(stage.deps.blobs._data)) == (202, 1)
+    await stage.sql(
+        "UPDATE tenants SET overrides = '{\"compute_units\": 1, \"buffer_percent\": 0}' WHERE tenant = 'poor'"
+    )
+    stage.deps.directory.forget("poor")
+    # A known key is answered before the quota is looked at.
+    assert (await stage.submit(token, large, key)).content == first.content
+
+
+async def test_fingerprints_that_are_always_new_do_not_fill_the_store(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.gateway.tenants.DEVICES_MOST", 5)
+    token = await stage.client("restless")
+    for number in range(12):
+        await stage.ask("GET", "/v1/jobs", token, X_Device_Fingerprint=f"device-{number}")
+    assert len(stage.deps.abuse._seen) == 5 + 1, "five devices and one address"

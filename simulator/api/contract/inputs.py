@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, TypeVar
 
 import msgspec
@@ -9,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from simulator.api.strictjson import decode
 from simulator.gateway.context import context_of
+from simulator.intake import LARGE_BYTES
 from simulator.intake.parsing import convert
 from zjops.domain.clock import parse_rfc3339
 from zjops.domain.errors import FieldError, Problem
@@ -43,8 +45,13 @@ def read_query(request: Request, model: type[T]) -> T:
 async def read_body(request: Request, model: type[T]) -> T:
     """The JSON body as a model. Raises `Problem`: 415, 400 or 422 with a pointer for every field."""
     check_json(request)
-    found: T = convert(decode(await request.body()), model)
+    found: T = convert(await decoded(await request.body()), model)
     return found
+
+
+async def decoded(body: bytes) -> Any:
+    """A JSON body as plain values, read where a large one does not hold the loop up. Raises `Problem` (400)."""
+    return await asyncio.to_thread(decode, body) if len(body) > LARGE_BYTES else decode(body)
 
 
 async def whole_body(request: Request) -> bytes:

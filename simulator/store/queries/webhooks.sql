@@ -43,7 +43,9 @@ INSERT INTO deliveries (id, tenant, endpoint, url, job_id, type, at, state, next
 VALUES (:id, :tenant, :endpoint, :url, :job_id, :type, :at, 'pending', :at, :body);
 
 -- name: deliveries_due
-SELECT * FROM deliveries WHERE next_at <= :now AND claimed_until <= :now ORDER BY next_at LIMIT :most;
+-- `full` is a JSON list of tenants that have no room for more.
+SELECT * FROM deliveries WHERE next_at <= :now AND claimed_until <= :now
+  AND tenant NOT IN (SELECT value FROM json_each(:full)) ORDER BY next_at LIMIT :most;
 
 -- name: delivery_claim
 UPDATE deliveries SET claimed_until = :until WHERE id = :id;

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from simulator.notifier.notifier import TENANT_SHARE
 from simulator.notifier.targets import TargetRefused, allowed, check_url, target_of
 from simulator.policy.delivery import MOST_ATTEMPTS, after_attempt
 from tests.contract.stage import SIEVE, Stage, staged
@@ -274,7 +275,7 @@ async def test_by_hand_nothing_is_sent_twice_at_once_nor_to_an_endpoint_that_is_
         path = f"/v1/webhooks/deliveries/{log[0]['deliveryId']}/redeliver"
         await stage.sql("UPDATE deliveries SET claimed_until = :until", until=2**62)
         assert (await stage.ask("POST", path, token)).status_code == 202
-        claimed = await stage.store.read(lambda tx: tx.all("deliveries_due", now=2**53, most=9))
+        claimed = await stage.store.read(lambda tx: tx.all("deliveries_due", now=2**53, most=9, full="[]"))
         assert claimed == []
         await stage.ask("DELETE", f"/v1/webhooks/endpoints/{name}", token)
         assert (await stage.ask("POST", path, token)).status_code == 404
@@ -282,3 +283,21 @@ async def test_by_hand_nothing_is_sent_twice_at_once_nor_to_an_endpoint_that_is_
 
 def test_addresses_of_old_private_networks_are_private() -> None:
     assert [allowed("fec0::1", policy) for policy in ("public", "loopback", "private")] == [False, False, True]
+
+
+async def test_receivers_that_hang_hold_no_more_than_their_tenants_share(tmp_path: Path, ear: Ear) -> None:
+    deaf = Ear(fail="hang")
+    try:
+        async with staged(tmp_path, webhook_timeout_s=30.0) as stage:
+            slow, quick = await stage.client("slow", "enterprise"), await stage.client("quick")
+            await _endpoint(stage, slow, deaf, events=["job.completed"])
+            await _endpoint(stage, quick, ear, events=["job.completed"])
+            for _ in range(3 * TENANT_SHARE):
+                await stage.submit(slow, SIEVE)
+            await stage.job(slow)
+            await stage.job(quick)
+            await eventually(lambda: len(ear.heard) == 1)
+            claimed = await stage.store.read(lambda tx: tx.all("deliveries_due", now=2**53, most=99, full='["quick"]'))
+        assert sum(row["claimed_until"] > 0 for row in claimed) == TENANT_SHARE
+    finally:
+        deaf.receiver.stop()
