@@ -136,10 +136,21 @@ class ActReason(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Reason | None = None
 
 
-class EventReplay(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which events of the log to publish again, and why: from a sequence or a moment (RFC 3339) on, both ends included.
+Moment = Annotated[str, Meta(max_length=40, extra_json_schema={"format": "date-time"})]
 
-    `type` is the last part of an event's subject; the times are those at which the log stored the events.
+
+Happening = Literal[
+    "submitted", "processing", "completed", "failed", "cancelled", "confirmed",
+    "tenant", "plan", "credit", "abuse", "action", "relayer",
+]  # fmt: skip
+"""What EVENTS and OPS tell of: the values of `EventType` and `OpsKind`."""
+
+
+class EventReplay(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which events of the log to publish again, and why, both ends of the range included.
+
+    It begins at a sequence or a moment (RFC 3339), at the later of the two when both are given, and with the log when
+    none is. `type` is the last part of an event's subject; the times are those at which the log stored the events.
     """
 
     reason: Annotated[str, Meta(min_length=1, max_length=500)]
@@ -147,9 +158,9 @@ class EventReplay(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Name | None = None
     from_sequence: Sequence | None = None
     to_sequence: Sequence | None = None
-    since: Annotated[str, Meta(max_length=40)] | None = None
-    until: Annotated[str, Meta(max_length=40)] | None = None
-    type: Annotated[str, Meta(max_length=20)] | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    type: Happening | None = None
     tenant: Name | None = None
     job_id: Annotated[str, Meta(max_length=40)] | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 500

@@ -2,6 +2,7 @@ import asyncio
 import stat
 import uuid
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -11,9 +12,20 @@ from hypothesis import strategies as st
 from zjops.domain import ids
 from zjops.domain.clock import ManualClock, VirtualClock, month_bounds_ms, parse_rfc3339, rfc3339, run_virtual
 from zjops.domain.errors import PROBLEMS, FieldError, Problem, UnreachableError
-from zjops.domain.events import DURABLES, REPLAY, STREAMS, EventType, JobEvent, envelope, open_envelope, replay_subject
+from zjops.domain.events import (
+    DURABLES,
+    REPLAY,
+    STREAMS,
+    EventType,
+    JobEvent,
+    OpsKind,
+    envelope,
+    open_envelope,
+    replay_subject,
+)  # fmt: skip
 from zjops.domain.jobs import TERMINAL, TRANSITIONS, JobState, Priority, band, may_follow, went_back
 from zjops.domain.runfile import RUN_FILE, ClientEntry, RunFile, read_run_file, write_run_file
+from zjops.domain.wire_admin import Happening
 
 
 def test_no_state_leads_back_and_terminal_states_never_become_active() -> None:
@@ -136,3 +148,7 @@ def test_what_is_replayed_is_on_no_stream() -> None:
     first = replay_subject("repair", EventType.COMPLETED.subject).split(".")[0]
     assert f"{first}.>" == REPLAY
     assert {subject.split(".")[0] for spec in STREAMS for subject in spec.subjects}.isdisjoint({first, "*", ">"})
+
+
+def test_what_may_be_replayed_by_type_is_what_the_two_streams_tell_of() -> None:
+    assert get_args(Happening) == (*(kind.value for kind in EventType), *(kind.value for kind in OpsKind))
