@@ -22,6 +22,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     batch_max_age_s: float = 5.0
     # Or by one of the two alone: the number then only splits what closes by age.
     batch_by: Literal["count", "age", "both"] = "both"
+    # The node that the relayer uses, in place of the platform's own.
+    rpc_url: str = ""
     # When an outcome is final (C81): `depth:N` blocks, the block itself included, or the chain's `safe` or `finalized`.
     finality: str = "depth:3"
     # The most that the relayer offers for a unit of gas; above it, batches wait.

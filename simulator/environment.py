@@ -297,17 +297,18 @@ async def _web3_chain(home: Path, run: RunFile, settings: Settings, clock: Clock
     from simulator.chain.keys import ensure_accounts
     from simulator.chain.registry import Web3Chain, deploy
 
+    rpc_url = settings.rpc_url or run.rpc_url
     accounts = ensure_accounts(home, ids, settings.keystore_file, settings.keystore_password_file)
     deployment = load_deployment(home)
     if deployment is None:
         contract, code_hash = await deploy(
-            run.rpc_url, admin_key=accounts.admin.unlock(), operator=accounts.operator.address, chain_id=run.chain_id,
+            rpc_url, admin_key=accounts.admin.unlock(), operator=accounts.operator.address, chain_id=run.chain_id,
             clock=clock,
         )  # fmt: skip
         deployment = ChainIdentity(run.chain_id, contract, code_hash)
         save_deployment(home, deployment)
     return Web3Chain(
-        run.rpc_url, contract=deployment.contract, operator_key=accounts.operator.unlock(),
+        rpc_url, contract=deployment.contract, operator_key=accounts.operator.unlock(),
         chain_id=deployment.chain_id, code_hash=deployment.code_hash,
     )  # fmt: skip
 

@@ -202,5 +202,5 @@ class Relayer(Looped):
         if leads and await self._watcher.adopt(batch):
             return Fate.MINED
         await self._closer.publish(batch)
-        await self._sender.send(batch, await self._ask(), leads=leads)
+        self._watcher.sent(batch, await self._sender.send(batch, await self._ask(), leads=leads))
         return Fate.WAITS

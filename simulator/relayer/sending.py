@@ -5,7 +5,7 @@ A kill at any moment leaves one of two things: no transaction, or one in the sto
 
 from __future__ import annotations
 
-from simulator.chain.port import Commit, Outlook, Sent
+from simulator.chain.port import Commit, Outlook, Sent, Signed
 from simulator.policy.fees import Fees, gas_limit, offer, replacement
 from simulator.relayer.desk import Desk
 from simulator.store.port import Row, Tx
@@ -35,8 +35,8 @@ class Sender:
         """Whether the gas of a root is known, so that one may be sent before the one ahead of it is mined."""
         return self._gas > 0
 
-    async def send(self, batch: Row, outlook: Outlook, *, leads: bool) -> None:
-        """Send the root of a closed batch. Raises `ChainRefused` when the chain would not take it.
+    async def send(self, batch: Row, outlook: Outlook, *, leads: bool) -> str:
+        """Send the root of a closed batch; returns the transaction's hash. Raises `ChainRefused`.
 
         The one that leads is tried on the chain's present state first. A follower cannot be: the number that it needs
         comes with the one ahead of it. It costs what that one costs.
@@ -47,21 +47,23 @@ class Sender:
         behind, former = await self._desk.store.read(lambda tx: self._nonce(tx, batch["id"], outlook))
         fees = self._fees(former, outlook)
         self._check_funds(outlook, fees, behind - outlook.nonce + 1)
-        raw = await self._record(batch, commit, behind, fees)
-        await self._desk.send(raw)
+        signed = await self._record(batch, commit, behind, fees)
+        await self._desk.send(signed.raw)
         self._desk.telemetry.count("relayer_transactions_total", outcome="sent")
+        return signed.tx_hash
 
-    async def replace(self, batch: Row, stuck: Row, outlook: Outlook) -> None:
-        """Offer more for a stuck transaction, under the same nonce. Raises `ChainRefused` above the ceiling."""
+    async def replace(self, batch: Row, stuck: Row, outlook: Outlook) -> str:
+        """Offer more for a stuck transaction, under the same nonce; returns the new hash. Raises `ChainRefused`."""
         sender, nonce = stuck["sender"], stuck["nonce"]
         former = await self._desk.store.read(lambda tx: _offered(tx, sender, nonce))
         fees = self._fees(former, outlook)
         commit = Commit(batch["first_sequence"], batch["count"], batch["root"])
         self._gas = stuck["gas"]
-        raw = await self._record(batch, commit, nonce, fees)
-        await self._desk.send(raw)
+        signed = await self._record(batch, commit, nonce, fees)
+        await self._desk.send(signed.raw)
         self._desk.telemetry.count("relayer_transactions_total", outcome="replaced")
         self._desk.telemetry.log("warning", "stuck, replaced", batch=batch["id"], nonce=nonce, max_fee=fees.max_fee)
+        return signed.tx_hash
 
     def _nonce(self, tx: Tx, batch_id: int, outlook: Outlook) -> tuple[int, Fees | None]:
         """The next nonce, by the chain and by what is on its way; and what was offered under it before."""
@@ -86,7 +88,7 @@ class Sender:
             text = f"{self._desk.chain.sender} holds {outlook.balance} wei and needs {needed}; send it some"
             raise ChainRefused(text, "out_of_funds")
 
-    async def _record(self, batch: Row, commit: Commit, nonce: int, fees: Fees) -> bytes:
+    async def _record(self, batch: Row, commit: Commit, nonce: int, fees: Fees) -> Signed:
         chain, now = self._desk.chain, self._desk.clock.now_ms()
         signed = chain.sign(commit, nonce, self._gas, fees)
 
@@ -98,7 +100,7 @@ class Sender:
             tx.run("batch_sent", id=batch["id"], tx_hash=signed.tx_hash, now=now)
 
         await self._desk.transact(record)
-        return signed.raw
+        return signed
 
     async def again(self, transaction: Row) -> Sent:
         """Send what was signed before, byte for byte: a node that knows it says so."""

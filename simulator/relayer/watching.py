@@ -30,9 +30,12 @@ class Fate(enum.Enum):
 
 @dataclass
 class _Patience:
-    """What is remembered of a batch between looks, in monotonic seconds: a wrong wall clock changes nothing."""
+    """What is remembered of a batch between looks, in monotonic seconds: a wrong wall clock changes nothing.
 
-    since: float
+    `since` is when it came to lead: what waits behind another is not stuck.
+    """
+
+    since: float | None = None
     tried: dict[str, float] = field(default_factory=dict)
     strikes: int = 0
 
@@ -60,6 +63,11 @@ class Watcher:
             self._desk.telemetry.count("blockchain_confirmations_total", outcome="failed")
             return await self._reopen(batch, "its transaction was mined and reverted")
         return await self._press(batch, signed[0], ask)
+
+    def sent(self, batch: Row, tx_hash: str) -> None:
+        """Remember that a transaction has just left, so that it is not sent again at once."""
+        now = self._desk.clock.monotonic()
+        self._patience[batch["id"]] = _Patience(tried={tx_hash: now})
 
     async def receipt(self, signed: list[Row]) -> Receipt | None:
         """The receipt of whichever transaction was mined."""
@@ -89,14 +97,15 @@ class Watcher:
 
     async def _press(self, batch: Row, newest: Row, ask: Ask) -> Fate:
         now = self._desk.clock.monotonic()
-        patience = self._patience.setdefault(batch["id"], _Patience(now))
+        patience = self._patience.setdefault(batch["id"], _Patience())
+        since = patience.since = now if patience.since is None else patience.since
         if now - patience.tried.get(newest["tx_hash"], float("-inf")) >= self._again_after_s:
             if await self._again(patience, newest, ask, now):
                 return await self._start_over(batch)
             patience.tried[newest["tx_hash"]] = now
-        if now - patience.since >= self._stuck_after_s:
-            await self._sender.replace(batch, newest, await ask())
-            patience.since = now
+        if now - since >= self._stuck_after_s:
+            fresh = await self._sender.replace(batch, newest, await ask())
+            patience.since = patience.tried[fresh] = now
         return Fate.WAITS
 
     async def _again(self, patience: _Patience, newest: Row, ask: Ask, now: float) -> bool:
