@@ -20,8 +20,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Batches close at this many jobs or at this age of their oldest job, whichever comes first (C81).
     batch_max_jobs: int = 1000
     batch_max_age_s: float = 5.0
-    # Blocks on top, the block itself included, before an outcome is final (`depth:N`, C81).
-    finality_depth: int = 3
+    # Or by one of the two alone: the number then only splits what closes by age.
+    batch_by: Literal["count", "age", "both"] = "both"
+    # The node that the relayer uses, in place of the platform's own.
+    rpc_url: str = ""
+    # When an outcome is final (C81): `depth:N` blocks, the block itself included, or the chain's `safe` or `finalized`.
+    finality: str = "depth:3"
+    # The most that the relayer offers for a unit of gas; above it, batches wait.
+    fee_ceiling_gwei: float = 500.0
+    # A transaction that is not mined by then is replaced by one that offers a tenth more.
+    stuck_after_s: float = 30.0
+    # A keystore of the operator and the file with its password, in place of those that the home makes.
+    keystore_file: str = ""
+    keystore_password_file: str = ""
     block_time_s: float = 1.0
     chain_id: int = 31338
     # Jobs that run at once in one worker process.

@@ -16,6 +16,7 @@ import msgspec
 
 from simulator.chain.deployment import load_deployment
 from simulator.config import Settings, load_settings
+from simulator.policy.finality import parse_finality
 from simulator.supervisor import ports, runs
 from simulator.supervisor.broker import broker_spec
 from simulator.supervisor.children import Child
@@ -138,7 +139,7 @@ class Supervisor:
             nats=ports.free(nats), rpc=ports.port_of(self._listeners["chain"]),
         )  # fmt: skip
         self._run = runs.new_run(
-            self._home, former, at, settings.chain_id, settings.finality_depth, self._clock, self._ids
+            self._home, former, at, settings.chain_id, parse_finality(settings.finality).text, self._clock, self._ids
         )
 
     def _specs(self, run: RunFile) -> list[ChildSpec]:
