@@ -299,6 +299,10 @@ async def _web3_chain(home: Path, run: RunFile, settings: Settings, clock: Clock
 
     rpc_url = settings.rpc_url or run.rpc_url
     accounts = ensure_accounts(home, ids, settings.keystore_file, settings.keystore_password_file)
+    if settings.chain == "anvil" and not settings.rpc_url:
+        from simulator.chain.anvil import fund
+
+        await fund(rpc_url, [accounts.admin.address, accounts.operator.address], clock)
     deployment = load_deployment(home)
     if deployment is None:
         contract, code_hash = await deploy(
