@@ -9,7 +9,7 @@ ifdef OFFLINE
 PIP_FROM := --no-index --find-links wheelhouse
 endif
 
-.PHONY: demo test check bench fuzz clients contracts wheelhouse lock clean
+.PHONY: demo test check bench fuzz clients contracts anvil wheelhouse lock clean
 
 demo: $(STAMP)
 	$(BIN)/zjops demo $(ARGS)
@@ -47,6 +47,11 @@ clients: $(STAMP)
 	    -r $(CLIENTS)/requirements.txt; }
 	@[ -n "$(OFFLINE)" ] || ! command -v npm > /dev/null || [ -d $(CLIENTS)/node_modules ] || \
 	  npm --prefix $(CLIENTS) install --no-package-lock --no-audit --no-fund --silent
+
+# Foundry's development chain, for `zjops up --chain anvil` and the tests of it.
+anvil:
+	mkdir -p .anvil
+	npm --prefix .anvil install @foundry-rs/anvil@1.7.1 --no-package-lock --no-audit --no-fund --silent
 
 contracts: $(STAMP)
 	$(BIN)/python -m contracts.build --install
