@@ -22,8 +22,7 @@ async def serve(home: Path, settings: dict[str, str], tell: Tell) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    home.mkdir(parents=True, exist_ok=True)
-    node = environment.devnet(home, load_settings(home, **settings))
+    node = environment.devnet(home, load_settings(home, None, **settings))
     with listen(PREFERRED_PORT) as listener:
         services = Stack(node, WebServer(node.app, listener))
         await services.start()

@@ -67,6 +67,7 @@ def devnet(home: Path, settings: dict[str, str], parent: int | None) -> int:
 
     if parent is not None:
         die_with_parent(parent)
+    home.mkdir(parents=True, exist_ok=True)
     asyncio.run(serve(home, settings, tell))
     return 0
 

@@ -92,7 +92,7 @@ def _show(out: Out, measured: list[Measured], prices: Prices, told: dict[str, An
         return
     out.rows("zjops.gas/1", [_plain(row) for row in rows])
     out.say("")
-    out.say("root batches by jobs a month and batch window (seconds): what arrives while a batch is open shares its gas")
+    out.say("root batches by jobs a month and window in seconds: what arrives while a batch is open shares its gas")
     out.rows("zjops.gas-by-rate/1", [_plain(row) for row in rates])
     out.say("")
     out.say(f"the design promised that batching saves {PROMISED:.0%}; what holds:")

@@ -6,6 +6,8 @@ should not share the code of whoever is checked.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from zjops.client.http import Http
 from zjops.client.rpc import Rpc
 from zjops.config import Context
@@ -21,8 +23,15 @@ def _word(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
+class Commit(NamedTuple):
+    """The block and the transaction that committed a batch."""
+
+    block: int
+    tx_hash: str
+
+
 class ChainReader:
-    """Reads the registry contract of a context. Raises `ChainUnavailable`."""
+    """Reads a registry contract. Raises `ChainUnavailable`."""
 
     def __init__(self, context: Context, http: Http | None = None) -> None:
         if context.rpc_url is None or context.contract is None:
@@ -39,7 +48,7 @@ class ChainReader:
 
     def code_hash(self) -> str:
         """keccak-256 of the code at the contract's address."""
-        return "0x" + keccak256(self.rpc.data("eth_getCode", self._contract, "latest")).hex()
+        return "0x" + keccak256(self.code()).hex()
 
     def head(self) -> int:
         """The newest block's number."""
@@ -54,12 +63,16 @@ class ChainReader:
         """The number that the next batch will begin with."""
         return int.from_bytes(self._call(NEXT_SEQUENCE), "big")
 
-    def committed_in(self, first: int) -> int | None:
-        """The block in which a batch was committed, from the contract's own log."""
+    def code(self) -> bytes:
+        """The code at the contract's address."""
+        return self.rpc.data("eth_getCode", self._contract, "latest")
+
+    def commit_of(self, first: int) -> Commit | None:
+        """Where a batch was committed, from the contract's own log."""
         topics = ["0x" + ROOT_COMMITTED.hex(), "0x" + _word(first).hex()]
         wanted = {"fromBlock": "0x0", "toBlock": "latest", "address": self._contract, "topics": topics}
         logs = self.rpc.ask("eth_getLogs", wanted)
         try:
-            return int(logs[-1]["blockNumber"], 16) if logs else None
+            return Commit(int(logs[-1]["blockNumber"], 16), str(logs[-1]["transactionHash"])) if logs else None
         except (KeyError, TypeError, ValueError) as exc:
             raise ChainUnavailable(f"{self.rpc.url} answers eth_getLogs strangely: {exc}") from exc

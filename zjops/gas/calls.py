@@ -16,9 +16,12 @@ REGISTRY, ORIGINAL = "JobRegistry", "OriginalConfirmations"
 ROOT_SIZES = (1, 10, 50, 100, 1_000)
 RECORD_SIZES = (1, 10, 50)
 ORIGINAL_SIZES = (1, 10, 50, 100)
+TENANT_ROLE = keccak256(b"TENANT_ROLE")
 TRANSACTION_MOST = 2**24
 """The most gas of one transaction (EIP-7825)."""
 DEADLINE_S = 86_400
+GAS_TOLD = 192_500
+"""What the original design has the caller say of its own gas."""
 TYPES = {
     "JobResult": [
         {"name": "jobId", "type": "bytes32"}, {"name": "tenant", "type": "address"},
@@ -27,6 +30,10 @@ TYPES = {
     ]
 }  # fmt: skip
 """What a tenant signs (EIP-712)."""
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(32, "big")
 
 
 class Call(NamedTuple):
@@ -52,7 +59,7 @@ class Calls:
 
     def plan(self) -> list[Call]:
         """Every way once to warm the contracts up, then every way and size."""
-        warm = [self.original_single(), self.original_batch(1), self.single(), self.attested(), self.record_batch(1),
+        warm = [self.admit(), self.original_single(), self.original_batch(1), self.single(), self.attested(), self.record_batch(1),
                 self.root_batch(1)]  # fmt: skip
         return [call._replace(path="") for call in warm] + [
             self.original_single(), *map(self.original_batch, ORIGINAL_SIZES), self.single(), self.attested(),
@@ -65,6 +72,28 @@ class Calls:
     def _numbers(self, count: int) -> int:
         first, self._sequence = self._sequence, self._sequence + count
         return first
+
+    def admit(self) -> Call:
+        """The tenant whose word counts in an attested confirmation."""
+        return Call("", 1, REGISTRY, "grantRole", (TENANT_ROLE, self._tenant.address), 200_000)
+
+    def original_single(self) -> Call:
+        """One job as the first design has it: the tenant signs packed fields with a nonce."""
+        from eth_account.messages import encode_defunct
+
+        nonce, self._nonce = self._nonce, self._nonce + 1
+        job, digest, tenant = self._digest(), self._digest(), self._tenant.address
+        packed = job + bytes.fromhex(tenant[2:]) + digest + _word(GAS_TOLD) + bytes([SUCCESS]) + _word(nonce)
+        signed = self._tenant.sign_message(encode_defunct(keccak256(packed + _word(self._chain_id))))
+        arguments = (job, tenant, digest, GAS_TOLD, SUCCESS, nonce, bytes(signed.signature))
+        return Call("original_single", 1, ORIGINAL, "confirmJob", arguments, 400_000)
+
+    def original_batch(self, size: int) -> Call:
+        """Jobs as the first design batches them: unsigned, six slots each."""
+        jobs = [self._digest() for _ in range(size)]
+        tenant = self._tenant.address
+        records = [(job, tenant, self._digest(), self._now_s, GAS_TOLD, SUCCESS) for job in jobs]
+        return Call("original_batch", size, ORIGINAL, "confirmJobBatch", (jobs, records), 100_000 + 175_000 * size)
 
     def single(self) -> Call:
         """One job by the operator's word."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import contracts
 from zjops.client.wallet import Wallet
+from zjops.domain.errors import ChainRefused
 from zjops.domain.ids import Ids
 from zjops.gas.calls import ORIGINAL, REGISTRY, TRANSACTION_MOST, Call, Calls
 from zjops.gas.tables import Measured
@@ -38,7 +39,10 @@ def _send(wallet: Wallet, made: dict[str, Deployed], calls: Sequence[Call]) -> l
         part = calls[start : start + AT_ONCE]
         sent = [made[call.contract].send(call) for call in part]
         for call, tx_hash in zip(part, sent, strict=True):
-            receipt = wallet.mined(tx_hash)
+            try:
+                receipt = wallet.mined(tx_hash)
+            except ChainRefused as exc:
+                raise ChainRefused(f"{call.function} of {call.contract} for {call.size} jobs: {exc}") from exc
             if call.path:
                 found.append(Measured(call.path, call.size, int(receipt["gasUsed"], 16)))
     return found

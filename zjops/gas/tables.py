@@ -7,6 +7,7 @@ jobs arrive while a batch is open: by the renewal theorem, gas of a batch throug
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -96,7 +97,7 @@ def gas_rows(measured: Sequence[Measured], prices: Prices) -> list[GasRow]:
 def _root_gas(measured: Sequence[Measured], jobs: float) -> float:
     """Gas of a root batch of that many jobs: between two measured sizes on the line between them."""
     points = sorted((one.batch_size, one.gas) for one in measured if one.path == "root_batch")
-    for (low, first), (high, second) in zip(points, points[1:], strict=False):
+    for (low, first), (high, second) in pairwise(points):
         if jobs <= high:
             return first + (second - first) * (jobs - low) / (high - low)
     return float(points[-1][1])
