@@ -59,8 +59,8 @@ class Calls:
 
     def plan(self) -> list[Call]:
         """Every way once to warm the contracts up, then every way and size."""
-        warm = [self.admit(), self.original_single(), self.original_batch(1), self.single(), self.attested(), self.record_batch(1),
-                self.root_batch(1)]  # fmt: skip
+        warm = [self.admit(), self.original_single(), self.original_batch(1), self.single(), self.attested(),
+                self.record_batch(1), self.root_batch(1)]  # fmt: skip
         return [call._replace(path="") for call in warm] + [
             self.original_single(), *map(self.original_batch, ORIGINAL_SIZES), self.single(), self.attested(),
             *map(self.record_batch, RECORD_SIZES), *map(self.root_batch, ROOT_SIZES),
