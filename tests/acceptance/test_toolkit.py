@@ -15,34 +15,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.cli import Cli
 from tests.support.nats import eventually
-from tests.support.platform import QUICK, Stage, running_platform
+from tests.support.platform import QUICK, running_platform
 from zjops.config import local_context
 from zjops.domain.errors import UnreachableError
 
 ROOT = Path(__file__).parents[2]
 SIEVE = '{"algorithm":"prime_sieve","limit":1000000}'
-
-
-class Cli:
-    """Runs `zjops` on one platform."""
-
-    def __init__(self, stage: Stage, config: Path) -> None:
-        self.stage, self.config = stage, config
-
-    def __call__(self, *arguments: str, local: bool = True, **extra: str) -> tuple[int, str, str]:
-        env = {k: v for k, v in os.environ.items() if not k.startswith("ZJOPS_")} | extra
-        env |= {"XDG_CONFIG_HOME": str(self.config)} | ({"ZJOPS_HOME": str(self.stage.home)} if local else {})
-        argv = [sys.executable, "-m", "zjops", *arguments]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env, timeout=120)
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.returncode, done.stdout, done.stderr
-
-    def json(self, *arguments: str, code: int = 0) -> Any:
-        """The JSON that a command writes."""
-        status, out, err = self(*arguments, "--json")
-        assert status == code, (arguments, out, err)
-        return json.loads(out)
 
 
 @pytest.fixture(scope="module")

@@ -296,8 +296,8 @@ async def _operators(play: Play) -> None:
         await play.go(id, token)
     await play.go("liftBan", token, path="/v1/admin/abuse/bans/203.0.113.9")
     await play.go("liftBan", token)
-    await _dead_letters(play, token)
     await _batches(play, token)
+    await _dead_letters(play, token)
 
 
 async def _batches(play: Play, token: str) -> None:

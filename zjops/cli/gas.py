@@ -15,7 +15,7 @@ from zjops.cli.output import Format, Out
 from zjops.client.development import client_version, is_development
 from zjops.client.devnet import temporary_devnet
 from zjops.client.rpc import Rpc
-from zjops.config import Context, resolve
+from zjops.config import resolve
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UsageError
 from zjops.domain.ids import SystemIds
@@ -51,7 +51,7 @@ def gas(
 @contextlib.contextmanager
 def _ground(name: str | None, home: Path | None, key_file: Path | None, out: Out) -> Iterator[Wallet]:
     """An account on the chain at hand: the context's, or that of a devnet for this once when no platform runs."""
-    from zjops.client.wallet import Wallet, admin_key
+    from zjops.client.wallet import Wallet, admin_key, key_of
 
     try:
         context = resolve(name, home)
@@ -65,20 +65,7 @@ def _ground(name: str | None, home: Path | None, key_file: Path | None, out: Out
     if context.rpc_url is None:
         raise UsageError(f"context {context.name} names no chain (rpc_url)")
     with contextlib.closing(Rpc(context.rpc_url)) as rpc:
-        yield Wallet(rpc, _key(context, key_file))
-
-
-def _key(context: Context, key_file: Path | None) -> str:
-    from zjops.client.wallet import admin_key
-
-    if key_file is not None:
-        try:
-            return key_file.read_text().strip()
-        except OSError as exc:
-            raise UsageError(f"{key_file} cannot be read ({exc.strerror})") from exc
-    if context.home is None:
-        raise UsageError(f"context {context.name} has no account on this machine; name a key with --key-file")
-    return admin_key(Path(context.home))
+        yield Wallet(rpc, key_of(context, key_file))
 
 
 def _show(out: Out, measured: list[Measured], prices: Prices, told: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from zjops.domain.errors import ChainUnavailable, UsageError
 from zjops.domain.merkle import keccak256
 
 ROOT_OF = keccak256(b"rootOf(uint64)")[:4]
+PAUSED = keccak256(b"paused()")[:4]
 NEXT_SEQUENCE = keccak256(b"nextSequence()")[:4]
 ROOT_COMMITTED = keccak256(b"RootCommitted(uint64,uint32,bytes32,uint64)")
 
@@ -62,6 +63,10 @@ class ChainReader:
     def next_sequence(self) -> int:
         """The number that the next batch will begin with."""
         return int.from_bytes(self._call(NEXT_SEQUENCE), "big")
+
+    def paused(self) -> bool:
+        """Whether the contract takes no confirmations."""
+        return any(self._call(PAUSED))
 
     def code(self) -> bytes:
         """The code at the contract's address."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zjops.client.rpc import Rpc
+from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import ChainRefused, ChainUnavailable, UsageError
 
@@ -21,6 +22,18 @@ def admin_key(home: Path) -> str:
         return path.read_text().strip()
     except OSError as exc:
         raise UsageError(f"there is no administrator's key in {home} ({exc.strerror}: {path.name})") from exc
+
+
+def key_of(context: Context, key_file: Path | None) -> str:
+    """The account to act by: of a file, or of the local platform's administrator. Raises `UsageError`."""
+    if key_file is not None:
+        try:
+            return key_file.read_text().strip()
+        except OSError as exc:
+            raise UsageError(f"{key_file} cannot be read ({exc.strerror})") from exc
+    if context.home is None:
+        raise UsageError(f"context {context.name} has no account on this machine; name a key with --key-file")
+    return admin_key(Path(context.home))
 
 
 class Wallet:
