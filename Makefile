@@ -9,7 +9,7 @@ ifdef OFFLINE
 PIP_FROM := --no-index --find-links wheelhouse
 endif
 
-.PHONY: demo test check bench fuzz clients contracts wheelhouse lock clean
+.PHONY: demo test check bench fuzz clients contracts slither wheelhouse lock clean
 
 demo: $(STAMP)
 	$(BIN)/zjops demo $(ARGS)
@@ -48,8 +48,18 @@ clients: $(STAMP)
 	@[ -n "$(OFFLINE)" ] || ! command -v npm > /dev/null || [ -d $(CLIENTS)/node_modules ] || \
 	  npm --prefix $(CLIENTS) install --no-package-lock --no-audit --no-fund --silent
 
+# Compiles the contracts anew; compiler, OpenZeppelin and the oracle of proofs come by npm into contracts/.build.
 contracts: $(STAMP)
 	$(BIN)/python -m contracts.build --install
+
+# Looks for known weaknesses in the contract. It wants another web3 than the platform, hence an environment of its own.
+SLITHER := contracts/.build/slither
+
+slither: contracts
+	@[ -x $(SLITHER)/bin/slither ] || { \
+	  $(PYTHON) -m venv $(SLITHER) && \
+	  $(SLITHER)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r contracts/slither.txt; }
+	$(BIN)/python -m contracts.analysis
 
 wheelhouse: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check download --require-hashes -r requirements.txt -d wheelhouse
