@@ -9,7 +9,7 @@ ifdef OFFLINE
 PIP_FROM := --no-index --find-links wheelhouse
 endif
 
-.PHONY: demo test check bench fuzz clients contracts anvil wheelhouse lock clean
+.PHONY: demo test check bench fuzz clients contracts slither anvil wheelhouse lock clean
 
 demo: $(STAMP)
 	$(BIN)/zjops demo $(ARGS)
@@ -53,8 +53,18 @@ anvil:
 	mkdir -p .anvil
 	npm --prefix .anvil install @foundry-rs/anvil@1.7.1 --no-package-lock --no-audit --no-fund --silent
 
+# Compiles the contracts anew; compiler, OpenZeppelin and the oracle of proofs come by npm into contracts/.build.
 contracts: $(STAMP)
 	$(BIN)/python -m contracts.build --install
+
+# Looks for known weaknesses in the contract. It wants another web3 than the platform, hence an environment of its own.
+SLITHER := contracts/.build/slither
+
+slither: contracts
+	@[ -x $(SLITHER)/bin/slither ] || { \
+	  $(PYTHON) -m venv $(SLITHER) && \
+	  $(SLITHER)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r contracts/slither.txt; }
+	$(BIN)/python -m contracts.analysis
 
 wheelhouse: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check download --require-hashes -r requirements.txt -d wheelhouse

@@ -1,4 +1,4 @@
-"""The compiled contract as data: what the platform deploys and the toolkit checks. No compiler is needed to use it."""
+"""The compiled contracts as data: what the platform deploys and the toolkit checks. No compiler is needed to use it."""
 
 from __future__ import annotations
 
@@ -34,10 +34,7 @@ def load(name: str) -> Artifact:
     return Artifact(name=name, **data)
 
 
-def source_hash() -> str:
-    """SHA-256 over our own sources by name and content: whether an artifact belongs to them."""
-    digest = hashlib.sha256()
-    for path in sorted(SOURCES.glob("*.sol")):
-        content = path.read_bytes()
-        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()
+def source_hash(path: str) -> str:
+    """SHA-256 over one of our own sources, given by its path below `src`: whether an artifact belongs to it."""
+    content = (SOURCES / path).read_bytes()
+    return hashlib.sha256(f"{path}\0{len(content)}\0".encode() + content).hexdigest()

@@ -22,7 +22,9 @@ from contracts import ARTIFACTS, FOLDER, SOURCES, source_hash
 
 SOLC_VERSION = "0.8.37"
 OPENZEPPELIN_VERSION = "5.7.0"
-CONTRACTS = ("JobRegistry",)
+# The oracle of the tests of proofs; nothing that is built needs it.
+MERKLE_TREE_VERSION = "1.0.8"
+CONTRACTS = {"JobRegistry": "JobRegistry.sol", "OriginalConfirmations": "fixtures/OriginalConfirmations.sol"}
 BUILD = FOLDER / ".build"
 SETTINGS: dict[str, Any] = {
     "optimizer": {"enabled": True, "runs": 200},
@@ -48,13 +50,20 @@ class NoCompiler(Exception):
     """No compiler, or no OpenZeppelin, is on this machine."""
 
 
+class Warned(Exception):
+    """The compiler has something to say against a source."""
+
+
 def install(folder: Path = BUILD) -> None:
     """Put compiler and OpenZeppelin into the build folder by npm. Raises `NoCompiler`."""
     npm = shutil.which("npm")
     if npm is None:
         raise NoCompiler("npm is missing; install node to build the contracts (running them needs neither)")
     folder.mkdir(exist_ok=True)
-    packages = (f"solc@{SOLC_VERSION}", f"@openzeppelin/contracts@{OPENZEPPELIN_VERSION}")
+    packages = (
+        f"solc@{SOLC_VERSION}", f"@openzeppelin/contracts@{OPENZEPPELIN_VERSION}",
+        f"@openzeppelin/merkle-tree@{MERKLE_TREE_VERSION}",
+    )  # fmt: skip
     done = subprocess.run([npm, "install", "--no-audit", "--no-fund", "--silent", *packages], cwd=folder, check=False)
     if done.returncode:
         raise NoCompiler("npm could not install the compiler")
@@ -77,26 +86,16 @@ def compiler(folder: Path = BUILD) -> Path:
     return wrapper
 
 
-def _imports(folder: Path, text: str, found: dict[str, dict[str, str]]) -> None:
-    """Collect what a source imports from OpenZeppelin, and what that imports."""
-    for line in text.splitlines():
-        if line.startswith(("import", "} from")) and '"' in line:
-            name = line.split('"')[1]
-            if name.startswith("@"):
-                _add(folder, name, found)
-
-
 def _add(folder: Path, name: str, found: dict[str, dict[str, str]]) -> None:
+    """Collect a source of our own or of OpenZeppelin, and what it imports."""
     if name in found:
         return
-    text = (folder / "node_modules" / name).read_text()
+    text = (folder / "node_modules" / name if name.startswith("@") else SOURCES / name).read_text()
     found[name] = {"content": text}
-    base = Path(name).parent
     for line in text.splitlines():
-        if line.startswith("import") and '"' in line:
+        if line.startswith(("import", "} from")) and '"' in line:
             target = line.split('"')[1]
-            path = Path(target) if target.startswith("@") else base / target
-            _add(folder, _normal(path), found)
+            _add(folder, _normal(Path(target) if target.startswith("@") else Path(name).parent / target), found)
 
 
 def _normal(path: Path) -> str:
@@ -109,25 +108,34 @@ def _normal(path: Path) -> str:
     return "/".join(parts)
 
 
-def compile_all(folder: Path = BUILD) -> dict[str, dict[str, Any]]:
-    """Every contract's artifact. Raises `NoCompiler`, or what py-solc-x raises for an error in a source."""
-    import solcx
-
-    program = compiler(folder)
+def asked(name: str, folder: Path = BUILD) -> dict[str, Any]:
+    """The standard JSON input for one contract: its artifact depends on its own sources and on nothing beside them."""
     sources: dict[str, dict[str, str]] = {}
-    for path in sorted(SOURCES.glob("*.sol")):
-        sources[path.name] = {"content": path.read_text()}
-        _imports(folder, path.read_text(), sources)
-    asked = {
+    _add(folder, CONTRACTS[name], sources)
+    return {
         "language": "Solidity",
         "sources": sources,
         "settings": SETTINGS | {"outputSelection": {"*": {"*": OUTPUT}}},
     }
-    out = solcx.compile_standard(asked, solc_binary=program)
-    return {name: _artifact(out["contracts"][f"{name}.sol"][name]) for name in CONTRACTS}
 
 
-def _artifact(made: dict[str, Any]) -> dict[str, Any]:
+def compile_all(folder: Path = BUILD) -> dict[str, dict[str, Any]]:
+    """Every contract's artifact. Raises `NoCompiler`, `Warned`, or what py-solc-x raises for an error in a source."""
+    import solcx
+
+    program = compiler(folder)
+    made: dict[str, dict[str, Any]] = {}
+    for name, path in CONTRACTS.items():
+        out = solcx.compile_standard(asked(name, folder), solc_binary=program)
+        made[name] = _artifact(path, out)
+    return made
+
+
+def _artifact(path: str, out: dict[str, Any]) -> dict[str, Any]:
+    if out.get("errors"):
+        # py-solc-x raises for an error; whatever is left is a warning, and a source is ready without any.
+        raise Warned("\n".join(error["formattedMessage"] for error in out["errors"]))
+    made = out["contracts"][path][Path(path).stem]
     evm = made["evm"]
     layout = made["storageLayout"]
     storage = [{k: v for k, v in slot.items() if k != "astId"} for slot in layout["storage"]]
@@ -137,7 +145,7 @@ def _artifact(made: dict[str, Any]) -> dict[str, Any]:
         "deployed_bytecode": "0x" + evm["deployedBytecode"]["object"],
         "immutable_references": evm["deployedBytecode"]["immutableReferences"],
         "storage_layout": {"storage": storage, "types": layout["types"]},
-        "source_hash": source_hash(),
+        "source_hash": source_hash(path),
         "compiler": f"solc {SOLC_VERSION}, OpenZeppelin {OPENZEPPELIN_VERSION}",
         "settings": SETTINGS,
     }
@@ -157,21 +165,27 @@ def main() -> int:
         if args.install:
             install()
         made = compile_all()
-    except NoCompiler as exc:
+    except (NoCompiler, Warned) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 2
+    return _compare(made) if args.check else _write(made)
+
+
+def _compare(made: dict[str, dict[str, Any]]) -> int:
     status = 0
     for name, artifact in made.items():
         path = ARTIFACTS / f"{name}.json"
-        if args.check:
-            same = path.exists() and path.read_text() == _render(artifact)
-            print(f"{name}: {'the same' if same else 'DIFFERS'}")
-            status |= not same
-        else:
-            path.write_text(_render(artifact))
-            size = len(artifact["deployed_bytecode"]) // 2 - 1
-            print(f"{name}: {size} bytes of code")
+        same = path.exists() and path.read_text() == _render(artifact)
+        print(f"{name}: {'the same' if same else 'DIFFERS'}")
+        status |= not same
     return status
+
+
+def _write(made: dict[str, dict[str, Any]]) -> int:
+    for name, artifact in made.items():
+        (ARTIFACTS / f"{name}.json").write_text(_render(artifact))
+        print(f"{name}: {len(artifact['deployed_bytecode']) // 2 - 1} bytes of code")
+    return 0
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ up --home DIR      run the platform in front until Ctrl-C or `down`
 down --home DIR    stop it
 status --home DIR  what runs, as JSON
 export --home DIR  the consistent export of a platform that need not run
+devnet --home DIR  the development chain alone, until it is told to stop or its parent ends
 role NAME          one role process, started by the supervisor
 """
 
@@ -23,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m simulator", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in ("up", "down", "status", "export", "role"):
+    for verb in ("up", "down", "status", "export", "devnet", "role"):
         command = verbs.add_parser(verb)
         command.add_argument("--home", type=Path, required=True, help="the folder that holds all state")
         command.add_argument("--jsonl", action="store_true", help="accepted for clarity: lines are JSON anyway")
@@ -32,7 +33,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--apis", type=int, default=1, help="API processes on one socket")
             command.add_argument("--api-port", type=int, help="exactly this port, or refuse")
             command.add_argument("--spread", action="store_true", help="a process for every role")
+        if verb in ("up", "devnet"):
             command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting")
+        if verb == "devnet":
+            command.add_argument("--parent", type=int, help="the process with which it ends")
         if verb == "export":
             command.add_argument("--output", type=Path, help="write there, not to the standard output")
         if verb == "role":
@@ -58,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
 
         if args.verb == "up":
             return verbs.up(home, args.workers, args.apis, args.api_port, _pairs(args.set), args.spread)
+        if args.verb == "devnet":
+            return verbs.devnet(home, _pairs(args.set), args.parent)
         return verbs.VERBS[args.verb](home, args)
     except ZjopsError as exc:
         from simulator.supervisor.verbs import tell_error

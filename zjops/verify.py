@@ -1,7 +1,8 @@
-"""Checks one job against the chain without trusting the API that handed out its proof.
+"""Checks one job without trusting the API that handed out its proof: against the chain, or against a given root.
 
 Chain id, contract and code come from the context. Everything else is derived again: the result's digest from the
-result's bytes, the digest of the usage, the job's key, the leaf, the root. The root is read from the contract.
+result's bytes, the digest of the usage, the job's key, the leaf, the root. The root is read from the contract. Where no
+hash of the code is known, the code must be that of the contract in this distribution.
 """
 
 from __future__ import annotations
@@ -10,11 +11,21 @@ from typing import Protocol
 
 import msgspec
 
+import contracts
 from zjops.config import Context
 from zjops.domain.errors import UsageError
 from zjops.domain.jobs import CHAIN_STATUS, JobState
-from zjops.domain.merkle import Leaf, job_key_digest, result_digest, root_from_proof, usage_digest
+from zjops.domain.merkle import (
+    Leaf,
+    job_key_digest,
+    keccak256,
+    result_digest_of,
+    root_from_proof,
+    usage_digest,
+)
 from zjops.domain.wire import ProofView
+
+REGISTRY = "JobRegistry"
 
 
 class Reader(Protocol):
@@ -22,13 +33,15 @@ class Reader(Protocol):
 
     def chain_id(self) -> int: ...
 
+    def code(self) -> bytes: ...
+
     def code_hash(self) -> str: ...
 
     def head(self) -> int: ...
 
     def root_of(self, first: int) -> bytes | None: ...
 
-    def committed_in(self, first: int) -> int | None: ...
+    def commit_of(self, first: int) -> tuple[int, str] | None: ...
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -53,14 +66,14 @@ def _same(name: str, mine: object, theirs: object, what: str) -> Check:
     return Check(name, mine == theirs, f"{what} {theirs}" if mine == theirs else f"{what} is {theirs}, not {mine}")
 
 
-def derived_leaf(proof: ProofView, result: bytes) -> Leaf:
-    """The leaf as it must be, from the result's bytes and the usage that was billed. Raises `UsageError`."""
+def derived_leaf(proof: ProofView, served_keccak: bytes) -> Leaf:
+    """The leaf as it must be, from the Keccak-256 of the result and the usage that was billed. Raises `UsageError`."""
     salt, usage = _bytes(proof.salt, "salt"), proof.usage
     ended = JobState.FAILED if proof.status is JobState.FAILED else JobState.COMPLETED
     return Leaf(
         proof.leaf.sequence,
         job_key_digest(proof.tenant_id, proof.job_id, salt),
-        result_digest(salt, result),
+        result_digest_of(salt, served_keccak),
         usage_digest(
             salt, proof.tenant_id, proof.job_id, usage.payload_bytes, usage.compute_units, usage.accepted_at_unix_ms
         ),
@@ -84,31 +97,76 @@ def _leaf_checks(proof: ProofView, leaf: Leaf) -> list[Check]:
     ]
 
 
+def _derived_root(proof: ProofView, leaf: Leaf) -> str:
+    return "0x" + root_from_proof(leaf.hash(), [_bytes(node, "path") for node in proof.proof]).hex()
+
+
 def verify_proof(proof: ProofView, result: bytes, context: Context, chain: Reader) -> list[Check]:
+    """Every check of a result's bytes against the chain; see `verify_digest`."""
+    return verify_digest(proof, keccak256(result), context, chain)
+
+
+def verify_digest(proof: ProofView, served_keccak: bytes, context: Context, chain: Reader) -> list[Check]:
     """Every check, in the order in which one builds on another. Raises `UsageError`, `ChainUnavailable`."""
-    if context.chain_id is None or context.contract is None or context.code_hash is None:
-        raise UsageError(
-            f"context {context.name} does not say chain_id, contract and code_hash; nothing to check against"
-        )
+    if context.contract is None:
+        raise UsageError(f"context {context.name} does not say chain_id and contract; nothing to check against")
+    served = chain.chain_id()
+    wanted = served if context.chain_id is None else context.chain_id
     checks = [
-        _same("chain", context.chain_id, chain.chain_id(), "the RPC address serves chain"),
-        _same("code", context.code_hash, chain.code_hash(), "the contract's code has hash"),
-        _same("proof's chain", context.chain_id, proof.chain_id, "the proof speaks of chain"),
+        _same("chain", wanted, served, "the RPC address serves chain"),
+        _code(context, chain),
+        _same("proof's chain", wanted, proof.chain_id, "the proof speaks of chain"),
         _same("proof's contract", context.contract.lower(), proof.contract.lower(), "the proof speaks of contract"),
     ]
-    leaf = derived_leaf(proof, result)
+    leaf = derived_leaf(proof, served_keccak)
     checks += _leaf_checks(proof, leaf)
-    path = [_bytes(node, "path") for node in proof.proof]
-    root = root_from_proof(leaf.hash(), path)
     stored = chain.root_of(proof.batch.first_sequence)
     shown = "none" if stored is None else "0x" + stored.hex()
-    checks.append(_same("root", "0x" + root.hex(), shown, "the root on chain"))
-    return [*checks, _finality(proof, context, chain)]
+    checks.append(_same("root", _derived_root(proof, leaf), shown, "the root on chain"))
+    return [*checks, *_commit_checks(proof, context, chain)]
 
 
-def _finality(proof: ProofView, context: Context, chain: Reader) -> Check:
-    block = chain.committed_in(proof.batch.first_sequence)
-    if block is None:
-        return Check("final", False, "the contract's log holds no such batch")
+def verify_offline(proof: ProofView, served_keccak: bytes, root: str) -> list[Check]:
+    """Every check that needs no chain, against a root that the caller trusts. Raises `UsageError`."""
+    trusted = "0x" + _bytes(root, "given root").hex()
+    leaf = derived_leaf(proof, served_keccak)
+    return [
+        *_leaf_checks(proof, leaf),
+        _same("proof's root", trusted, proof.batch.root.lower(), "the proof speaks of root"),
+        _same("root", trusted, _derived_root(proof, leaf), "the leaf leads to root"),
+    ]
+
+
+def _code(context: Context, chain: Reader) -> Check:
+    if context.code_hash is not None:
+        return _same("code", context.code_hash, chain.code_hash(), "the contract's code has hash")
+    ours = is_our_code(chain.code())
+    return Check("code", ours, f"the contract's code is {'' if ours else 'not '}that of {REGISTRY} as compiled here")
+
+
+def is_our_code(code: bytes) -> bool:
+    """Whether deployed code is that of the artifact, apart from what the constructor writes into it."""
+    artifact = contracts.load(REGISTRY)
+    compiled, found = bytearray.fromhex(artifact.deployed_bytecode[2:]), bytearray(code)
+    if len(compiled) != len(found):
+        return False
+    for places in artifact.immutable_references.values():
+        for place in places:
+            start, length = place["start"], place["length"]
+            compiled[start : start + length] = found[start : start + length] = bytes(length)
+    return compiled == found
+
+
+def _commit_checks(proof: ProofView, context: Context, chain: Reader) -> list[Check]:
+    """The transaction that the proof names, and how deep its block lies."""
+    found, told = chain.commit_of(proof.batch.first_sequence), proof.transaction
+    if found is None:
+        nothing = "the contract's log holds no such batch"
+        return [Check("transaction", False, nothing), Check("final", False, nothing)]
+    block, tx_hash = found
     deep = chain.head() - block + 1
-    return Check("final", deep >= context.depth(), f"block {block}, {deep} confirmations, {context.depth()} needed")
+    return [
+        _same("transaction", f"{told.hash.lower()} in block {told.block_number}", f"{tx_hash.lower()} in block {block}",
+              "the batch was committed by"),
+        Check("final", deep >= context.depth(), f"block {block}, {deep} confirmations, {context.depth()} needed"),
+    ]  # fmt: skip

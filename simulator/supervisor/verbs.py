@@ -60,6 +60,18 @@ async def _supervise(options: Options, clock: SystemClock) -> None:
         raise error from None
 
 
+def devnet(home: Path, settings: dict[str, str], parent: int | None) -> int:
+    """Run the development chain alone until it is told to stop."""
+    from simulator.process_death import die_with_parent
+    from simulator.supervisor.devnet import serve
+
+    if parent is not None:
+        die_with_parent(parent)
+    home.mkdir(parents=True, exist_ok=True)
+    asyncio.run(serve(home, settings, tell))
+    return 0
+
+
 def alive(run: RunFile) -> psutil.Process | None:
     """The supervisor of a run while it lives; a recycled pid is not mistaken for it."""
     with contextlib.suppress(psutil.Error):

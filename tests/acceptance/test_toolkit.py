@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,33 +15,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.cli import Cli
 from tests.support.nats import eventually
-from tests.support.platform import QUICK, Stage, running_platform
+from tests.support.platform import QUICK, running_platform
 from zjops.config import local_context
 from zjops.domain.errors import UnreachableError
 
+ROOT = Path(__file__).parents[2]
 SIEVE = '{"algorithm":"prime_sieve","limit":1000000}'
-
-
-class Cli:
-    """Runs `zjops` on one platform."""
-
-    def __init__(self, stage: Stage, config: Path) -> None:
-        self.stage, self.config = stage, config
-
-    def __call__(self, *arguments: str, local: bool = True, **extra: str) -> tuple[int, str, str]:
-        env = {k: v for k, v in os.environ.items() if not k.startswith("ZJOPS_")} | extra
-        env |= {"XDG_CONFIG_HOME": str(self.config)} | ({"ZJOPS_HOME": str(self.stage.home)} if local else {})
-        argv = [sys.executable, "-m", "zjops", *arguments]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env, timeout=120)
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.returncode, done.stdout, done.stderr
-
-    def json(self, *arguments: str, code: int = 0) -> Any:
-        """The JSON that a command writes."""
-        status, out, err = self(*arguments, "--json")
-        assert status == code, (arguments, out, err)
-        return json.loads(out)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +112,7 @@ class TestVerify:
         [
             ({"chain_id": 1}, {"chain", "proof's chain"}),
             ({"code_hash": "0x" + "00" * 32}, {"code"}),
-            ({"contract": "0x" + "11" * 20}, {"code", "proof's contract", "root", "final"}),
+            ({"contract": "0x" + "11" * 20}, {"code", "proof's contract", "root", "transaction", "final"}),
         ],
     )
     def test_another_chain_or_contract(
@@ -139,6 +122,83 @@ class TestVerify:
         (tmp_path / "context.json").write_text(json.dumps(other))
         assert zjops("context", "add", "other", "--file", str(tmp_path / "context.json"))[0] == 0
         assert self._refused(zjops, files, "--context", "other") == names
+
+    def test_a_bundle_is_enough_offline_against_a_root(
+        self, zjops: Cli, confirmed: str, files: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        bundle = json.loads(files[0].read_text())
+        root, alone = bundle["batch"]["root"], {"ZJOPS_HOME": str(tmp_path / "nowhere")}
+        status, out, err = zjops("jobs", "verify", str(files[0]), "--root", root, "--json", local=False, **alone)
+        assert status == 0, err
+        assert json.loads(out)["job_id"] == confirmed
+        assert zjops("jobs", "verify", str(files[0]), "--root", "0x" + "11" * 32, local=False, **alone)[0] == 4
+        assert zjops("jobs", "verify", str(files[0]), "--root", "0x11", local=False, **alone)[0] == 2
+        forged = bundle["result"] | {"base64": "Zm9yZ2Vk"}
+        files[0].write_text(json.dumps(bundle | {"result": forged}))
+        status, out, _ = zjops("jobs", "verify", str(files[0]), "--root", root, "--json", local=False, **alone)
+        assert status == 4
+        assert {c["name"] for c in json.loads(out)["checks"] if not c["ok"]} == {"result", "root"}
+        files[0].write_text(files[0].read_text()[:-9])
+        status, _, err = zjops("jobs", "verify", str(files[0]), "--root", root, local=False, **alone)
+        assert (status, err.splitlines()[0].startswith("error: ")) == (2, True)
+        assert zjops("jobs", "verify", "no-such-file.json", "--root", root, local=False, **alone)[0] == 2
+
+    def test_a_bundle_is_enough_online_against_any_node(
+        self, zjops: Cli, files: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        context, alone = zjops.stage.context, {"ZJOPS_HOME": str(tmp_path / "nowhere")}
+        node = ("jobs", "verify", str(files[0]), "--rpc", str(context.rpc_url), "--json")
+
+        def wrong(*more: str, code: int) -> set[str]:
+            status, out, err = zjops(*node, *more, local=False, **alone)
+            assert status == code, err
+            return {check["name"] for check in json.loads(out)["checks"] if not check["ok"]}
+
+        ours = ("--contract", str(context.contract))
+        assert wrong(*ours, code=0) == set()
+        assert wrong(*ours, "--chain-id", str(context.chain_id), code=0) == set()
+        assert wrong(*ours, "--chain-id", "2632500", code=4) == {"chain", "proof's chain"}
+        assert wrong(*ours, "--finality", "depth:1000000", code=4) == {"final"}
+        assert wrong("--contract", "0x" + "11" * 20, code=4) == {
+            "code", "proof's contract", "root", "transaction", "final",
+        }  # fmt: skip
+        assert zjops(*node, local=False, **alone)[0] == 2
+        assert zjops(*node, *ours, "--root", "0x" + "11" * 32, local=False, **alone)[0] == 2
+        away = ("jobs", "verify", str(files[0]), "--rpc", "http://127.0.0.1:9", *ours)
+        assert zjops(*away, local=False, **alone)[0] == 3
+
+    def test_a_bundle_without_the_result_holds_its_digest(self, zjops: Cli, confirmed: str, tmp_path: Path) -> None:
+        status, out, _ = zjops("jobs", "proof", confirmed, "--no-result")
+        assert status == 0
+        bundle = json.loads(out)
+        assert list(bundle["result"]) == ["keccak256"]
+        assert bundle["codeHash"] == zjops.stage.context.code_hash
+        short = tmp_path / "short.json"
+        short.write_text(out)
+        assert zjops("jobs", "verify", str(short), "--root", bundle["batch"]["root"], local=False)[0] == 0
+        assert zjops("jobs", "verify", str(short))[0] == 0
+
+    def test_the_readmes_five_lines_check_a_job_with_the_artifact_and_a_node_alone(
+        self, zjops: Cli, files: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        (lines,) = re.findall(r"^python - << 'END'\n(.*?)END\n", (ROOT / "README.md").read_text(), re.DOTALL | re.M)
+        assert len(lines.splitlines()) == 5
+        artifact = Path("contracts/artifacts/JobRegistry.json")
+        (tmp_path / artifact).parent.mkdir(parents=True)
+        shutil.copy(ROOT / artifact, tmp_path / artifact)
+        context, bundle = zjops.stage.context, json.loads(files[0].read_text())
+        env = {"PATH": os.environ["PATH"], "ETH_RPC_URL": str(context.rpc_url), "ZJOPS_CONTRACT": str(context.contract)}
+
+        def said(changed: dict[str, Any]) -> str:
+            (tmp_path / "bundle.json").write_text(json.dumps(bundle | changed))
+            argv = [sys.executable, "-I", "-c", lines]
+            done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            return done.stdout.strip()
+
+        assert said({}) == "True"
+        assert said({"result": bundle["result"] | {"base64": "Zm9yZ2Vk"}}) == "False"
+        assert said({"leaf": bundle["leaf"] | {"usageDigest": "0x" + "11" * 32}}) == "False"
 
     def test_a_chain_that_is_away(self, zjops: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
         away = msgspec.to_builtins(msgspec.structs.replace(zjops.stage.context, rpc_url="http://127.0.0.1:9"))

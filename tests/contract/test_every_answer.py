@@ -263,9 +263,9 @@ async def _operators(play: Play) -> None:
     stage = play.stage
     token = await stage.operator()
     for id in ("listTenants", "listPlans", "getPlatform", "listAllJobs", "listDeadLetters", "exportPlatform",
-               "readAuditLog", "getAbuse", "rotateSigningKey"):  # fmt: skip
+               "readAuditLog", "getAbuse", "rotateSigningKey", "listBatches", "getRelayer"):  # fmt: skip
         assert (await play.go(id, token)).status_code in (200, 201), id
-    for id in ("listAllJobs", "listDeadLetters", "readAuditLog"):
+    for id in ("listAllJobs", "listDeadLetters", "readAuditLog", "listBatches"):
         await play.go(id, token, path=play.operations[id].path + "?limit=0")
     new = {"tenantId": "newco", "plan": "pro"}
     bodies: dict[str, tuple[Any, str]] = {
@@ -296,7 +296,19 @@ async def _operators(play: Play) -> None:
         await play.go(id, token)
     await play.go("liftBan", token, path="/v1/admin/abuse/bans/203.0.113.9")
     await play.go("liftBan", token)
+    await _batches(play, token)
     await _dead_letters(play, token)
+
+
+async def _batches(play: Play, token: str) -> None:
+    stage = play.stage
+    await stage.job(await stage.client("bert", "starter"))
+    for _ in range(500):
+        if (await stage.ask("GET", "/v1/admin/batches", token)).json()["batches"]:
+            break
+        await asyncio.sleep(0.02)
+    await play.go("getBatch", token, path="/v1/admin/batches/1")
+    await play.go("getBatch", token)
 
 
 async def _dead_letters(play: Play, token: str) -> None:

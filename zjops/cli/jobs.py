@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from zjops.cli.exits import BROKEN, CHECK_FAILED
+from zjops.cli.exits import CHECK_FAILED
 from zjops.cli.options import (
     ContextName,
     HistoryFile,
@@ -22,15 +22,14 @@ from zjops.cli.options import (
     read_object,
 )
 from zjops.cli.output import Format, Out
+from zjops.cli.proofs import proof, verify
 from zjops.client.history import History
 from zjops.client.jobs import Jobs
 from zjops.client.stream import Update, update_of
 from zjops.client.websocket import Refused
 from zjops.config import resolve
 from zjops.domain.clock import rfc3339
-from zjops.domain.errors import UsageError
 from zjops.domain.jobs import JobState
-from zjops.domain.wire import ProofView
 
 jobs = typer.Typer()
 JobId = Annotated[str, typer.Argument(help="The job, job_…")]
@@ -173,54 +172,10 @@ def result(job_id: JobId, tenant: Tenant = None, home: Home = None, context: Con
     sys.stdout.buffer.write(_open(home, context, tenant).result(job_id))
 
 
-@jobs.command(help="What anyone needs to check a job.\n\nExample: zjops jobs proof job_3x… > proof.json")
-def proof(job_id: JobId, tenant: Tenant = None, home: Home = None, context: ContextName = None) -> None:
-    """Print a proof as JSON."""
-    print(msgspec.json.format(msgspec.json.encode(_open(home, context, tenant).proof(job_id)), indent=2).decode())
-
-
-@jobs.command(help="Check a job against the chain, trusting nobody.\n\nExample: zjops jobs verify job_3x…")
-def verify(
-    job_id: Annotated[str | None, typer.Argument(help="The job; not with --file.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="A proof that was saved.")] = None,
-    result_file: Annotated[Path | None, typer.Option("--result", help="The result's bytes, not the API's.")] = None,
-    tenant: Tenant = None, home: Home = None, context: ContextName = None,
-    output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Derive everything again, compare with the chain; exit 4 when anything differs."""
-    from zjops.client.chain import ChainReader
-    from zjops.verify import verify_proof
-
-    found = resolve(context, home)
-    claimed, content = _claim(job_id, file, result_file, lambda: Jobs(found, found.client(tenant)))
-    out = Out(output, json, quiet)
-    out.say(
-        f"against chain {found.chain_id}, contract {found.contract}, code {found.code_hash} (from context {found.name})"
-    )
-    checks = verify_proof(claimed, content, found, ChainReader(found))
-    rows: list[dict[str, Any]] = [msgspec.to_builtins(check) for check in checks]
-    ok = all(check.ok for check in checks)
-    if out.format is Format.JSON:
-        trusted = {"chain_id": found.chain_id, "contract": found.contract, "code_hash": found.code_hash}
-        out.record("zjops.verify/1", {"ok": ok, "job_id": claimed.job_id} | trusted | {"checks": rows})
-    else:
-        out.rows("zjops.verify/1", rows)
-    out.say(f"{claimed.job_id}: {'verified' if ok else 'REFUSED'}")
-    if not ok:
-        raise typer.Exit(BROKEN)
-
-
-def _claim(job_id: str | None, file: Path | None, result_file: Path | None, client: Any) -> tuple[ProofView, bytes]:
-    if (job_id is None) == (file is None):
-        raise UsageError("name a job or a saved proof (--file), one of them")
-    try:
-        saved = msgspec.json.decode(file.read_bytes(), type=ProofView) if file is not None else None
-        claimed = saved or client().proof(job_id)
-        return claimed, result_file.read_bytes() if result_file else client().result(claimed.job_id)
-    except OSError as exc:
-        raise UsageError(f"{exc.filename} cannot be read ({exc.strerror})") from exc
-    except msgspec.MsgspecError as exc:
-        raise UsageError(f"{file} is not a proof: {exc}") from exc
-
-
+jobs.command(help="A bundle by which anyone can check a job.\n\n"
+             "Example: zjops jobs proof job_3x… > bundle.json")(proof)  # fmt: skip
+jobs.command(help="Check a job, trusting nobody: against the chain, or a bundle against a root.\n\n"
+             "Example: zjops jobs verify job_3x…\n\n"
+             "Example: zjops jobs verify bundle.json --root 0x5a…\n\n"
+             "Example: zjops jobs verify bundle.json --rpc http://127.0.0.1:8545 --contract 0x79…")(verify)  # fmt: skip
 groups = {"jobs": jobs}

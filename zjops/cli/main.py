@@ -32,6 +32,8 @@ COMMANDS: dict[str, Command] = {
     "tenants": Command("tenants", "List, add, change and suspend tenants.", "zjops tenants add acme --plan pro"),
     "token": Command("tenants", "Print an access token.", "zjops token --tenant demo-pro"),
     "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
+    "chain": Command("chain", "The chain, its batches and relayer; reorg, mine, pause.", "zjops chain status"),
+    "gas": Command("gas", "Measure what every way of confirming costs.", "zjops gas --gas-price 1 --coin-price 2600"),
     "invoice": Command("money", "A tenant's invoice of a month.", "zjops invoice demo-pro --month 2026-11"),
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
@@ -42,7 +44,7 @@ COMMANDS: dict[str, Command] = {
         "money", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
 }
-GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export"})
+GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain"})
 COMPLETING = "_ZJOPS_COMPLETE"
 
 

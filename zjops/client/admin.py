@@ -14,6 +14,7 @@ from zjops.config import Context
 from zjops.domain.errors import UsageError
 from zjops.domain.wire import TenantChange, TenantCreate, TenantCreated, TenantView
 from zjops.domain.wire_admin import EventsReplayed
+from zjops.domain.wire_chain import BatchDetail, BatchPage, RelayerView
 
 BASE = "/v1/admin"
 
@@ -53,6 +54,23 @@ class Admin:
     def pause_relayer(self, paused: bool, reason: str | None = None) -> None:
         """Hold confirmations back, or let them go on."""
         self._send("POST", f"{BASE}/relayer", {"paused": paused, "reason": reason})
+
+    def relayer(self) -> RelayerView:
+        """Who sends batches, how that goes, and what waits."""
+        view: RelayerView = self.http.get(f"{BASE}/relayer", RelayerView)
+        return view
+
+    def batches(self, *, state: str | None = None, limit: int = 20, before: int | None = None) -> BatchPage:
+        """Batches, newest first."""
+        asked = {"state": state, "limit": limit, "before": before}
+        params = {name: value for name, value in asked.items() if value is not None}
+        page: BatchPage = self.http.get(f"{BASE}/batches", BatchPage, params=params)
+        return page
+
+    def batch(self, number: int) -> BatchDetail:
+        """One batch with its leaves."""
+        view: BatchDetail = self.http.get(f"{BASE}/batches/{number}", BatchDetail)
+        return view
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """Jobs whose attempts are used up."""

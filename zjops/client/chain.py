@@ -6,14 +6,16 @@ should not share the code of whoever is checked.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 from zjops.client.http import Http
+from zjops.client.rpc import Rpc
 from zjops.config import Context
-from zjops.domain.errors import ChainUnavailable, Problem, UnreachableError, UsageError
+from zjops.domain.errors import ChainUnavailable, UsageError
 from zjops.domain.merkle import keccak256
 
 ROOT_OF = keccak256(b"rootOf(uint64)")[:4]
+PAUSED = keccak256(b"paused()")[:4]
 NEXT_SEQUENCE = keccak256(b"nextSequence()")[:4]
 ROOT_COMMITTED = keccak256(b"RootCommitted(uint64,uint32,bytes32,uint64)")
 
@@ -22,54 +24,36 @@ def _word(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
+class Commit(NamedTuple):
+    """The block and the transaction that committed a batch."""
+
+    block: int
+    tx_hash: str
+
+
 class ChainReader:
-    """Reads the registry contract of a context. Raises `ChainUnavailable`."""
+    """Reads a registry contract. Raises `ChainUnavailable`."""
 
     def __init__(self, context: Context, http: Http | None = None) -> None:
         if context.rpc_url is None or context.contract is None:
             raise UsageError(f"context {context.name} names no chain (rpc_url, chain_id, contract, code_hash)")
-        self._rpc_url, self._contract = context.rpc_url, context.contract
-        self.http = http or Http("")
-
-    def _ask(self, method: str, *params: Any) -> Any:
-        asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        try:
-            answer = self.http.request("POST", self._rpc_url, json=asked, repeat=True).json()
-        except (UnreachableError, Problem, ValueError) as exc:
-            raise ChainUnavailable(
-                f"{self._rpc_url} does not answer as a chain ({exc}); is it up? zjops status"
-            ) from exc
-        if not isinstance(answer, dict) or "result" not in answer:
-            said = answer.get("error", {}).get("message", answer) if isinstance(answer, dict) else answer
-            raise ChainUnavailable(f"{self._rpc_url} refuses {method}: {said}")
-        return answer["result"]
-
-    def _number(self, method: str, *params: Any) -> int:
-        try:
-            return int(self._ask(method, *params), 16)
-        except (TypeError, ValueError) as exc:
-            raise ChainUnavailable(f"{self._rpc_url} answers {method} strangely: {exc}") from exc
-
-    def _bytes(self, method: str, *params: Any) -> bytes:
-        try:
-            return bytes.fromhex(self._ask(method, *params)[2:])
-        except (TypeError, ValueError) as exc:
-            raise ChainUnavailable(f"{self._rpc_url} answers {method} strangely: {exc}") from exc
+        self.rpc, self._contract = Rpc(context.rpc_url, http), context.contract
+        self.http = self.rpc.http
 
     def _call(self, data: bytes) -> bytes:
-        return self._bytes("eth_call", {"to": self._contract, "data": "0x" + data.hex()}, "latest")
+        return self.rpc.data("eth_call", {"to": self._contract, "data": "0x" + data.hex()}, "latest")
 
     def chain_id(self) -> int:
         """Which chain this is."""
-        return self._number("eth_chainId")
+        return self.rpc.number("eth_chainId")
 
     def code_hash(self) -> str:
         """keccak-256 of the code at the contract's address."""
-        return "0x" + keccak256(self._bytes("eth_getCode", self._contract, "latest")).hex()
+        return "0x" + keccak256(self.code()).hex()
 
     def head(self) -> int:
         """The newest block's number."""
-        return self._number("eth_blockNumber")
+        return self.rpc.number("eth_blockNumber")
 
     def root_of(self, first: int) -> bytes | None:
         """The root of the batch that begins with a number."""
@@ -80,12 +64,20 @@ class ChainReader:
         """The number that the next batch will begin with."""
         return int.from_bytes(self._call(NEXT_SEQUENCE), "big")
 
-    def committed_in(self, first: int) -> int | None:
-        """The block in which a batch was committed, from the contract's own log."""
+    def paused(self) -> bool:
+        """Whether the contract takes no confirmations."""
+        return any(self._call(PAUSED))
+
+    def code(self) -> bytes:
+        """The code at the contract's address."""
+        return self.rpc.data("eth_getCode", self._contract, "latest")
+
+    def commit_of(self, first: int) -> Commit | None:
+        """Where a batch was committed, from the contract's own log."""
         topics = ["0x" + ROOT_COMMITTED.hex(), "0x" + _word(first).hex()]
         wanted = {"fromBlock": "0x0", "toBlock": "latest", "address": self._contract, "topics": topics}
-        logs = self._ask("eth_getLogs", wanted)
+        logs = self.rpc.ask("eth_getLogs", wanted)
         try:
-            return int(logs[-1]["blockNumber"], 16) if logs else None
+            return Commit(int(logs[-1]["blockNumber"], 16), str(logs[-1]["transactionHash"])) if logs else None
         except (KeyError, TypeError, ValueError) as exc:
-            raise ChainUnavailable(f"{self._rpc_url} answers eth_getLogs strangely: {exc}") from exc
+            raise ChainUnavailable(f"{self.rpc.url} answers eth_getLogs strangely: {exc}") from exc

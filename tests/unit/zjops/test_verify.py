@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
+import contracts
 from zjops.config import Context
+from zjops.domain.bundle import BundledResult, bundle_of, read_bundle
 from zjops.domain.errors import UsageError
 from zjops.domain.jobs import JobState
 from zjops.domain.merkle import Leaf, Tree, job_key_digest, keccak256, result_digest, usage_digest
 from zjops.domain.wire import ProofBatch, ProofLeaf, ProofTransaction, ProofUsage, ProofView
-from zjops.verify import Check, verify_proof
+from zjops.verify import Check, verify_offline, verify_proof
 
 RESULT, SALT = b'{"count":78498}', keccak256(b"salt")
 CONTRACT, CODE = "0x" + "Ab" * 20, "0x" + "cd" * 32
@@ -55,7 +57,7 @@ class Chain:
     """A chain that says what it is told to."""
 
     def __init__(self, root: bytes | None, **said: Any) -> None:
-        self._said = {"chain_id": 31338, "code_hash": CODE, "head": 20, "committed_in": 7} | said
+        self._said = {"chain_id": 31338, "code_hash": CODE, "head": 20, "commit": (7, _hex(b"\1" * 32))} | said
         self._root = root
 
     def chain_id(self) -> int:
@@ -70,8 +72,11 @@ class Chain:
     def root_of(self, first: int) -> bytes | None:
         return self._root if first == 10 else None
 
-    def committed_in(self, first: int) -> int | None:
-        return self._said["committed_in"] if first == 10 else None
+    def code(self) -> bytes:
+        return bytes(self._said["code"])
+
+    def commit_of(self, first: int) -> tuple[int, str] | None:
+        return self._said["commit"] if first == 10 else None
 
 
 def _wrong(checks: list[Check]) -> set[str]:
@@ -110,7 +115,9 @@ def _bend(proof: ProofView, path: str, value: Any) -> ProofView:
         ("leaf.sequence", 13, {"root"}),
         ("leaf.sequence", 99, {"sequence", "root"}),
         ("leaf.result_digest", "0x" + "22" * 32, {"result"}),
-        ("batch.first_sequence", 11, {"root", "final"}),
+        ("batch.first_sequence", 11, {"root", "transaction", "final"}),
+        ("transaction.block_number", 6, {"transaction"}),
+        ("transaction.hash", "0x" + "77" * 32, {"transaction"}),
         ("chain_id", 1, {"proof's chain"}),
         ("contract", "0x" + "99" * 20, {"proof's contract"}),
     ],
@@ -121,15 +128,17 @@ def test_a_bent_proof_is_refused(path: str, value: Any, names: set[str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("said", "name"),
+    ("said", "names"),
     [
-        ({"chain_id": 1}, "chain"), ({"code_hash": "0x" + "ee" * 32}, "code"), ({"head": 8}, "final"),
-        ({"committed_in": None}, "final"),
+        ({"chain_id": 1}, {"chain"}), ({"code_hash": "0x" + "ee" * 32}, {"code"}), ({"head": 8}, {"final"}),
+        ({"commit": None}, {"transaction", "final"}), ({"commit": (8, _hex(b"\1" * 32))}, {"transaction"}),
     ],
 )  # fmt: skip
-def test_another_chain_contract_or_too_young_a_block_is_refused(said: dict[str, Any], name: str) -> None:
+def test_another_chain_contract_transaction_or_too_young_a_block_is_refused(
+    said: dict[str, Any], names: set[str]
+) -> None:
     proof, root = _world()
-    assert _wrong(verify_proof(proof, RESULT, CONTEXT, Chain(root, **said))) == {name}
+    assert _wrong(verify_proof(proof, RESULT, CONTEXT, Chain(root, **said))) == names
 
 
 @pytest.mark.parametrize("root", [None, b"\1" * 32])
@@ -138,9 +147,99 @@ def test_a_root_that_is_not_on_chain_is_refused(root: bytes | None) -> None:
     assert _wrong(verify_proof(proof, RESULT, CONTEXT, Chain(root))) == {"root"}
 
 
+def _deployed() -> bytes:
+    """The code as a constructor leaves it: its immutables written in."""
+    artifact = contracts.load("JobRegistry")
+    code = bytearray.fromhex(artifact.deployed_bytecode[2:])
+    for places in artifact.immutable_references.values():
+        for place in places:
+            code[place["start"] : place["start"] + place["length"]] = b"\x5a" * place["length"]
+    return bytes(code)
+
+
+def test_without_a_hash_the_code_must_be_that_of_the_artifact_apart_from_its_immutables() -> None:
+    proof, root = _world()
+    unknown = msgspec.structs.replace(CONTEXT, code_hash=None, chain_id=None)
+    code = _deployed()
+    assert _wrong(verify_proof(proof, RESULT, unknown, Chain(root, code=code))) == set()
+    for other in (b"", code + b"\0", bytes([code[0] ^ 1]) + code[1:]):
+        assert _wrong(verify_proof(proof, RESULT, unknown, Chain(root, code=other))) == {"code"}
+
+
+class TestOffline:
+    """Against a root that somebody trusts, without a chain."""
+
+    def test_a_true_proof_holds(self) -> None:
+        proof, root = _world()
+        assert _wrong(verify_offline(proof, keccak256(RESULT), _hex(root))) == set()
+
+    def test_another_root_is_refused(self) -> None:
+        proof, _ = _world()
+        assert _wrong(verify_offline(proof, keccak256(RESULT), "0x" + "11" * 32)) == {"proof's root", "root"}
+
+    @pytest.mark.parametrize(
+        ("path", "value", "names"),
+        [
+            ("usage.compute_units", 10, {"usage", "root"}), ("proof", [], {"root"}),
+            ("batch.root", "0x" + "22" * 32, {"proof's root"}), ("leaf.sequence", 99, {"sequence", "root"}),
+        ],
+    )  # fmt: skip
+    def test_a_bent_proof_is_refused(self, path: str, value: Any, names: set[str]) -> None:
+        proof, root = _world()
+        assert _wrong(verify_offline(_bend(proof, path, value), keccak256(RESULT), _hex(root))) == names
+
+    @pytest.mark.parametrize("root", ["", "0x12", "0xzz", "nonsense"])
+    def test_a_root_that_is_none_is_wrong_usage(self, root: str) -> None:
+        proof, _ = _world()
+        with pytest.raises(UsageError, match="given root"):
+            verify_offline(proof, keccak256(RESULT), root)
+
+
+class TestBundle:
+    """One file that holds everything."""
+
+    def test_it_carries_the_results_bytes_or_their_digest(self) -> None:
+        proof, _ = _world()
+        whole = bundle_of(proof, RESULT, code_hash=CODE, finality="depth:3", with_result=True)
+        short = bundle_of(proof, RESULT, code_hash=CODE, finality="depth:3", with_result=False)
+        for made in (whole, short):
+            read = read_bundle(msgspec.json.encode(made), "x")
+            assert read == made
+            assert read.result is not None
+            assert read.result.digest() == keccak256(RESULT)
+        assert whole.result is not None
+        assert whole.result.content() == RESULT
+        assert short.result is not None
+        assert short.result.base64 is None
+
+    def test_the_bytes_count_and_not_the_digest_beside_them(self) -> None:
+        lying = BundledResult(keccak256=_hex(keccak256(RESULT)), base64="Zm9yZ2Vk")
+        assert lying.digest() == keccak256(b"forged")
+
+    def test_a_proof_alone_is_read_too(self) -> None:
+        proof, _ = _world()
+        assert read_bundle(msgspec.json.encode(proof), "x").result is None
+
+    @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"schema":"other/1"}', b"\xff"])
+    def test_what_is_no_bundle_is_wrong_usage(self, content: bytes) -> None:
+        with pytest.raises(UsageError, match="x is not a proof"):
+            read_bundle(content, "x")
+
+    def test_a_document_of_another_schema_is_wrong_usage(self) -> None:
+        proof, _ = _world()
+        other = msgspec.json.encode(msgspec.structs.replace(proof, schema="zjops.job/1"))
+        with pytest.raises(UsageError, match="its schema is zjops"):
+            read_bundle(other, "x")
+
+    @pytest.mark.parametrize("result", [{"keccak256": "0x12"}, {"keccak256": "0xzz"}, {"keccak256": "", "base64": "%"}])
+    def test_a_result_that_cannot_be_read_is_wrong_usage(self, result: dict[str, str]) -> None:
+        with pytest.raises(UsageError, match="the bundle's"):
+            msgspec.convert(result, BundledResult).digest()
+
+
 def test_a_context_that_names_no_contract_cannot_verify() -> None:
     proof, root = _world()
-    vague = msgspec.structs.replace(CONTEXT, code_hash=None)
+    vague = msgspec.structs.replace(CONTEXT, contract=None)
     with pytest.raises(UsageError, match="nothing to check against"):
         verify_proof(proof, RESULT, vague, Chain(root))
 

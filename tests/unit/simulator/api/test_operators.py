@@ -8,6 +8,7 @@ from tests.unit.simulator.api.conftest import Api
 from tests.unit.simulator.api.test_jobs import SIEVE
 from zjops.domain.clock import rfc3339
 from zjops.domain.events import replay_subject
+from zjops.domain.merkle import Tree
 
 
 def _bearer(token: str) -> dict[str, str]:
@@ -179,3 +180,55 @@ async def test_health_metadata_and_metrics_need_no_token(api: Api) -> None:
     text = (await api.http.get("/metrics")).text
     assert 'http_requests_total{method="GET"' in text
     assert (await api.http.get("/openapi.json")).json()["openapi"].startswith("3.1")
+
+
+async def test_batches_come_newest_first_in_pages_with_leaves_that_give_the_root(api: Api) -> None:
+    operator, token = await api.operator(), await api.client("acme")
+    for number in range(3):
+        job = (await api.submit(token, SIEVE)).json()["jobId"]
+
+        async def final(job: str = job) -> bool:
+            return (await api.get(token, f"/v1/jobs/{job}/status")).json()["status"] == "confirmed"
+
+        await eventually(final)
+        assert len((await api.get(operator, "/v1/admin/batches")).json()["batches"]) == number + 1
+    seen, path = [], "/v1/admin/batches?limit=2"
+    while path:
+        page = (await api.get(operator, path)).json()
+        seen += page["batches"]
+        path = f"/v1/admin/batches?limit=2&before={page['next']}" if page["next"] else ""
+    assert [batch["batchId"] for batch in seen] == [3, 2, 1]
+    assert {batch["state"] for batch in seen} == {"final"}
+    assert (await api.get(operator, "/v1/admin/batches?state=sent")).json() == {"batches": [], "next": None}
+    newest = (await api.get(operator, "/v1/admin/batches/3")).json()
+    assert [leaf["jobId"] for leaf in newest["leaves"]] == [job]
+    hashes = [bytes.fromhex(leaf["hash"][2:]) for leaf in newest["leaves"]]
+    assert "0x" + Tree(hashes).root.hex() == newest["root"] == seen[0]["root"]
+    for name in ("0", "4", "x", "-1", "9" * 16, "9" * 99, "1.0"):
+        reply = await api.get(operator, f"/v1/admin/batches/{name}")
+        assert (reply.status_code, reply.json()["code"]) == (404, "not-found"), name
+
+
+async def test_the_relayer_shows_its_owner_what_waits_and_what_it_last_said(api: Api) -> None:
+    operator, token = await api.operator(), await api.client("acme")
+    await api.http.post("/v1/admin/relayer", json={"paused": True}, headers=_bearer(operator))
+    await api.submit(token, SIEVE)
+
+    async def waits() -> bool:
+        return bool((await api.get(operator, "/v1/admin/relayer")).json()["waitingJobs"] == 1)
+
+    await eventually(waits)
+    view = (await api.get(operator, "/v1/admin/relayer")).json()
+    assert (view["paused"], view["openBatches"], view["openJobs"], view["spentWei"]) == (True, 0, 0, "0")
+    assert view["owner"] is not None
+    assert view["epoch"] >= 1
+    assert view["oldestWaitingMs"] >= 0
+    said = {"state": "waiting", "reason": "fees above the ceiling", "since_ms": 0, "owner": "x", "address": "0x11",
+            "balance_wei": "5", "nonce": 3, "fee_wei": "7"}  # fmt: skip
+    store = api.platform.ports.store
+    for value in (json.dumps(said), "of another version"):
+        await store.transact(lambda tx, value=value: tx.run("setting_put", name="relayer_state", value=value))
+        view = (await api.get(operator, "/v1/admin/relayer")).json()
+        known = value.startswith("{")
+        assert (view["state"], view["reason"]) == (("waiting", said["reason"]) if known else ("unknown", None))
+        assert (view["address"], view["balanceWei"], view["feeWei"]) == (("0x11", "5", "7") if known else (None,) * 3)

@@ -1,0 +1,126 @@
+"""`zjops chain` against a platform that runs: what it tells, and what it does to chain, contract and relayer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from tests.support.cli import Cli
+from tests.support.nats import eventually
+from tests.support.platform import running_platform
+
+SIEVE = '{"algorithm":"prime_sieve","limit":1000}'
+
+
+@pytest.fixture(scope="module")
+def zjops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    folder = tmp_path_factory.mktemp("chain")
+    with running_platform(folder) as stage:
+        yield Cli(stage, folder / "config")
+
+
+def _submit(zjops: Cli) -> str:
+    status, out, err = zjops("jobs", "submit", "--type", "compute_heavy", "--parameters", SIEVE, "-q")
+    assert status == 0, err
+    return out.strip()
+
+
+def _final(zjops: Cli, job: str) -> None:
+    status, _, err = zjops("jobs", "watch", job, "--final", "--within", "60")
+    assert status == 0, err
+
+
+def _waiting(zjops: Cli) -> int:
+    found = zjops.json("chain", "status")
+    return int(found["jobs_waiting"] + found["jobs_in_batches"])
+
+
+def test_status_batches_and_a_batch(zjops: Cli) -> None:
+    job = _submit(zjops)
+    _final(zjops, job)
+    found = zjops.json("chain", "status")
+    assert (found["schema"], found["chain_id"], found["relayer"]) == ("zjops.chain/1", 31338, "active")
+    assert (found["contract"], found["contract_paused"]) == (zjops.stage.context.contract, False)
+    assert found["height"] > 0
+    assert 0 < found["balance"] < 1_000_000
+    assert found["runway_days"] > 1
+    assert found["next_sequence"] == 2
+    assert _waiting(zjops) == 0
+    listed = zjops.json("chain", "batches")["rows"]
+    assert [(row["batch"], row["jobs"], row["state"]) for row in listed] == [(1, 1, "final")]
+    assert 40_000 < listed[0]["gas"] < 100_000
+    assert listed[0]["final_after_s"] > 0
+    assert zjops("chain", "batches", "-o", "csv")[1].startswith("batch,jobs,first_sequence,state,")
+    one = zjops.json("chain", "batch", "1")
+    assert [leaf["jobId"] for leaf in one["leaves"]] == [job]
+    assert one["leaves"][0]["hash"] == one["root"] == listed[0]["root"]
+    status, _, err = zjops("chain", "batch", "999")
+    assert (status, err.startswith("error: 404 not-found")) == (2, True)
+
+
+def test_mining_moves_the_head(zjops: Cli) -> None:
+    before = zjops.json("chain", "status")["height"]
+    status, _, err = zjops("chain", "mine", "3")
+    assert status == 0, err
+    assert zjops.json("chain", "status")["height"] >= before + 3
+
+
+@pytest.mark.parametrize("target", ["contract", "relayer"])
+async def test_a_pause_is_previewed_holds_back_and_is_lifted(zjops: Cli, target: str) -> None:
+    status, _, err = zjops("chain", "pause", target)
+    assert status == 2
+    assert err.startswith(f"pause the {target} ")
+    assert "holds back: 0 batches of 0 jobs, and 0 jobs in none yet" in err
+    assert "nothing was done" in err
+    assert zjops.json("chain", "status")["contract_paused"] is False
+    status, _, err = zjops("chain", "pause", target, "--yes", "--reason", "test")
+    assert status == 0, err
+    try:
+        found = zjops.json("chain", "status")
+        assert (found["contract_paused"], found["relayer"] == "paused") == (target == "contract", target == "relayer")
+        job = _submit(zjops)
+        await eventually(lambda: _waiting(zjops) == 1, 30)
+        assert zjops.json("jobs", "get", job)["status"] == "completed"
+        status, _, err = zjops("chain", "pause", target, "--yes")
+        assert (status, "already; nothing was done" in err) == (0, True)
+    finally:
+        status, _, err = zjops("chain", "unpause", target, "--yes")
+    assert status == 0, err
+    assert "lets go on: " in err
+    _final(zjops, job)
+
+
+def test_keys_are_in_no_output(zjops: Cli) -> None:
+    secrets = [path.read_text().strip() for path in (zjops.stage.home / "chain").glob("*.key")]
+    assert secrets
+    said = "".join("".join(zjops("chain", verb, "contract", "--yes")[1:]) for verb in ("pause", "unpause"))
+    said += "".join(zjops("chain", "status", "--json")[1:])
+    assert not [secret for secret in secrets if secret.removeprefix("0x") in said]
+
+
+def test_what_cannot_be_is_wrong_usage(zjops: Cli) -> None:
+    assert zjops("chain", "pause", "everything", "--yes")[0] == 2
+    assert zjops("chain", "reorg", "--depth", "0")[0] == 2
+    assert zjops("chain", "batches", "--state", "lost")[0] == 2
+    key = zjops.config.parent / "not.key"
+    key.write_text("no key at all")
+    status, _, err = zjops("chain", "pause", "contract", "--yes", "--key-file", str(key))
+    assert (status, err.splitlines()[-1]) == (2, "error: the account's key is damaged")
+
+
+def test_a_chain_that_is_away_is_said_so_and_what_the_platform_knows_is_shown(zjops: Cli) -> None:
+    away = msgspec.to_builtins(msgspec.structs.replace(zjops.stage.context, rpc_url="http://127.0.0.1:9"))
+    file = zjops.config.parent / "away.json"
+    file.write_text(json.dumps(away))
+    assert zjops("context", "add", "away", "--file", str(file))[0] == 0
+    status, out, err = zjops("chain", "status", "--context", "away", "--json")
+    assert (status, json.loads(out)["chain"], json.loads(out)["relayer"]) == (3, "away", "active")
+    assert "does not answer as a chain" in err
+    status, out, err = zjops("chain", "batches", "--context", "away", "--json")
+    assert (status, "the chain is away" in err) == (0, True)
+    assert json.loads(out)["rows"]
+    for command in (("mine",), ("reorg", "--depth", "1"), ("pause", "contract", "--yes")):
+        assert zjops("chain", *command, "--context", "away")[0] == 3

@@ -1,0 +1,119 @@
+"""How the chain stands: runway, lag and progress as arithmetic, and which chains are for playing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from zjops.client.development import Development, is_development
+from zjops.client.rpc import Rpc
+from zjops.client.standing import lag, owner_state, progress, runway_days, seconds_to_final
+from zjops.domain.errors import UsageError
+from zjops.domain.wire_chain import BatchView, RelayerView
+
+MINED = BatchView(
+    batch_id=1, first_sequence=1, count=10, root="0x" + "11" * 32, state="mined", closed_at="2026-11-01T00:00:00Z",
+    sent_at="2026-11-01T00:00:01Z", final_at=None, tx_hash="0x" + "22" * 32, block_number=7,
+    block_hash="0x" + "33" * 32, gas_used=54_500, gas_price_wei="1000000000",
+)  # fmt: skip
+QUIET = RelayerView(
+    owner="me", epoch=1, paused=False, state="unknown", reason=None, since=None, address=None, balance_wei=None,
+    nonce=None, fee_wei=None, waiting_jobs=0, open_batches=0, open_jobs=0, oldest_waiting_ms=None, finality_depth=3,
+    block_time_seconds=1.0, spent_wei="0", spent_seconds=0.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spent_wei", "spent_s", "days"),
+    [
+        pytest.param(0, 0.0, None, id="nothing was spent, so nothing can be said"),
+        pytest.param(10, 86_400.0, 100.0, id="a day's spending, a hundred times over"),
+        pytest.param(10, 43_200.0, 50.0, id="half a day's spending counts twice"),
+        pytest.param(10, 0.5, 100 * 60 / 86_400, id="less than a minute is taken for one"),
+    ],
+)
+def test_runway_in_days(spent_wei: int, spent_s: float, days: float | None) -> None:
+    found = runway_days(1_000, spent_wei, spent_s)
+    assert found == (None if days is None else pytest.approx(days))
+
+
+@pytest.mark.parametrize(
+    ("now_s", "blocks", "seconds"),
+    [(100.0, 0, 0.0), (101.9, 0, 0.0), (103.0, 0, 1.0), (112.0, 5, 10.0), (90.0, 0, 0.0)],
+)
+def test_a_head_lags_by_what_it_is_older_than_one_block(now_s: float, blocks: int, seconds: float) -> None:
+    assert lag(100, now_s, 2.0) == (blocks, seconds)
+
+
+@pytest.mark.parametrize(
+    ("head", "text"), [(7, "mined 1/3"), (8, "mined 2/3"), (20, "mined 3/3"), (6, "mined 0/3"), (None, "mined")]
+)
+def test_a_mined_batch_says_how_far_it_is(head: int | None, text: str) -> None:
+    assert progress(MINED, head, 3) == text
+
+
+def test_other_batches_say_their_state_and_a_final_one_its_time() -> None:
+    final = msgspec.structs.replace(MINED, state="final", final_at="2026-11-01T00:00:04.500Z")
+    assert progress(final, 9, 3) == "final"
+    assert seconds_to_final(final) == 4.5
+    assert seconds_to_final(MINED) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({}, "active"), ({"state": "waiting"}, "waiting"), ({"paused": True, "state": "waiting"}, "paused"),
+     ({"owner": None, "state": "active"}, "absent")],
+)  # fmt: skip
+def test_the_relayers_state_in_a_word(change: dict[str, Any], word: str) -> None:
+    assert owner_state(msgspec.structs.replace(QUIET, **change)) == word
+
+
+class Node(Rpc):
+    """A node that remembers what it was asked."""
+
+    def __init__(self, url: str, version: str) -> None:
+        super().__init__(url)
+        self.version, self.asked = version, list[tuple[Any, ...]]()
+
+    def ask(self, method: str, *params: Any, repeat: bool = True) -> Any:
+        if method == "web3_clientVersion":
+            return self.version
+        if method == "eth_getBlockByNumber":
+            number = 9 if params[0] == "latest" else int(params[0], 16)
+            return {"number": hex(number), "hash": f"0x{number}", "transactions": [f"0xt{number}"]}
+        if method == "eth_getRawTransactionByHash":
+            return params[0].replace("t", "raw")
+        self.asked.append((method, *params))
+        return None
+
+
+@pytest.mark.parametrize(
+    ("url", "version", "playing"),
+    [
+        ("http://127.0.0.1:8545", "zjops-devnet/eth-tester", True), ("http://localhost:8545", "anvil/v1.5.0", True),
+        ("http://127.0.0.1:8545", "Geth/v1.16", False), ("https://rpc.example", "anvil/v1.5.0", False),
+    ],
+)  # fmt: skip
+def test_a_tunnel_to_a_real_node_is_not_for_playing(url: str, version: str, playing: bool) -> None:
+    node = Node(url, version)
+    assert is_development(node) is playing
+    if not playing:
+        with pytest.raises(UsageError, match="is not a development chain"):
+            Development(node)
+
+
+def test_each_kind_of_development_chain_is_asked_in_its_own_words() -> None:
+    devnet, anvil = Node("http://127.0.0.1:1", "zjops-devnet/eth-tester"), Node("http://127.0.0.1:1", "anvil/v1.5.0")
+    for node in (devnet, anvil):
+        Development(node).mine(3)
+        Development(node).reorganise(2, drop=True)
+        Development(node).reorganise(2, drop=False)
+    assert devnet.asked == [
+        ("devnet_mine", 3), ("devnet_reorg", 2, {"keepTransactions": False}),
+        ("devnet_reorg", 2, {"keepTransactions": True}),
+    ]  # fmt: skip
+    assert anvil.asked == [
+        ("anvil_mine", "0x3"), ("anvil_reorg", 2, []), ("anvil_reorg", 2, [["0xraw8", 0], ["0xraw9", 0]]),
+    ]  # fmt: skip

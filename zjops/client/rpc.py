@@ -1,0 +1,65 @@
+"""JSON-RPC to a chain's node, in plain questions: on purpose not through the library by which the platform writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zjops.client.http import Http
+from zjops.domain.errors import ChainUnavailable, Problem, UnreachableError
+
+NO_METHOD = -32601
+
+
+class RpcRefused(ChainUnavailable):
+    """The node answered with an error; `code` is its JSON-RPC code."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Rpc:
+    """One node. Raises `ChainUnavailable` when it does not answer, and `RpcRefused` when it does not want to."""
+
+    def __init__(self, url: str, http: Http | None = None) -> None:
+        self.url = url
+        self.http = http or Http("")
+
+    def ask(self, method: str, *params: Any, repeat: bool = True) -> Any:
+        """A method's result, as JSON has it."""
+        asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+        try:
+            answer = self.http.request("POST", self.url, json=asked, repeat=repeat).json()
+        except (UnreachableError, Problem, ValueError) as exc:
+            raise ChainUnavailable(f"{self.url} does not answer as a chain ({exc}); is it up? zjops status") from exc
+        if not isinstance(answer, dict) or "result" not in answer:
+            error = answer.get("error") if isinstance(answer, dict) else answer
+            said = error.get("message", error) if isinstance(error, dict) else error
+            code = error.get("code", 0) if isinstance(error, dict) else 0
+            raise RpcRefused(f"{self.url} refuses {method}: {said}", code)
+        return answer["result"]
+
+    def number(self, method: str, *params: Any) -> int:
+        """A quantity."""
+        try:
+            return int(self.ask(method, *params), 16)
+        except (TypeError, ValueError) as exc:
+            raise ChainUnavailable(f"{self.url} answers {method} strangely: {exc}") from exc
+
+    def data(self, method: str, *params: Any) -> bytes:
+        """Bytes."""
+        try:
+            return bytes.fromhex(self.ask(method, *params)[2:])
+        except (TypeError, ValueError) as exc:
+            raise ChainUnavailable(f"{self.url} answers {method} strangely: {exc}") from exc
+
+    def block(self, tag: str = "latest") -> dict[str, Any]:
+        """A block's head without its transactions."""
+        found = self.ask("eth_getBlockByNumber", tag, False)
+        if not isinstance(found, dict):
+            raise ChainUnavailable(f"{self.url} has no block {tag}")
+        return found
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.http.close()

@@ -1,0 +1,1 @@
+"""What a confirmation costs: measured on a chain, shown as tables."""
