@@ -1,8 +1,9 @@
 """Foundry's anvil in place of the devnet: the real program, found on this machine, its state in the home.
 
 As a program, `python -m simulator.supervisor.anvil PARENT STATE PROGRAM ARGS…`, it makes sure of the state file and
-becomes anvil. Anvil writes its state once a second and in place: a kill loses the last second, the transactions that wait, and
-what calls into older blocks need; in the middle of writing it spoils the file, so the last good one is kept beside.
+becomes anvil. Anvil writes its state once a second and in place: a kill loses the last second, the transactions that
+wait, and what calls into older blocks need; in the middle of writing it spoils the file, so the last good one is kept
+beside.
 """
 
 from __future__ import annotations
