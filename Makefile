@@ -9,7 +9,7 @@ ifdef OFFLINE
 PIP_FROM := --no-index --find-links wheelhouse
 endif
 
-.PHONY: demo test check bench fuzz clients contracts slither wheelhouse lock clean
+.PHONY: demo test check bench fuzz clients contracts slither anvil wheelhouse lock clean
 
 demo: $(STAMP)
 	$(BIN)/zjops demo $(ARGS)
@@ -34,6 +34,7 @@ $(STAMP): requirements.txt pyproject.toml
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench.accept_path $(ARGS)
+	$(BIN)/python -m tests.bench.finality
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.run $(ARGS)
@@ -47,6 +48,11 @@ clients: $(STAMP)
 	    -r $(CLIENTS)/requirements.txt; }
 	@[ -n "$(OFFLINE)" ] || ! command -v npm > /dev/null || [ -d $(CLIENTS)/node_modules ] || \
 	  npm --prefix $(CLIENTS) install --no-package-lock --no-audit --no-fund --silent
+
+# Foundry's development chain, for `zjops up --chain anvil` and the tests of it.
+anvil:
+	mkdir -p .anvil
+	npm --prefix .anvil install @foundry-rs/anvil@1.7.1 --no-package-lock --no-audit --no-fund --silent
 
 # Compiles the contracts anew; compiler, OpenZeppelin and the oracle of proofs come by npm into contracts/.build.
 contracts: $(STAMP)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from zjops.domain.chains import profile_named
 from zjops.domain.errors import UsageError
 
 PREFIX = "ZJOPS_"
@@ -20,10 +21,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Batches close at this many jobs or at this age of their oldest job, whichever comes first (C81).
     batch_max_jobs: int = 1000
     batch_max_age_s: float = 5.0
-    # Blocks on top, the block itself included, before an outcome is final (`depth:N`, C81).
-    finality_depth: int = 3
+    # Or by one of the two alone: the number then only splits what closes by age.
+    batch_by: Literal["count", "age", "both"] = "both"
+    # The node that the relayer uses, in place of the platform's own.
+    rpc_url: str = ""
+    # When an outcome is final (C81): `depth:N` blocks, the block itself included, or the chain's `safe` or `finalized`.
+    finality: str = "depth:3"
+    # The most that the relayer offers for a unit of gas; above it, batches wait.
+    fee_ceiling_gwei: float = 500.0
+    # A transaction that is not mined by then is replaced by one that offers a tenth more.
+    stuck_after_s: float = 30.0
+    # A keystore of the operator and the file with its password, in place of those that the home makes.
+    keystore_file: str = ""
+    keystore_password_file: str = ""
     block_time_s: float = 1.0
+    # The node that the platform starts: its own devnet, or Foundry's anvil where that is on the machine.
+    chain: Literal["devnet", "anvil"] = "devnet"
+    # The chain's id; where nothing says otherwise, that of the profile of `chain`.
     chain_id: int = 31338
+    # Anvil's program; empty for the one on PATH or that of `make anvil`.
+    anvil_binary: str = ""
     # Jobs that run at once in one worker process.
     worker_slots: int = 2
     # How often idle services look for work that nobody announced.
@@ -78,6 +95,8 @@ def load_settings(home: Path | None, environ: Mapping[str, str] | None = None, *
             values |= msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         source = os.environ if environ is None else environ
         values |= {name: source[PREFIX + name.upper()] for name in known if PREFIX + name.upper() in source}
-        return msgspec.convert(values | overrides, Settings, strict=False)
+        chosen = msgspec.convert(values | overrides, Settings, strict=False)
+        given = "chain_id" in values or "chain_id" in overrides
+        return chosen if given else msgspec.structs.replace(chosen, chain_id=profile_named(chosen.chain).chain_id)
     except (msgspec.MsgspecError, OSError) as exc:
         raise UsageError(f"settings: {exc}") from exc

@@ -25,6 +25,7 @@ from simulator.intake import Intake
 from simulator.intake.records import Tenant
 from simulator.lease import Lease
 from simulator.outbox import Bell, Relay
+from simulator.policy.finality import parse_finality
 from simulator.service import Service, Stack
 from simulator.store.port import Store, Tx
 from simulator.telemetry import Telemetry
@@ -42,6 +43,9 @@ STORING = frozenset({"api", "outbox", "settlement", "relayer"})
 """Roles that use the store; a worker never does (R101)."""
 SAMPLE_EVERY_S = 5.0
 STORE_FILE = "store.sqlite"
+GWEI = 10**9
+AGAIN_AFTER_BLOCKS = 3
+"""A transaction that so many blocks have passed over is sent again: a node that still has it says so."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +139,19 @@ class Platform:
         return Housekeeper(self.ports.store, self.ports.clock, self.telemetry, every_s=self.settings.idle_s)
 
     def _relayer(self) -> Service:
-        from simulator.relayer import Relayer
+        from simulator.policy.batching import Batching
+        from simulator.relayer import Relayer, Rules
 
         ports, settings = self.ports, self.settings
+        rules = Rules(
+            Batching(settings.batch_max_jobs, settings.batch_max_age_s, settings.batch_by),
+            parse_finality(settings.finality), round(settings.fee_ceiling_gwei * GWEI),
+            poll_s=settings.block_time_s / 2, again_after_s=AGAIN_AFTER_BLOCKS * settings.block_time_s,
+            stuck_after_s=settings.stuck_after_s,
+        )  # fmt: skip
         return Relayer(
             ports.store, ports.chain, ports.broker, ports.clock, ports.ids, self.telemetry, self._lease("relayer"),
-            max_jobs=settings.batch_max_jobs, max_age_s=settings.batch_max_age_s, depth=settings.finality_depth,
-            poll_s=settings.block_time_s / 2,
+            rules=rules, folder=self._log_dir / "batches", offload=ports.offload,
         )  # fmt: skip
 
     def _meter(self) -> Service:
@@ -182,7 +192,7 @@ class Platform:
         if STORING & set(self.roles):
             checks["store"] = lambda: ports.store.read(lambda tx: tx.one("setting_get", name="ready"))
         if "relayer" in self.roles:
-            checks["chain"] = ports.chain.head
+            checks["chain"] = lambda: ports.chain.block("latest")
         return {name: await _answers(check) for name, check in checks.items()}
 
     async def api(
@@ -260,7 +270,7 @@ async def local(home: Path, run: RunFile, roles: Sequence[str], settings: Settin
     ports = Ports(
         store=SqliteStore(home / STORE_FILE), broker=NatsBroker(run.nats_url, run.nats_user, run.nats_password),
         blobs=FileBlobs(home / "blobs"), slots=ProcessSlots(settings.worker_slots), clock=clock, ids=ids,
-        chain=await _web3_chain(home, run, clock, ids) if "relayer" in roles else NoChain(),
+        chain=await _web3_chain(home, run, settings, clock, ids) if "relayer" in roles else NoChain(),
         offload=asyncio.to_thread,
     )  # fmt: skip
     return Platform(
@@ -282,34 +292,41 @@ class NoChain:
         raise ChainUnavailable("this process does not talk to the chain")
 
 
-async def _web3_chain(home: Path, run: RunFile, clock: Clock, ids: Ids) -> Chain:
+async def _web3_chain(home: Path, run: RunFile, settings: Settings, clock: Clock, ids: Ids) -> Chain:
     """The chain of a home, with the contract deployed the first time."""
-    from simulator.chain.keys import ensure_keys
+    from simulator.chain.keys import ensure_accounts
     from simulator.chain.registry import Web3Chain, deploy
 
-    keys = ensure_keys(home, ids)
+    rpc_url = settings.rpc_url or run.rpc_url
+    accounts = ensure_accounts(home, ids, settings.keystore_file, settings.keystore_password_file)
+    if settings.chain == "anvil" and not settings.rpc_url:
+        from simulator.chain.anvil import fund
+
+        await fund(rpc_url, [accounts.admin.address, accounts.operator.address], clock)
     deployment = load_deployment(home)
     if deployment is None:
         contract, code_hash = await deploy(
-            run.rpc_url, admin_key=keys.admin, operator=keys.operator_address, chain_id=run.chain_id, clock=clock
-        )
+            rpc_url, admin_key=accounts.admin.unlock(), operator=accounts.operator.address, chain_id=run.chain_id,
+            clock=clock,
+        )  # fmt: skip
         deployment = ChainIdentity(run.chain_id, contract, code_hash)
         save_deployment(home, deployment)
     return Web3Chain(
-        run.rpc_url, contract=deployment.contract, operator_key=keys.operator, chain_id=deployment.chain_id
-    )
+        rpc_url, contract=deployment.contract, operator_key=accounts.operator.unlock(),
+        chain_id=deployment.chain_id, code_hash=deployment.code_hash,
+    )  # fmt: skip
 
 
 def devnet(home: Path, settings: Settings) -> Any:
     """The development chain of a home, as a service with an application."""
     from simulator.chain.devnet.node import Node
-    from simulator.chain.keys import ensure_keys
+    from simulator.chain.keys import ensure_accounts
 
     clock = SystemClock()
-    keys = ensure_keys(home, SystemIds(clock))
+    accounts = ensure_accounts(home, SystemIds(clock), settings.keystore_file, settings.keystore_password_file)
     return Node(
         home, chain_id=settings.chain_id, block_time_s=settings.block_time_s, clock=clock,
-        funded=[keys.admin_address, keys.operator_address],
+        funded=[accounts.admin.address, accounts.operator.address],
     )  # fmt: skip
 
 

@@ -16,6 +16,17 @@ class Lease:
         self._epoch = 0
         self._renewed_at = float("-inf")
 
+    @property
+    def owner(self) -> str:
+        """Who holds it, or wants to."""
+        return self._owner
+
+    def check(self) -> None:
+        """Raise `Fenced` when this owner has not renewed it in time: before an act that no transaction can guard."""
+        if not self._epoch or self._clock.monotonic() - self._renewed_at >= self._ttl_s:
+            self._epoch, self._renewed_at = 0, float("-inf")
+            raise Fenced
+
     async def hold(self) -> bool:
         """Whether this owner holds the lease now; renews it once a third of its time has gone."""
         now = self._clock.monotonic()

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from zjops.domain.chains import parse_finality, profile_of
 from zjops.domain.errors import UnreachableError, UsageError
 from zjops.domain.runfile import ClientEntry, RunFile, read_run_file
 
@@ -60,9 +61,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.operator
 
     def depth(self) -> int:
-        """Blocks until final, by `depth:N`; a tag counts as one."""
-        kind, _, number = self.finality.partition(":")
-        return int(number) if kind == "depth" and number.isdigit() else 1
+        """Blocks until final, by `depth:N`; a tag counts as one. Raises `UsageError`."""
+        return parse_finality(self.finality).depth
 
 
 def find_home(given: Path | None, environ: Mapping[str, str] = os.environ, here: Path | None = None) -> Path:
@@ -120,9 +120,21 @@ def named_contexts() -> dict[str, Context]:
         raise UsageError(f"{path} holds secrets and others can read it; run: chmod 600 {path}")
     try:
         tables = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, dict[str, Any]]])["contexts"]
-        return {name: msgspec.convert({"name": name} | table, Context) for name, table in tables.items()}
-    except (msgspec.MsgspecError, KeyError) as exc:
+        return {name: named_context(name, table) for name, table in tables.items()}
+    except (msgspec.MsgspecError, KeyError, UsageError) as exc:
         raise UsageError(f"{path}: {exc}") from exc
+
+
+def named_context(name: str, table: dict[str, Any]) -> Context:
+    """A context from what somebody wrote. On a chain that is known, finality is the profile's unless it is said.
+
+    Raises `msgspec.MsgspecError`, `UsageError`.
+    """
+    made = msgspec.convert(table | {"name": name}, Context)
+    profile = profile_of(made.chain_id)
+    if profile is not None and "finality" not in table:
+        made = msgspec.structs.replace(made, finality=profile.finality)
+    return msgspec.structs.replace(made, finality=parse_finality(made.finality).text)
 
 
 def context_in_use() -> str | None:

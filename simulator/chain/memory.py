@@ -4,38 +4,61 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from simulator.chain.port import ChainIdentity, Head, Receipt
+from simulator.chain.port import ChainIdentity, Commit, Head, Outlook, Receipt, Sent, Signed
+from simulator.policy.fees import BUMP_PERCENT, Fees
 from zjops.domain.clock import Clock
-from zjops.domain.errors import ChainRefused
+from zjops.domain.errors import ChainRefused, ChainUnavailable
 from zjops.domain.merkle import keccak256
 
 GAS_PER_ROOT = 57_000
 """About what a steady-state `commitRoot` costs on the EVM (C51)."""
-GAS_PRICE_WEI = 1_000_000_000
+GAS_REVERTED = 30_000
+BASE_FEE_WEI = 500_000_000
+TIP_WEI = 500_000_000
+RICH_WEI = 10**24
 
 
-@dataclass
-class _Pending:
+@dataclass(frozen=True)
+class _Transaction:
+    """A signed call; `seen_at` is the head when the pool took it."""
+
     tx_hash: str
-    first: int
-    count: int
-    root: bytes
-    sent_block: int
+    commit: Commit
+    nonce: int
+    gas: int
+    fees: Fees
+    seen_at: int = 0
+
+    @property
+    def cost(self) -> int:
+        return self.gas * self.fees.max_fee
 
 
 class MemoryChain:
-    """The Chain port without a chain. A reorg can be forced; transactions of the dropped blocks are forgotten."""
+    """The Chain port without a chain: a pool by nonce, fees, and the faults of real nodes, set as attributes.
+
+    `fault` is raised by every question; `swallow` accepts transactions and forgets them; `stale` blocks are hidden.
+    """
 
     def __init__(self, clock: Clock, *, chain_id: int, block_time_s: float) -> None:
         self._clock, self._chain_id, self._block_time_s = clock, chain_id, block_time_s
         self._genesis_ms = clock.now_ms()
-        self._pool: list[_Pending] = []
-        self._roots: dict[int, bytes] = {}
+        self._known: dict[bytes, _Transaction] = {}
+        self._pool: dict[int, _Transaction] = {}
+        self._mined: list[tuple[_Transaction, Receipt]] = []
         self._receipts: dict[str, Receipt] = {}
-        self._committed: dict[int, str] = {}
+        self._committed: dict[int, tuple[_Transaction, Receipt]] = {}
         self._next = 1
-        self._nonce = 0
+        self._done = 0
         self._forks: list[int] = []
+        self.base_fee, self.tip, self.balance = BASE_FEE_WEI, TIP_WEI, RICH_WEI
+        self.paused, self.swallow, self.stale = False, False, 0
+        self.fault: ChainUnavailable | ChainRefused | None = None
+        self.sent: list[str] = []
+
+    @property
+    def sender(self) -> str:
+        return "0x" + "0e" * 20
 
     async def start(self) -> None:
         return None
@@ -44,7 +67,13 @@ class MemoryChain:
         return None
 
     async def identity(self) -> ChainIdentity:
+        self._asked()
         return ChainIdentity(self._chain_id, "0x" + "00" * 20, "0x" + keccak256(b"memory").hex())
+
+    def _asked(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.mine()
 
     def _number(self) -> int:
         return int((self._clock.now_ms() - self._genesis_ms) // (self._block_time_s * 1000))
@@ -53,69 +82,137 @@ class MemoryChain:
         fork = sum(1 for height in self._forks if number >= height)
         return "0x" + keccak256(f"{self._chain_id}/{number}/{fork}".encode()).hex()
 
-    def _mine(self) -> None:
-        """Execute what was sent before the newest block, in the order of sending."""
-        head = self._number()
-        while self._pool and self._pool[0].sent_block < head:
-            sent = self._pool.pop(0)
-            good = sent.first == self._next
-            number = sent.sent_block + 1
-            if good:
-                self._roots[sent.first], self._committed[sent.first] = sent.root, sent.tx_hash
-                self._next += sent.count
-            self._receipts[sent.tx_hash] = Receipt(
-                sent.tx_hash, number, self._hash(number), int(good), GAS_PER_ROOT if good else 30_000, GAS_PRICE_WEI
-            )
-
-    async def head(self) -> Head:
-        self._mine()
-        number = self._number()
+    def _block(self, number: int) -> Head:
         seconds = self._genesis_ms // 1000 + int(number * self._block_time_s)
-        return Head(number, self._hash(number), seconds)
+        return Head(number, self._hash(number), seconds, self._hash(number - 1))
 
-    async def block_hash(self, number: int) -> str | None:
-        return self._hash(number) if 0 <= number <= self._number() else None
+    def mine(self) -> None:
+        """Make the blocks that are due; those into which nothing goes are passed over at once."""
+        head = self._number()
+        while self._done < head:
+            ready = self._pool.get(self._nonce)
+            if ready is None or ready.fees.max_fee < self.base_fee or ready.seen_at >= head:
+                self._done = head
+                return
+            self._done = max(self._done, ready.seen_at) + 1
+            self._execute_block()
+
+    def _execute_block(self) -> None:
+        while (ready := self._pool.get(self._nonce)) and ready.seen_at < self._done:
+            if ready.fees.max_fee < self.base_fee:
+                return
+            del self._pool[ready.nonce]
+            good = ready.commit.first == self._next and not self.paused
+            price = min(ready.fees.max_fee, self.base_fee + ready.fees.max_tip)
+            used = GAS_PER_ROOT if good else GAS_REVERTED
+            self.balance -= used * price
+            receipt = Receipt(ready.tx_hash, self._done, self._hash(self._done), int(good), used, price)
+            self._mined.append((ready, receipt))
+            self._receipts[ready.tx_hash] = receipt
+            if good:
+                self._committed[ready.commit.first] = ready, receipt
+                self._next += ready.commit.count
+
+    @property
+    def _nonce(self) -> int:
+        return len(self._mined)
+
+    def _found(self, first: int, at: int) -> tuple[_Transaction, Receipt] | None:
+        found = self._committed.get(first)
+        return found if found is not None and found[1].block_number <= at else None
+
+    async def block(self, at: int | str) -> Head | None:
+        self._asked()
+        head = self._number() - self.stale
+        if isinstance(at, str):
+            return self._block(head)
+        return self._block(at) if 0 <= at <= head else None
 
     async def next_sequence(self) -> int:
-        self._mine()
+        self._asked()
         return self._next
 
-    async def root_of(self, first: int) -> bytes | None:
-        self._mine()
-        return self._roots.get(first)
+    async def root_of(self, first: int, at: int | str = "latest") -> bytes | None:
+        self._asked()
+        head = self._number() - self.stale
+        if isinstance(at, int) and at > head:
+            raise ChainUnavailable(f"no block {at} yet", "node_behind")
+        found = self._found(first, at if isinstance(at, int) else head)
+        return found[0].commit.root if found else None
 
-    async def send_root(self, first: int, count: int, root: bytes) -> str:
-        self._mine()
-        if root == b"\0" * 32 or count < 1:
+    async def outlook(self) -> Outlook:
+        self._asked()
+        pending = self._nonce
+        while pending in self._pool:
+            pending += 1
+        return Outlook(self._nonce, pending, self.balance, self.base_fee, self.tip)
+
+    async def estimate(self, commit: Commit) -> int:
+        self._asked()
+        if self.paused:
+            raise ChainRefused("EnforcedPause()", "contract_paused")
+        if commit.root == b"\0" * 32 or commit.count < 1:
             raise ChainRefused("an empty batch or a zero root")
-        if first != self._next + sum(p.count for p in self._pool):
-            raise ChainRefused(f"UnexpectedSequence({self._next}, {first})")
-        self._nonce += 1
-        tx_hash = "0x" + keccak256(f"{self._chain_id}/{self._nonce}/{first}/{count}/{root.hex()}".encode()).hex()
-        self._pool.append(_Pending(tx_hash, first, count, root, self._number()))
-        return tx_hash
+        if commit.first != self._next:
+            raise ChainRefused(f"UnexpectedSequence({self._next}, {commit.first})")
+        return GAS_PER_ROOT
+
+    def sign(self, commit: Commit, nonce: int, gas: int, fees: Fees) -> Signed:
+        said = f"{self._chain_id}/{nonce}/{commit.first}/{commit.count}/{commit.root.hex()}/{gas}/{fees}"
+        raw = said.encode()
+        tx_hash = "0x" + keccak256(raw).hex()
+        self._known[raw] = _Transaction(tx_hash, commit, nonce, gas, fees)
+        return Signed(tx_hash, raw)
+
+    async def send(self, raw: bytes) -> Sent:
+        self._asked()
+        new = replace(self._known[raw], seen_at=self._number())
+        self.sent.append(new.tx_hash)
+        old = self._pool.get(new.nonce)
+        if old is not None and old.tx_hash == new.tx_hash:
+            return Sent.KNOWN
+        if new.nonce < self._nonce:
+            mined = self._mined[new.nonce][0].tx_hash == new.tx_hash
+            return Sent.KNOWN if mined else Sent.NONCE_USED
+        if new.cost > self.balance:
+            return Sent.NO_FUNDS
+        if old is not None and not _outbids(new.fees, old.fees):
+            return Sent.UNDERPRICED
+        if not self.swallow:
+            self._pool[new.nonce] = new
+        return Sent.TAKEN
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
-        self._mine()
-        return self._receipts.get(tx_hash)
+        self._asked()
+        head = self._number() - self.stale
+        found = self._receipts.get(tx_hash)
+        return found if found is not None and found.block_number <= head else None
 
     async def find_root(self, first: int) -> Receipt | None:
-        self._mine()
-        tx_hash = self._committed.get(first)
-        return self._receipts[tx_hash] if tx_hash else None
+        self._asked()
+        found = self._found(first, self._number() - self.stale)
+        return found[1] if found else None
 
-    def reorg(self, depth: int) -> None:
-        """Replace the last `depth` blocks; what they had executed is undone and forgotten."""
-        self._mine()
+    def reorg(self, depth: int, *, keep_transactions: bool = False) -> None:
+        """Replace the last `depth` blocks; what they had executed is undone, and forgotten or back in the pool."""
+        self.mine()
         height = self._number() - depth + 1
         self._forks.append(height)
-        dropped = {h for h, r in self._receipts.items() if r.block_number >= height}
-        for first in [f for f, h in self._committed.items() if h in dropped]:
-            self._next = min(self._next, first)
-            del self._roots[first], self._committed[first]
-        for tx_hash in dropped:
-            del self._receipts[tx_hash]
+        while self._mined and self._mined[-1][1].block_number >= height:
+            undone, receipt = self._mined.pop()
+            del self._receipts[undone.tx_hash]
+            if receipt.status:
+                del self._committed[undone.commit.first]
+                self._next -= undone.commit.count
+            self.balance += receipt.gas_used * receipt.effective_gas_price
+            if keep_transactions:
+                self._pool[undone.nonce] = replace(undone, seen_at=self._number())
 
     def drop(self) -> None:
         """Lose what waits in the pool."""
-        self._pool = [replace(p) for p in self._pool[:0]]
+        self._pool.clear()
+
+
+def _outbids(new: Fees, old: Fees) -> bool:
+    """Both fees at least a tenth higher, as nodes want it."""
+    return all(100 * fresh >= (100 + BUMP_PERCENT) * former for fresh, former in zip(new, old, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import aiohttp
 from eth_account import Account
@@ -21,10 +21,11 @@ from web3.exceptions import (
     Web3RPCError,
     Web3ValueError,
 )
-from web3.types import TxReceipt
+from web3.types import BlockIdentifier, TxReceipt
 
 import contracts
-from simulator.chain.port import ChainIdentity, Head, Receipt
+from simulator.chain.port import ChainIdentity, Commit, Head, Outlook, Receipt, Sent, Signed
+from simulator.policy.fees import Fees
 from zjops.domain.clock import Clock
 from zjops.domain.errors import ChainRefused, ChainUnavailable
 from zjops.domain.merkle import keccak256
@@ -33,10 +34,18 @@ T = TypeVar("T")
 ANSWER_WITHIN_S = 5.0
 DEPLOY_WITHIN_S = 60.0
 POLL_S = 0.05
-GAS_MARGIN = 1.2
-FEE_FACTOR = 2
 ADMIN_DELAY_S = 86_400
 CONTRACT = "JobRegistry"
+TOO_MANY = 429
+PAUSED = "EnforcedPause()"
+LIMITED = (-32005, TOO_MANY)
+"""What nodes answer in JSON-RPC when they are asked too often (EIP-1474)."""
+_SAID: tuple[tuple[str, Sent], ...] = (
+    ("already known", Sent.KNOWN), ("already imported", Sent.KNOWN), ("known transaction", Sent.KNOWN),
+    ("nonce too low", Sent.NONCE_USED), ("nonce is too low", Sent.NONCE_USED), ("underpriced", Sent.UNDERPRICED),
+    ("insufficient funds", Sent.NO_FUNDS),
+)  # fmt: skip
+"""Nodes agree on no codes for these; their words are geth's, Besu's and Nethermind's."""
 
 
 def _named_error(abi: list[dict[str, Any]], output: str) -> str:
@@ -62,14 +71,31 @@ def _translating(abi: list[dict[str, Any]]) -> Iterator[None]:
         raise
     except (ContractCustomError, ContractLogicError) as exc:
         said = exc.data if isinstance(exc.data, str) else ""
-        raise ChainRefused(_named_error(abi, said) if len(said) >= 10 else str(exc)) from exc
+        named = _named_error(abi, said) if len(said) >= 10 else str(exc)
+        raise ChainRefused(named, "contract_paused" if named == PAUSED else "refused") from exc
     except Web3RPCError as exc:
-        detail = (exc.rpc_response or {}).get("error", {})
-        raise ChainRefused(str(detail.get("message", exc)) if isinstance(detail, dict) else str(exc)) from exc
-    except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+        raise _rpc_error(exc) from exc
+    except aiohttp.ClientResponseError as exc:
+        reason = "rpc_rate_limited" if exc.status == TOO_MANY else "rpc_unavailable"
+        raise ChainUnavailable(f"the chain answers by HTTP {exc.status} {exc.message}".strip(), reason) from exc
+    except TimeoutError as exc:
+        raise ChainUnavailable(f"the chain does not answer within {ANSWER_WITHIN_S:.0f} s", "rpc_slow") from exc
+    except (aiohttp.ClientError, OSError) as exc:
         raise ChainUnavailable(f"the chain does not answer: {exc or type(exc).__name__}") from exc
     except (Web3Exception, Web3ValueError, ValueError) as exc:
         raise ChainUnavailable(f"the chain answers strangely: {exc}") from exc
+
+
+def _rpc_error(exc: Web3RPCError) -> ChainRefused | ChainUnavailable:
+    """What a node's error object says; that it is asked too often or lags behind is no refusal."""
+    found = (exc.rpc_response or {}).get("error", {})
+    detail: dict[str, Any] = dict(found) if isinstance(found, dict) else {}
+    message = str(detail.get("message", exc))
+    if detail.get("code") in LIMITED:
+        return ChainUnavailable(f"the chain is asked too often: {message}", "rpc_rate_limited")
+    if "header not found" in message or "unknown block" in message:
+        return ChainUnavailable(f"the node is behind: {message}", "node_behind")
+    return ChainRefused(message)
 
 
 def _client(rpc_url: str) -> AsyncWeb3[AsyncHTTPProvider]:
@@ -82,23 +108,24 @@ def _client(rpc_url: str) -> AsyncWeb3[AsyncHTTPProvider]:
 class Web3Chain:
     """The contract at an address, spoken to by the operator's key."""
 
-    def __init__(self, rpc_url: str, *, contract: str, operator_key: str, chain_id: int) -> None:
-        self._rpc_url, self._chain_id = rpc_url, chain_id
+    def __init__(
+        self, rpc_url: str, *, contract: str, operator_key: str, chain_id: int, code_hash: str | None = None
+    ) -> None:
+        self._rpc_url, self._chain_id, self._code_hash = rpc_url, chain_id, code_hash
         self._address = to_checksum_address(contract)
         self._account = Account.from_key(operator_key)
         self._artifact = contracts.load(CONTRACT)
         self._web3 = _client(rpc_url)
         self._contract = self._web3.eth.contract(address=self._address, abi=self._artifact.abi)
-        self._checked = False
+
+    @property
+    def sender(self) -> str:
+        return str(self._account.address)
 
     async def start(self) -> None:
-        """Check that the endpoint carries our chain and contract. Raises `ChainUnavailable`, `ChainRefused`."""
-        if not self._checked:
-            await self.identity()
-            self._checked = True
+        return None
 
     async def stop(self) -> None:
-        self._checked = False
         with contextlib.suppress(Exception):  # nothing is left to be done when closing fails
             await self._web3.provider.disconnect()
 
@@ -110,43 +137,67 @@ class Web3Chain:
         eth = self._web3.eth
         found = int(await self._ask(eth.chain_id))
         if found != self._chain_id:
-            raise ChainRefused(f"{self._rpc_url} is chain {found}, not {self._chain_id}")
+            raise ChainRefused(f"{self._rpc_url} is chain {found}, not {self._chain_id}", "wrong_chain")
         code = bytes(await self._ask(eth.get_code(self._address)))
         if not code:
-            raise ChainRefused(f"there is no contract at {self._address} on chain {found}")
-        return ChainIdentity(found, self._address, "0x" + keccak256(code).hex())
+            raise ChainRefused(f"there is no contract at {self._address} on chain {found}", "wrong_contract")
+        code_hash = "0x" + keccak256(code).hex()
+        if self._code_hash not in (None, code_hash):
+            raise ChainRefused(f"another contract stands at {self._address} on chain {found}", "wrong_contract")
+        return ChainIdentity(found, self._address, code_hash)
 
-    async def head(self) -> Head:
-        block = await self._ask(self._web3.eth.get_block("latest"))
-        return Head(int(block["number"]), HexBytes(block["hash"]).to_0x_hex(), int(block["timestamp"]))
-
-    async def block_hash(self, number: int) -> str | None:
+    async def block(self, at: int | str) -> Head | None:
         try:
-            block = await self._ask(self._web3.eth.get_block(number))
+            found = await self._ask(self._web3.eth.get_block(cast("BlockIdentifier", at)))
         except BlockNotFound:
             return None
-        return HexBytes(block["hash"]).to_0x_hex()
+        hashes = (HexBytes(found[name]).to_0x_hex() for name in ("hash", "parentHash"))
+        return Head(int(found["number"]), next(hashes), int(found["timestamp"]), next(hashes))
 
     async def next_sequence(self) -> int:
         return int(await self._ask(self._contract.functions.nextSequence().call()))
 
-    async def root_of(self, first: int) -> bytes | None:
-        root = bytes(await self._ask(self._contract.functions.rootOf(first).call()))
+    async def root_of(self, first: int, at: int | str = "latest") -> bytes | None:
+        question = self._contract.functions.rootOf(first).call(block_identifier=cast("BlockIdentifier", at))
+        root = bytes(await self._ask(question))
         return root if any(root) else None
 
-    async def send_root(self, first: int, count: int, root: bytes) -> str:
+    async def outlook(self) -> Outlook:
         eth, sender = self._web3.eth, self._account.address
-        call = self._contract.functions.commitRoot(first, count, root)
-        gas = await self._ask(call.estimate_gas({"from": sender}))
-        tip = await self._ask(eth.max_priority_fee)
         block = await self._ask(eth.get_block("latest"))
-        nonce = await self._ask(eth.get_transaction_count(sender, "pending"))
-        fees = {"maxPriorityFeePerGas": tip, "maxFeePerGas": FEE_FACTOR * block["baseFeePerGas"] + tip}
-        fields = {"from": sender, "nonce": nonce, "gas": int(gas * GAS_MARGIN), "chainId": self._chain_id, **fees}
-        built = await self._ask(call.build_transaction(fields))
-        signed = self._account.sign_transaction(built)
-        sent = await self._ask(eth.send_raw_transaction(signed.raw_transaction))
-        return HexBytes(sent).to_0x_hex()
+        return Outlook(
+            int(await self._ask(eth.get_transaction_count(sender, "latest"))),
+            int(await self._ask(eth.get_transaction_count(sender, "pending"))),
+            int(await self._ask(eth.get_balance(sender))),
+            int(block["baseFeePerGas"]),
+            int(await self._ask(eth.max_priority_fee)),
+        )
+
+    def _encoded(self, commit: Commit) -> str:
+        return str(self._contract.encode_abi("commitRoot", args=[commit.first, commit.count, commit.root]))
+
+    async def estimate(self, commit: Commit) -> int:
+        call = self._contract.functions.commitRoot(commit.first, commit.count, commit.root)
+        return int(await self._ask(call.estimate_gas({"from": self._account.address})))
+
+    def sign(self, commit: Commit, nonce: int, gas: int, fees: Fees) -> Signed:
+        fields = {
+            "to": self._address, "value": 0, "data": self._encoded(commit), "nonce": nonce,
+            "gas": gas, "maxFeePerGas": fees.max_fee, "maxPriorityFeePerGas": fees.max_tip, "chainId": self._chain_id,
+            "type": 2,
+        }  # fmt: skip
+        signed = self._account.sign_transaction(fields)
+        return Signed(HexBytes(signed.hash).to_0x_hex(), bytes(signed.raw_transaction))
+
+    async def send(self, raw: bytes) -> Sent:
+        try:
+            await self._ask(self._web3.eth.send_raw_transaction(raw))
+        except ChainRefused as exc:
+            for words, meaning in _SAID:
+                if words in str(exc).lower():
+                    return meaning
+            raise
+        return Sent.TAKEN
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         try:

@@ -72,6 +72,15 @@ CREATE TABLE IF NOT EXISTS batches (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS batches_open ON batches (id) WHERE state <> 'final';
 
+-- Every transaction that was signed for a batch, written down before it leaves; whichever is mined counts. Fees in wei.
+CREATE TABLE IF NOT EXISTS batch_transactions (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, tx_hash TEXT NOT NULL UNIQUE, batch_id INTEGER NOT NULL, sender TEXT NOT NULL,
+  nonce INTEGER NOT NULL, gas INTEGER NOT NULL, max_fee INTEGER NOT NULL, max_tip INTEGER NOT NULL, raw BLOB NOT NULL,
+  signed_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS batch_transactions_by_batch ON batch_transactions (batch_id, n);
+CREATE INDEX IF NOT EXISTS batch_transactions_by_nonce ON batch_transactions (sender, nonce);
+
 CREATE TABLE IF NOT EXISTS leases (
   name TEXT PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -69,7 +69,7 @@ def end_leftovers(former: RunFile) -> int:
 
 
 def new_run(
-    home: Path, former: RunFile | None, at: Addresses, chain_id: int, depth: int, clock: Clock, ids: Ids
+    home: Path, former: RunFile | None, at: Addresses, chain_id: int, finality: str, clock: Clock, ids: Ids
 ) -> RunFile:
     """A run file with fresh secrets; clients keep theirs for the life of a home."""
     api = f"http://127.0.0.1:{at.api}"
@@ -81,7 +81,7 @@ def new_run(
         token_url=f"{issuer}/protocol/openid-connect/token", control_url=f"http://127.0.0.1:{at.control}",
         control_token=base58(ids.token(32)), nats_url=f"nats://127.0.0.1:{at.nats}", nats_user="zjops",
         nats_password=base58(ids.token(24)), rpc_url=f"http://127.0.0.1:{at.rpc}", chain_id=chain_id,
-        finality=f"depth:{depth}", log_dir=str(home / "log"), clients=clients,
+        finality=finality, log_dir=str(home / "log"), clients=clients,
         operator=former.operator if former else _client(ids, "operations", "enterprise", ADMIN_SCOPES),
     )  # fmt: skip
 

@@ -16,7 +16,9 @@ import msgspec
 
 from simulator.chain.deployment import load_deployment
 from simulator.config import Settings, load_settings
+from simulator.policy.finality import parse_finality
 from simulator.supervisor import ports, runs
+from simulator.supervisor.anvil import anvil_binary, anvil_spec, check_home
 from simulator.supervisor.broker import broker_spec
 from simulator.supervisor.children import Child
 from simulator.supervisor.control import Control
@@ -95,7 +97,7 @@ class Supervisor:
         settings = self._settings()
         self._prepare(settings)
         assert self._run is not None
-        specs = self._specs(self._run)
+        specs = self._specs(self._run, settings)
         for spec in specs:
             self._children[spec.name] = Child(spec, self._home, self._clock, self._tell, self._save)
         self._save()
@@ -116,6 +118,10 @@ class Supervisor:
         """What this home is set to, with what was asked now; kept for the roles to read."""
         asked: dict[str, Any] = dict(self._options.settings or {})
         chosen = load_settings(self._home, None, **asked)
+        # What cannot be is refused before it is remembered.
+        check_home(self._home, chosen.chain)
+        if chosen.chain == "anvil":
+            anvil_binary(chosen.anvil_binary)
         path = self._home / "settings.json"
         path.write_bytes(msgspec.json.format(msgspec.json.encode(chosen), indent=2))
         return chosen
@@ -138,17 +144,24 @@ class Supervisor:
             nats=ports.free(nats), rpc=ports.port_of(self._listeners["chain"]),
         )  # fmt: skip
         self._run = runs.new_run(
-            self._home, former, at, settings.chain_id, settings.finality_depth, self._clock, self._ids
+            self._home, former, at, settings.chain_id, parse_finality(settings.finality).text, self._clock, self._ids
         )
 
-    def _specs(self, run: RunFile) -> list[ChildSpec]:
+    def _specs(self, run: RunFile, settings: Settings) -> list[ChildSpec]:
         nats = int(run.nats_url.rpartition(":")[2])
-        specs = [broker_spec(self._home, run, nats), self._role("chain", ("chain",), self._listeners["chain"])]
+        specs = [broker_spec(self._home, run, nats), self._chain(run, settings)]
         for number in range(1, self._options.apis + 1):
             name = "api" if number == 1 else f"api-{number}"
             roles = ("api",) if self._options.spread else ("api", "outbox")
             specs.append(self._role(name, roles, self._listeners["api"]))
         return specs + [self._role(name, roles, self._listeners[name]) for name, roles in self._hosts().items()]
+
+    def _chain(self, run: RunFile, settings: Settings) -> ChildSpec:
+        """The node: the devnet on the listener that is held for it, or anvil, which must open its port by itself."""
+        if settings.chain == "devnet":
+            return self._role("chain", ("chain",), self._listeners["chain"])
+        self._listeners.pop("chain").close()
+        return anvil_spec(self._home, settings, int(run.rpc_url.rpartition(":")[2]))
 
     def _hosts(self) -> dict[str, tuple[str, ...]]:
         """The processes behind the API and their roles."""

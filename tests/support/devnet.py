@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from eth_account import Account
+
 from simulator.chain.keys import Keys, ensure_keys
 from simulator.supervisor.ports import listen, port_of
 from zjops.domain.clock import SystemClock
@@ -77,11 +79,15 @@ class DevnetProcess:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def stop(self) -> None:
-        """End it in order; safe twice."""
+    def terminate(self) -> None:
+        """End it in order; it can be started again. Safe twice."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait(10)
+
+    def stop(self) -> None:
+        """End it in order and give up its port; safe twice."""
+        self.terminate()
         self.listener.close()
 
     def raw(self, body: bytes) -> Any:
@@ -102,3 +108,12 @@ class DevnetProcess:
         answer = self.raw(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode())
         error: dict[str, Any] = answer["error"]
         return error
+
+
+def signed(node: DevnetProcess, nonce: int, **fields: Any) -> str:
+    """A transaction of the admin's account, a small transfer unless said otherwise, as raw hex."""
+    base = {"to": "0x" + "22" * 20, "value": 7, "gas": 21_000, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9,
+            "nonce": nonce, "chainId": CHAIN_ID, "type": 2}  # fmt: skip
+    wanted = {name: value for name, value in (base | fields).items() if value is not None}
+    raw = Account.sign_transaction(wanted, node.keys.admin).raw_transaction
+    return "0x" + raw.hex().removeprefix("0x")

@@ -19,9 +19,11 @@ from zjops.config import (
     contexts_file,
     find_home,
     local_context,
+    named_context,
     named_contexts,
     resolve,
 )
+from zjops.domain.chains import profile_of
 from zjops.domain.errors import UnreachableError, UsageError
 
 context = typer.Typer()
@@ -56,8 +58,13 @@ def list_(home: Home = None, output: Output = Format.TABLE, json: Json = False) 
 
 @context.command(help="One context, secrets covered.\n\nExample: zjops context show")
 def show(name: ContextName = None, home: Home = None, output: Output = Format.TABLE, json: Json = False) -> None:
-    """What the toolkit knows of a platform."""
-    Out(output, json).record("zjops.context/1", _masked(msgspec.to_builtins(resolve(name, home, alive=False))))
+    """What the toolkit knows of a platform; `chain` is the profile of its chain id."""
+    found = resolve(name, home, alive=False)
+    profile = profile_of(found.chain_id)
+    chain = f"{profile.name}: EVM {profile.evm}, {profile.finality} ({profile.note})" if profile else "not known"
+    # Said even where it is what nothing said would mean.
+    shown = msgspec.to_builtins(found) | {"finality": found.finality, "chain": chain}
+    Out(output, json).record("zjops.context/1", _masked(shown))
 
 
 @context.command(help="Choose the context that counts from now on.\n\nExample: zjops context use staging")
@@ -76,14 +83,15 @@ def add(
 ) -> None:
     """Keep a context for later."""
     try:
-        made = msgspec.json.decode(file.read_bytes(), type=dict[str, Any]) | {"name": name}
-        made.pop("schema", None)
-        msgspec.convert(made, Context)
-    except (OSError, msgspec.MsgspecError) as exc:
+        table = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        for shown in ("schema", "chain"):
+            table.pop(shown, None)
+        made = named_context(name, table)
+    except (OSError, msgspec.MsgspecError, UsageError) as exc:
         raise UsageError(f"{file}: {exc}") from exc
     if name == LOCAL:
         raise UsageError("local is made by zjops up; choose another name")
-    _write(named_contexts() | {name: msgspec.convert(made, Context)})
+    _write(named_contexts() | {name: made})
 
 
 @context.command(help="Forget a context.\n\nExample: zjops context remove staging")

@@ -71,12 +71,14 @@ def up(
     spread: Annotated[bool, typer.Option("--spread", help="A process for every role.")] = False,
     api_port: Annotated[int | None, typer.Option(help="Exactly this port, or refuse.", min=1, max=65535)] = None,
     batch_seconds: Annotated[float | None, typer.Option(help="Close a batch at this age.", min=0.1)] = None,
+    chain: Annotated[str | None, typer.Option(help="The node: devnet, or anvil if it is on this machine.")] = None,
     settings: Settings = None,
     quiet: Quiet = False,
 ) -> None:
     """Start the platform; Ctrl-C stops it."""
     folder, out = find_home(home), Out(quiet=quiet)
-    options = _options(workers, apis, api_port, batch_seconds, settings or [])
+    chosen = [*(settings or []), *([f"chain={chain}"] if chain else [])]
+    options = _options(workers, apis, api_port, batch_seconds, chosen)
     platform = Platform(folder, [*options, "--spread"] if spread else options)
     try:
         log = folder / "process-logs" / "supervisor.log" if detach else None

@@ -48,7 +48,11 @@ class BrokerUnavailable(UnreachableError):
 
 
 class ChainUnavailable(UnreachableError):
-    """The chain's JSON-RPC endpoint does not answer."""
+    """The chain's JSON-RPC endpoint does not answer; `reason` says how in one word, for metrics."""
+
+    def __init__(self, message: str, reason: str = "rpc_unavailable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class InvariantError(ZjopsError):
@@ -72,7 +76,11 @@ class Fenced(ZjopsError):
 
 
 class ChainRefused(ZjopsError):
-    """The chain refused a transaction or a call."""
+    """The chain refused a transaction or a call; `reason` says why in one word, for metrics."""
+
+    def __init__(self, message: str, reason: str = "refused") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class BlobMissing(ZjopsError):

@@ -31,6 +31,14 @@ class LogQuery:
             raise BadParams("topics must be a list of at most four")
         return cls(first, last, [read_bytes(a, "address", 20) for a in given], [_alternatives(t) for t in topics])
 
+    def takes(self, row: dict[str, Any]) -> bool:
+        """Whether a row of the index of logs is meant."""
+        if row["block"] < self.first or (self.last is not None and row["block"] > self.last):
+            return False
+        if self.addresses and row["address"] not in self.addresses:
+            return False
+        return all(not wanted or row[f"topic{n}"] in wanted for n, wanted in enumerate(self.topics))
+
 
 def _alternatives(topic: Any) -> list[bytes]:
     if topic is None:
@@ -40,10 +48,14 @@ def _alternatives(topic: Any) -> list[bytes]:
 
 @dataclass
 class _Filter:
+    """`since` is the last block that was told of, `told_from` the one before the first that could be."""
+
     kind: str
     since: int
     query: LogQuery | None = None
+    told_from: int = 0
     seen: list[str] = field(default_factory=list)
+    removed: list[Any] = field(default_factory=list)
 
 
 class Filters:
@@ -63,7 +75,7 @@ class Filters:
 
     def watch_logs(self, query: LogQuery, head: int) -> str:
         """A filter of logs from now on."""
-        return self._install(_Filter("logs", max(head, query.first - 1), query))
+        return self._install(_Filter("logs", max(head, query.first - 1), query, told_from=head))
 
     def watch_blocks(self, head: int) -> str:
         """A filter of block hashes from now on."""
@@ -78,6 +90,17 @@ class Filters:
         for found in self._filters.values():
             if found.kind == "pool" and len(found.seen) < SEEN_MOST:
                 found.seen.append(data(tx_hash))
+
+    def reorganised(self, parent: int, removed: list[tuple[dict[str, Any], Any]]) -> None:
+        """Blocks after `parent` are gone, with these logs as rows and views.
+
+        As geth does it, a filter that told of a log tells that it is removed, and then of what came in its place.
+        """
+        for found in self._filters.values():
+            if found.query is not None:
+                told = range(found.told_from + 1, found.since + 1)
+                found.removed += [view for row, view in removed if row["block"] in told and found.query.takes(row)]
+            found.since, found.told_from = min(found.since, parent), min(found.told_from, parent)
 
     def _get(self, number: Any) -> _Filter:
         found = self._filters.get(number) if isinstance(number, str) else None
@@ -95,14 +118,16 @@ class Filters:
         if found.query is None:
             return [hash_of(n) for n in range(first, head + 1)]
         last = head if found.query.last is None else min(head, found.query.last)
-        return self._find_logs(found.query, first, last)
+        removed, found.removed = found.removed, []
+        return removed + self._find_logs(found.query, max(first, found.query.first), last)
 
     def all_logs(self, number: Any, head: int) -> list[Any]:
         """Every log of a log filter. Raises `BadParams`."""
         found = self._get(number)
         if found.query is None:
             raise BadParams("not a filter of logs")
-        return self._find_logs(found.query, found.query.first, head if found.query.last is None else found.query.last)
+        last = head if found.query.last is None else min(head, found.query.last)
+        return self._find_logs(found.query, found.query.first, last)
 
     def remove(self, number: Any) -> bool:
         """Uninstall; whether it was there."""

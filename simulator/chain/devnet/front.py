@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from simulator.chain.devnet.control import EQUIVALENTS, ControlMethods
 from simulator.chain.devnet.encoding import BadParams, data
 from simulator.chain.devnet.execution import Failed, Reverted
 from simulator.chain.devnet.methods import Methods
 from simulator.chain.devnet.node import Node
 from simulator.chain.devnet.pool import Refused
+from simulator.chain.devnet.sight import Sight
 
 BODY_MOST = 4_000_000
 BATCH_MOST = 1_000
@@ -23,7 +25,9 @@ class Front:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._methods = Methods(node)
+        sight = Sight(node)
+        methods = Methods(node, sight)
+        self._table = methods.table | ControlMethods(node, sight, methods.filters).table
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,9 +68,10 @@ class Front:
         return answer if "id" in asked else None
 
     def _call(self, number: Any, name: str, params: list[Any]) -> dict[str, Any]:
-        method = self._methods.table.get(name)
+        method = self._table.get(name)
         if method is None:
-            return _error(number, NO_METHOD, f"the method {name[:80]} does not exist/is not available")
+            hint = f"; this is zjops-devnet, which has {EQUIVALENTS[name]}" if name in EQUIVALENTS else ""
+            return _error(number, NO_METHOD, f"the method {name[:80]} does not exist/is not available{hint}")
         try:
             return {"jsonrpc": "2.0", "id": number, "result": method(*params)}
         except BadParams as exc:

@@ -57,14 +57,16 @@ class Node(Looped):
             await super().start()
 
     async def stop(self) -> None:
+        """Stop in order, which heals what somebody set; after a kill it holds on."""
         await super().stop()
         ledger, self._ledger = self._ledger, None
         if ledger is not None:
+            ledger.control(paused=False, stale_blocks=0, base_fee=None)
             ledger.close()
 
     def _load_pool(self) -> None:
         """What waited when the process ended waits again."""
-        for (raw,) in self.ledger.mirror.connection.execute("SELECT raw FROM pool").fetchall():
+        for (raw,) in self.ledger.mirror.connection.execute("SELECT raw FROM pool ORDER BY rowid").fetchall():
             with contextlib.suppress(Refused):
                 self._admit(bytes(raw))
 
@@ -74,7 +76,8 @@ class Node(Looped):
         while True:
             due = max(due + self._block_time_s, self._clock.monotonic())
             await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
-            self.mine()
+            if not self.ledger.controls.paused:
+                self.mine()
 
     def mine(self) -> BlockAPI:
         """Make one block now."""
@@ -84,12 +87,34 @@ class Node(Looped):
         gone = [t.hash for t in block.transactions] + refused
         for tx_hash in gone:
             self.pool.remove(tx_hash)
-        overtaken = self.pool.stale(self.nonce_of)
-        for tx_hash in overtaken:
-            self.pool.remove(tx_hash)
-        if overtaken:
-            ledger.mirror.commit(mined=overtaken)
+        self._forget(self.pool.stale(self.nonce_of))
         return block
+
+    def _forget(self, hashes: Sequence[bytes]) -> None:
+        """Take transactions out of the pool and of the file."""
+        for tx_hash in hashes:
+            self.pool.remove(tx_hash)
+        if hashes:
+            self.ledger.mirror.stage("DELETE FROM pool WHERE hash = ?", [(h,) for h in hashes])
+            self.ledger.mirror.commit()
+
+    def drop(self, tx_hash: bytes) -> bool:
+        """Forget a waiting transaction; whether there was one."""
+        known = self.pool.get(tx_hash) is not None
+        self._forget([tx_hash] if known else [])
+        return known
+
+    def reorganise(self, depth: int, keep: bool) -> list[BlockAPI]:
+        """Replace the newest blocks by as many empty ones; with `keep` what they held waits again. Returns them."""
+        removed = self.ledger.reorganise(depth, keep)
+        for transaction in (t for block in removed if keep for t in block.transactions):
+            self.pool.restore(_waiting(transaction, transaction.sender))
+        return removed
+
+    def set_balance(self, address: bytes, wei: int) -> BlockAPI:
+        """Give an account another balance, by a block of its own."""
+        self.ledger.set_balance(address, wei)
+        return self.mine()
 
     def nonce_of(self, sender: bytes) -> int:
         """The next nonce of an account on the chain."""
@@ -98,12 +123,11 @@ class Node(Looped):
     def send(self, raw: bytes) -> bytes:
         """Take a signed transaction into the pool, durably; returns its hash. Raises `Refused`."""
         waiting, replaced = self._admit(raw)
-        run = self.ledger.mirror.connection
-        run.execute("BEGIN IMMEDIATE")
+        mirror = self.ledger.mirror
         if replaced is not None:
-            run.execute("DELETE FROM pool WHERE hash = ?", (replaced.hash,))
-        run.execute("INSERT OR REPLACE INTO pool VALUES (?, ?)", (waiting.hash, raw))
-        run.execute("COMMIT")
+            mirror.stage("DELETE FROM pool WHERE hash = ?", [(replaced.hash,)])
+        mirror.stage("INSERT OR REPLACE INTO pool VALUES (?, ?)", [(waiting.hash, raw)])
+        mirror.commit()
         return waiting.hash
 
     def _admit(self, raw: bytes) -> tuple[Waiting, Waiting | None]:

@@ -64,16 +64,23 @@ class Pool:
             raise Refused(f"nonce too low: next nonce {account_nonce}, tx nonce {new.nonce}")
         if new.cost > balance:
             raise Refused(f"insufficient funds for gas * price + value: balance {balance}, tx cost {new.cost}")
-        queue = self._senders.setdefault(new.sender, {})
-        old = queue.get(new.nonce)
+        old = self._senders.get(new.sender, {}).get(new.nonce)
         if old is not None and not _outbids(new, old):
             raise Refused("replacement transaction underpriced")
         if old is None and len(self._by_hash) >= MOST:
             raise Refused("txpool is full")
         if old is not None:
-            del self._by_hash[old.hash]
-        queue[new.nonce] = self._by_hash[new.hash] = new
+            self.remove(old.hash)
+        self._put(new)
         return old
+
+    def restore(self, former: Waiting) -> None:
+        """Take back what a reorganisation has taken out of its block: even into a full pool, as it was mined before."""
+        if self._senders.get(former.sender, {}).get(former.nonce) is None:
+            self._put(former)
+
+    def _put(self, new: Waiting) -> None:
+        self._senders.setdefault(new.sender, {})[new.nonce] = self._by_hash[new.hash] = new
 
     def remove(self, tx_hash: bytes) -> None:
         """Forget a transaction."""
@@ -90,6 +97,11 @@ class Pool:
         while account_nonce in queue:
             account_nonce += 1
         return account_nonce
+
+    def counts(self, nonce_of: Callable[[bytes], int]) -> tuple[int, int]:
+        """How many could be mined one after another, and how many wait behind a gap."""
+        ready = sum(self.next_nonce(sender, nonce_of(sender)) - nonce_of(sender) for sender in self._senders)
+        return ready, len(self) - ready
 
     def executable(self, base_fee: int, nonce_of: Callable[[bytes], int]) -> Iterator[Waiting]:
         """What the next block takes, the best tip first, each sender's in the order of nonces."""

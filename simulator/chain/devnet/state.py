@@ -1,126 +1,52 @@
 """The chain's state: eth-tester's EVM on a key-value store that is mirrored into SQLite, one commit a block.
 
-Everything that a block writes, the index of its logs included, becomes durable in one transaction. A process that is
-killed in between comes back at the block before, with the same hashes, receipts and state.
+Everything that a block writes, the index of its logs included, becomes durable in one transaction, and so does a whole
+reorganisation. A process that is killed in between comes back at what was before, with the same hashes, receipts and
+state.
 """
 
 from __future__ import annotations
 
-import fcntl
-import sqlite3
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from eth.abc import BlockAPI, BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, VirtualMachineAPI
 from eth.chains.base import MiningChain
 from eth.constants import ZERO_ADDRESS
 from eth.db.atomic import AtomicDB
-from eth.db.backends.base import BaseDB
+from eth.db.schema import SchemaV1
 from eth.exceptions import CanonicalHeadNotFound
 from eth.vm.forks import CancunVM
 from eth_tester.backends.pyevm.main import PyEVMBackend, get_default_genesis_params
 
-from zjops.domain.errors import ChainUnavailable
+from simulator.chain.devnet.mirror import Mirror
 from zjops.domain.merkle import keccak256
 
-CACHE_ENTRIES = 20_000
 RICH_WEI = 10**24
 GAS_LIMIT = 30_000_000
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS kv (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS pool (hash BLOB PRIMARY KEY, raw BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS logs (
-    block INTEGER NOT NULL, log_index INTEGER NOT NULL, address BLOB NOT NULL, topic0 BLOB, topic1 BLOB, topic2 BLOB,
-    topic3 BLOB, data BLOB NOT NULL, tx_hash BLOB NOT NULL, tx_index INTEGER NOT NULL, PRIMARY KEY (block, log_index)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS logs_topics ON logs (address, topic0, topic1);
-"""
 
 
-class Mirror(BaseDB):  # type: ignore[misc]
-    """A key-value store in SQLite; writes wait in memory until the block that they belong to is complete."""
+class Controls(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody set on the node by `devnet_*`; kept over kills, so that a crash heals no fault by itself."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = (path.parent / "devnet.lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise ChainUnavailable(f"another devnet runs in {path.parent}") from None
-        self.connection = sqlite3.connect(path, isolation_level=None)
-        try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-2000"):
-                self.connection.execute(f"PRAGMA {pragma}")
-            self.connection.executescript(_SCHEMA)
-        except sqlite3.Error as exc:
-            self.close()
-            raise ChainUnavailable(f"chain database {path}: {exc}; start in a new folder with --home") from exc
-        self._dirty: dict[bytes, bytes | None] = {}
-        self._cache: OrderedDict[bytes, bytes] = OrderedDict()
+    # The block timer rests.
+    paused: bool = False
+    # How many of the newest blocks are hidden from every question.
+    stale_blocks: int = 0
+    # What every next block charges a unit of gas, in wei; None lets EIP-1559 decide.
+    base_fee: int | None = None
+    # Reorganisations so far; part of what makes a block's hash, so that a block made again is another one.
+    forks: int = 0
 
-    def __getitem__(self, key: bytes) -> bytes:
-        value = self._get(key)
-        if value is None:
-            raise KeyError(key)
-        return value
 
-    def _get(self, key: bytes) -> bytes | None:
-        if key in self._dirty:
-            return self._dirty[key]
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            return self._cache[key]
-        row = self.connection.execute("SELECT value FROM kv WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            return None
-        self._remember(key, row[0])
-        return bytes(row[0])
+class DevnetVM(CancunVM):  # type: ignore[misc]
+    """Cancun, with a base fee that may be pinned."""
 
-    def _remember(self, key: bytes, value: bytes) -> None:
-        self._cache[key] = value
-        if len(self._cache) > CACHE_ENTRIES:
-            self._cache.popitem(last=False)
-
-    def __setitem__(self, key: bytes, value: bytes) -> None:
-        self._dirty[key] = value
-
-    def __delitem__(self, key: bytes) -> None:
-        self._dirty[key] = None
-        self._cache.pop(key, None)
-
-    def _exists(self, key: bytes) -> bool:
-        return self._get(key) is not None
-
-    def commit(self, rows: Sequence[tuple[Any, ...]] = (), mined: Sequence[bytes] = ()) -> None:
-        """Make everything since the last commit durable, with the logs of the block and what left the pool."""
-        kept = [(k, v) for k, v in self._dirty.items() if v is not None]
-        gone = [(k,) for k, v in self._dirty.items() if v is None]
-        run = self.connection
-        try:
-            run.execute("BEGIN IMMEDIATE")
-            run.executemany("INSERT OR REPLACE INTO kv VALUES (?, ?)", kept)
-            run.executemany("DELETE FROM kv WHERE key = ?", gone)
-            run.executemany("INSERT OR REPLACE INTO logs VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
-            run.executemany("DELETE FROM pool WHERE hash = ?", [(h,) for h in mined])
-            run.execute("COMMIT")
-        except sqlite3.Error as exc:
-            # What is in memory has run ahead of the file: the process ends and comes back at the file's last block.
-            raise ChainUnavailable(f"chain database cannot be written: {exc}; free some space") from exc
-        for key, value in kept:
-            self._remember(key, value)
-        self._dirty.clear()
-
-    def discard(self) -> None:
-        """Forget what was not committed."""
-        self._dirty.clear()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self.connection.close()
-        self._lock.close()
+    @classmethod
+    def validate_gas(cls, header: BlockHeaderAPI, parent_header: BlockHeaderAPI) -> None:
+        """The node makes its blocks itself; a pinned base fee is the one rule that they may break."""
 
 
 class Backend(PyEVMBackend):  # type: ignore[misc]
@@ -134,7 +60,7 @@ class Backend(PyEVMBackend):  # type: ignore[misc]
 def _chain_class(number: int) -> type[MiningChain]:
     class Devnet(MiningChain):  # type: ignore[misc]
         chain_id = number
-        vm_configuration = ((0, CancunVM),)
+        vm_configuration = ((0, DevnetVM),)
 
         def create_header_from_parent(self, parent_header: BlockHeaderAPI, **params: Any) -> BlockHeaderAPI:
             return super().create_header_from_parent(parent_header, **(params | {"gas_limit": parent_header.gas_limit}))
@@ -161,6 +87,9 @@ class Ledger:
             self.chain = kind.from_genesis(base, params, state)
             self.mirror.commit()
         self.backend = Backend(self.chain)
+        row = self.mirror.connection.execute("SELECT value FROM controls").fetchone()
+        self.controls = msgspec.json.decode(row[0], type=Controls) if row else Controls()
+        self._begin(self.head)
 
     @property
     def head(self) -> BlockHeaderAPI:
@@ -189,8 +118,31 @@ class Ledger:
         receipts: Sequence[ReceiptAPI] = block.get_receipts(self.chain.chaindb)
         return receipts
 
+    def control(self, **changes: Any) -> None:
+        """Change what `Controls` holds, durably; the next block follows it."""
+        self._stage_controls(changes)
+        self.mirror.commit()
+        self._begin(self.head)
+
+    def _stage_controls(self, changes: dict[str, Any]) -> None:
+        self.controls = msgspec.structs.replace(self.controls, **changes)
+        row = (msgspec.json.encode(self.controls).decode(),)
+        self.mirror.stage("INSERT OR REPLACE INTO controls VALUES (1, ?)", [row])
+
+    def _begin(self, parent: BlockHeaderAPI) -> None:
+        """Begin the next block, with the base fee that it is to have."""
+        header = self.chain.create_header_from_parent(parent)
+        fee = self.controls.base_fee
+        self.chain.header = header if fee is None else header.copy(base_fee_per_gas=fee)
+
     def mine(self, transactions: Iterator[SignedTransactionAPI], timestamp: int) -> tuple[BlockAPI, list[bytes]]:
         """Make one block of what can be executed; returns it and the hashes of what was refused."""
+        block, refused = self._seal(transactions, timestamp)
+        self.mirror.commit()
+        return block, refused
+
+    def _seal(self, transactions: Iterable[SignedTransactionAPI], timestamp: int) -> tuple[BlockAPI, list[bytes]]:
+        """Make a block without making it durable."""
         self.chain.set_header_timestamp(max(timestamp, self.head.timestamp + 1))
         refused: list[bytes] = []
         taken: list[bytes] = []
@@ -202,11 +154,60 @@ class Ledger:
                 taken.append(transaction.hash)
             except Exception:  # py-evm raises many kinds; each means that the transaction cannot stand here
                 refused.append(transaction.hash)
-        # Stands for the beacon chain's randomness; derived, so that the same chain comes of the same transactions.
-        mix = keccak256(self.head.hash)
-        block = self.chain.mine_block(coinbase=ZERO_ADDRESS, mix_hash=mix)
-        self.mirror.commit(self._log_rows(block), taken + refused)
+        block = self.chain.mine_block(coinbase=ZERO_ADDRESS, mix_hash=self._mix())
+        self._begin(block.header)
+        self.mirror.stage("INSERT OR REPLACE INTO logs VALUES (?,?,?,?,?,?,?,?,?,?)", self._log_rows(block))
+        self.mirror.stage("DELETE FROM pool WHERE hash = ?", [(h,) for h in taken + refused])
         return block, refused
+
+    def _mix(self) -> bytes:
+        """Stands for the beacon chain's randomness; derived, so that the same chain comes of the same transactions."""
+        forks = self.controls.forks
+        return keccak256(self.head.hash + (forks.to_bytes(8, "big") if forks else b""))
+
+    def set_balance(self, address: bytes, wei: int) -> None:
+        """Give an account another balance, from the next block on."""
+        vm = self.chain.get_vm(self.chain.header)
+        vm.state.set_balance(address, wei)
+        vm.state.persist()
+        self.chain.header = self.chain.header.copy(state_root=vm.state.state_root)
+
+    def reorganise(self, depth: int, keep: bool) -> list[BlockAPI]:
+        """Take the newest blocks back and make as many others, empty; returns what is gone, oldest first.
+
+        With `keep` the transactions wait in the pool again. All of it is one commit: a kill leaves the old chain or
+        the new one.
+        """
+        head = self.head
+        removed = [self.chain.get_canonical_block_by_number(head.block_number - n) for n in reversed(range(depth))]
+        before = self.controls
+        try:
+            self._rewind(removed)
+            self._stage_controls({"forks": before.forks + 1})
+            for block in removed:
+                self._seal((), block.header.timestamp)
+            if keep:
+                rows = [(t.hash, t.encode()) for block in removed for t in block.transactions]
+                self.mirror.stage("INSERT OR REPLACE INTO pool VALUES (?, ?)", rows)
+            self.mirror.commit()
+        except BaseException:
+            self.mirror.discard()
+            self.controls = before
+            self._begin(self.head)
+            raise
+        return removed
+
+    def _rewind(self, removed: Sequence[BlockAPI]) -> None:
+        """Make the parent of these blocks the head; what was indexed of them is forgotten.
+
+        Their numbers still name them until the blocks that follow take the numbers over, as py-evm's bookkeeping wants.
+        """
+        parent = self.chain.get_block_header_by_hash(removed[0].header.parent_hash)
+        for transaction in (t for block in removed for t in block.transactions):
+            del self.mirror[SchemaV1.make_transaction_hash_to_block_lookup_key(transaction.hash)]
+        self.mirror[SchemaV1.make_canonical_head_hash_lookup_key()] = parent.hash
+        self.mirror.stage("DELETE FROM logs WHERE block > ?", [(parent.block_number,)])
+        self._begin(parent)
 
     def _log_rows(self, block: BlockAPI) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = []

@@ -90,13 +90,13 @@ def _size(block: BlockAPI) -> int:
     return len(rlp.encode(block))
 
 
-def log_view(row: dict[str, Any], block_hash: bytes) -> dict[str, Any]:
-    """A log from its row in the index."""
+def log_view(row: dict[str, Any], block_hash: bytes, removed: bool = False) -> dict[str, Any]:
+    """A log from its row in the index; `removed` when a reorganisation has taken it back."""
     topics = [row[f"topic{n}"] for n in range(4) if row[f"topic{n}"] is not None]
     return {
         "address": data(row["address"]), "topics": [data(t) for t in topics], "data": data(row["data"]),
         "blockNumber": quantity(row["block"]), "blockHash": data(block_hash), "transactionHash": data(row["tx_hash"]),
-        "transactionIndex": quantity(row["tx_index"]), "logIndex": quantity(row["log_index"]), "removed": False,
+        "transactionIndex": quantity(row["tx_index"]), "logIndex": quantity(row["log_index"]), "removed": removed,
     }  # fmt: skip
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_account import Account
 
 import contracts
 from simulator.chain.registry import deploy
-from tests.support.devnet import CHAIN_ID, DevnetProcess
+from tests.support.devnet import CHAIN_ID, DevnetProcess, signed
 from tests.support.nats import eventually
 from zjops.domain.clock import SystemClock
 from zjops.domain.merkle import keccak256
@@ -30,13 +29,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevnetProcess]:
         yield process
     finally:
         process.stop()
-
-
-def signed(node: DevnetProcess, nonce: int, **fields: Any) -> str:
-    base = {"to": "0x" + "22" * 20, "value": 7, "gas": 21_000, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9,
-            "nonce": nonce, "chainId": CHAIN_ID, "type": 2}  # fmt: skip
-    raw = Account.sign_transaction(base | fields, node.keys.admin).raw_transaction
-    return "0x" + raw.hex().removeprefix("0x")
 
 
 def nonce_of(node: DevnetProcess, tag: str = "pending") -> int:

@@ -1,6 +1,5 @@
 import pytest
 
-from simulator.policy.batching import batch_due, confirmations
 from simulator.policy.retry import Again, Ending, Stale, decide
 from zjops.domain.jobs import MAX_ATTEMPTS, Charge, JobState, OutcomeKind
 
@@ -54,11 +53,3 @@ def test_a_failed_attempt_of_a_job_to_be_cancelled_ends_it() -> None:
 )
 def test_only_the_current_attempt_of_a_running_job_counts(values: dict[str, object]) -> None:
     assert isinstance(_decide(OutcomeKind.DONE, **values), Stale)
-
-
-def test_a_batch_closes_by_count_or_by_age() -> None:
-    assert not batch_due(0, None, 10_000, 1000, 5)
-    assert not batch_due(999, 6_000, 10_000, 1000, 5)
-    assert batch_due(1000, 10_000, 10_000, 1000, 5)
-    assert batch_due(1, 5_000, 10_000, 1000, 5)
-    assert [confirmations(10, block) for block in (11, 10, 8)] == [0, 1, 3]

@@ -22,7 +22,7 @@ AT = Addresses(8080, 8090, 4222, 8545)
 
 def _run(home: Path, former: RunFile | None = None) -> RunFile:
     clock = SystemClock()
-    return runs.new_run(home, former, AT, 31338, 3, clock, SystemIds(clock))
+    return runs.new_run(home, former, AT, 31338, "depth:3", clock, SystemIds(clock))
 
 
 def test_a_taken_port_is_shifted_unless_exactly_it_was_asked_for() -> None:

@@ -1,0 +1,67 @@
+"""Closing: settled jobs become a batch with numbers, a root and a file of leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from simulator.policy.batching import Batching, batch_due, waited_s
+from simulator.relayer.desk import Desk
+from simulator.relayer.leaves import LeafFiles, hashes_of
+from simulator.store.port import Row, Tx
+from zjops.domain.merkle import Tree
+
+CLOSE_MOST = 8
+"""How many batches one look closes, so that sending is not kept waiting by a flood."""
+Closed = tuple[Row, Sequence[bytes]]
+
+
+class Closer:
+    """Gives sequence numbers in the order of settlement (C73)."""
+
+    def __init__(self, desk: Desk, files: LeafFiles, rule: Batching, offload: Callable[..., Awaitable[Any]]) -> None:
+        self._desk, self._files, self._rule, self._offload = desk, files, rule, offload
+        self._watched_since: float | None = None
+
+    async def close_due(self) -> int:
+        """Close what is due; returns how many batches."""
+        closed = 0
+        while closed < CLOSE_MOST and await self._is_due():
+            batch, hashes = await self._desk.transact(self._close)
+            await self._offload(self._files.write, batch, hashes)
+            closed, self._watched_since = closed + 1, None
+        return closed
+
+    async def _is_due(self) -> bool:
+        due = await self._desk.store.read(lambda tx: tx.one("anchor_due", most=self._rule.max_jobs))
+        assert due is not None
+        now = self._desk.clock.monotonic()
+        if not due["count"]:
+            self._watched_since = None
+        elif self._watched_since is None:
+            self._watched_since = now
+        watched = 0.0 if self._watched_since is None else now - self._watched_since
+        return batch_due(self._rule, due["count"], waited_s(due["oldest"], self._desk.clock.now_ms(), watched))
+
+    def _close(self, tx: Tx) -> Closed:
+        rows, following = tx.all("anchor_next", most=self._rule.max_jobs), tx.one("batch_next_sequence")
+        assert following is not None
+        first = following["first"]
+        hashes = hashes_of(rows, first)
+        tx.run(
+            "batch_insert", first=first, count=len(rows), root=Tree(hashes).root, now=self._desk.clock.now_ms()
+        )  # fmt: skip
+        last = tx.one("batch_last")
+        assert last is not None
+        number = last["id"]
+        tx.many("job_batched", [(number, first + index, index, row["id"]) for index, row in enumerate(rows)])
+        batch = tx.one("batch_get", id=number)
+        assert batch is not None
+        return batch, hashes
+
+    async def publish(self, batch: Row) -> None:
+        """Write the file of a batch unless it is there: whoever closed it may have been killed in between."""
+        if self._files.path(batch["id"]).exists():
+            return
+        rows = await self._desk.store.read(lambda tx: tx.all("batch_outcomes", batch_id=batch["id"]))
+        await self._offload(self._files.write, batch, hashes_of(rows, batch["first_sequence"]))

@@ -1,0 +1,145 @@
+"""Confirming: a batch is final when a chain of blocks that stand on each other, by their hashes, says so.
+
+One node may lag and two may disagree, and behind one address both may answer in turn. So a number alone proves nothing:
+every block from the batch's own to the last that finality needs must name its parent's hash, and the root must be
+there in the newest state. After any disagreement the count of blocks begins anew.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from simulator.broker.port import Broker
+from simulator.job_events import job_event
+from simulator.notifier.deliveries import enqueue_deliveries
+from simulator.outbox import OutboxRow, event_row
+from simulator.policy.finality import Finality
+from simulator.relayer.desk import Desk
+from simulator.relayer.view import View
+from simulator.store.port import Row, Tx
+from zjops.domain.errors import ChainUnavailable
+from zjops.domain.events import OUTBOX_WAKE, EventType
+from zjops.domain.jobs import JobState
+from zjops.domain.merkle import shares
+from zjops.domain.webhooks import WebhookType
+
+STRIKES = 3
+"""How many looks must agree that a final block is gone before that is believed: one node of several may be wrong."""
+FINALS_MOST = 200
+DISAGREE = "nodes_disagree"
+
+
+class Standing(enum.Enum):
+    """What the chain says of a mined batch."""
+
+    FINAL = enum.auto()
+    WAITS = enum.auto()
+    MOVED = enum.auto()
+
+
+class Confirmer:
+    """Judges finality, and makes it known: once."""
+
+    def __init__(self, desk: Desk, broker: Broker, finality: Finality) -> None:
+        self._desk, self._broker, self._finality = desk, broker, finality
+        self._calm_from = 0
+        self._strikes = 0
+
+    async def gone(self, view: View) -> list[int]:
+        """Final batches whose blocks are no longer on the chain: worse than anything that finality promised."""
+        newest = await self._finals(1)
+        if not newest or await self._holds(view, newest[0]):
+            self._strikes = 0
+            return []
+        self._strikes += 1
+        if self._strikes < STRIKES:
+            raise ChainUnavailable(f"block {newest[0]['block_number']} was final and has another hash now", DISAGREE)
+        self._strikes = 0
+        return [batch["id"] for batch in await self._finals(FINALS_MOST) if not await self._holds(view, batch)]
+
+    async def _finals(self, most: int) -> list[Row]:
+        return await self._desk.store.read(lambda tx: tx.all("batches_newest_final", most=most))
+
+    async def _holds(self, view: View, batch: Row) -> bool:
+        return (await view.known(batch["block_number"])).hash == str(batch["block_hash"])
+
+    async def standing(self, view: View, batch: Row) -> Standing:
+        """Where a mined batch stands. Raises `ChainUnavailable` when the answers do not fit each other."""
+        head, number = await view.head(), batch["block_number"]
+        if not await self._holds(view, batch):
+            self._calm_from = head.number + 1
+            return Standing.MOVED
+        tagged = await view.block(self._finality.tag) if self._finality.tag else head
+        base = max(number, self._calm_from)
+        if tagged is None or not self._finality.reached(base, head.number, tagged.number):
+            return Standing.WAITS
+        await self._check_links(view, number, base + self._finality.depth - 1)
+        if self._finality.tag and (await view.known(tagged.number)).hash != tagged.hash:
+            raise self._disagreement(head.number, "two nodes name different final blocks")
+        if await self._desk.chain.root_of(batch["first_sequence"], head.number) != batch["root"]:
+            raise self._disagreement(head.number, f"batch {batch['id']} is in block {number} and its root is not there")
+        return Standing.FINAL
+
+    async def _check_links(self, view: View, first: int, last: int) -> None:
+        """Each block must stand on the one before, whichever node showed it."""
+        below = await view.known(first)
+        for number in range(first + 1, last + 1):
+            block = await view.known(number)
+            if block.parent != below.hash:
+                head = await view.head()
+                raise self._disagreement(head.number, f"block {number} does not stand on block {number - 1}")
+            below = block
+
+    def _disagreement(self, head: int, text: str) -> ChainUnavailable:
+        self._calm_from = head + 1
+        return ChainUnavailable(text, DISAGREE)
+
+    async def finalise(self, batch: Row) -> None:
+        """Make a batch final, and every job of it with it."""
+        confirmed = await self._desk.transact(lambda tx: self._confirm_all(tx, batch["id"]))
+        if not confirmed:
+            return
+        await self._broker.signal(OUTBOX_WAKE)
+        telemetry = self._desk.telemetry
+        telemetry.count("blockchain_confirmations_total", outcome="confirmed")
+        telemetry.count("blockchain_gas_used_total", batch["gas_used"])
+        seconds = (self._desk.clock.now_ms() - batch["closed_at"]) / 1000
+        telemetry.observe("blockchain_confirmation_duration_seconds", seconds)
+
+    def _confirm_all(self, tx: Tx, batch_id: int) -> bool:
+        """Confirm every job of a batch: state, receipt, gas share and event, all or nothing."""
+        now = self._desk.clock.now_ms()
+        if not tx.run("batch_final", id=batch_id, now=now):
+            return False
+        batch = tx.one("batch_get", id=batch_id)
+        assert batch is not None
+        rows = tx.all("batch_outcomes", batch_id=batch_id)
+        gas = shares(batch["gas_used"], batch["count"])
+        tx.many("job_confirmed", [
+            (_status(row), batch["tx_hash"], batch["block_number"], share, now, now, row["id"])
+            for row, share in zip(rows, gas, strict=True)
+        ])  # fmt: skip
+        tx.many("outbox_put", [self._event(row, batch, share, now) for row, share in zip(rows, gas, strict=True)])
+        self._enqueue_deliveries(tx, rows, batch, now)
+        return True
+
+    def _event(self, row: Row, batch: Row, gas: int, now: int) -> OutboxRow:
+        event = job_event(
+            row, status=_status(row), batch_id=batch["id"], chain_sequence=row["chain_sequence"],
+            leaf_index=row["leaf_index"], tx_hash=batch["tx_hash"], block_number=batch["block_number"], gas_share=gas,
+        )  # fmt: skip
+        return event_row(self._desk.ids.name(), EventType.CONFIRMED, event, now, row["traceparent"])
+
+    def _enqueue_deliveries(self, tx: Tx, rows: list[Row], batch: Row, now: int) -> None:
+        """Write webhooks of the few jobs that somebody listens to."""
+        told = {row["tenant"] for row in tx.all("tenants_told", batch_id=batch["id"])}
+        for row in rows:
+            if row["callback_url"] or row["tenant"] in told:
+                whole = tx.one("job_get", id=row["id"])
+                assert whole is not None
+                enqueue_deliveries(tx, self._desk.ids, whole, WebhookType.CONFIRMED, now)
+
+
+def _status(row: Row) -> str:
+    """A failed job keeps its public status (C91)."""
+    return JobState.CONFIRMED.value if row["status"] == JobState.COMPLETED.value else str(row["status"])

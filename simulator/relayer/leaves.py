@@ -1,0 +1,64 @@
+"""The leaves of a batch: from settled jobs to hashes, a tree, and a published file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from simulator.store.port import Row
+from zjops.domain.ids import job_id
+from zjops.domain.jobs import CHAIN_STATUS, JobState
+from zjops.domain.merkle import Leaf, Tree, job_key_digest, result_digest_of, usage_digest
+
+SCHEMA = "zjops.batch/1"
+
+
+def leaf_of(row: Row, sequence: int) -> Leaf:
+    """The leaf of a settled job under its sequence number (C72)."""
+    name, salt, tenant = job_id(row["id"]), row["salt"], row["tenant"]
+    return Leaf(
+        sequence,
+        job_key_digest(tenant, name, salt),
+        result_digest_of(salt, row["result_keccak"]),
+        usage_digest(salt, tenant, name, row["payload_bytes"], row["compute_units"], row["accepted_at"]),
+        CHAIN_STATUS[JobState.FAILED if row["status"] == JobState.FAILED.value else JobState.COMPLETED],
+    )
+
+
+def hashes_of(rows: Sequence[Row], first: int) -> list[bytes]:
+    """The leaf hashes of a batch, its jobs in the order of settlement (C73)."""
+    return [leaf_of(row, first + index).hash() for index, row in enumerate(rows)]
+
+
+def tree_of(rows: Sequence[Row], first: int) -> Tree:
+    """The Merkle tree of a batch."""
+    return Tree(hashes_of(rows, first))
+
+
+class LeafFiles:
+    """One file a batch, in which anyone finds the leaves from which its root follows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, batch: int) -> Path:
+        """Where the leaves of a batch are."""
+        return self._folder / f"{batch}.json"
+
+    def write(self, batch: Row, hashes: Sequence[bytes]) -> None:
+        """Write the file beside, make it durable, then rename it: readers never see half of it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        target = self.path(batch["id"])
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        said = {
+            "schema": SCHEMA, "batch": batch["id"], "firstSequence": batch["first_sequence"], "count": batch["count"],
+            "root": "0x" + batch["root"].hex(), "leaves": ["0x" + leaf.hex() for leaf in hashes],
+        }  # fmt: skip
+        with beside.open("wb") as file:
+            file.write(msgspec.json.encode(said))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)

@@ -1,0 +1,105 @@
+"""Reporting: whether the relayer works, and if not, why: in the store, the log and the metrics."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from simulator.abuse import record
+from simulator.chain.port import Outlook
+from simulator.policy.fees import Fees
+from simulator.relayer.desk import Desk
+from simulator.store.port import Row, Tx
+from zjops.domain.events import OpsKind
+
+STATE = "relayer_state"
+PAUSED = "relayer_paused"
+ACTOR = "relayer"
+REORGED = "reorg_beyond_finality"
+REFRESH_S = 5.0
+"""How often numbers that move by themselves, such as the balance, are written again."""
+Kind = Literal["active", "waiting", "paused"]
+
+
+class Report:
+    """What is written down of the relayer; a change is told once, not at every look."""
+
+    def __init__(self, desk: Desk, owner: str) -> None:
+        self._desk, self._owner = desk, owner
+        self._kind: Kind | None = None
+        self._reason: str | None = None
+        self._since_ms, self._written_at = 0, float("-inf")
+
+    async def tell(
+        self, kind: Kind, code: str = "", text: str = "", outlook: Outlook | None = None, fees: Fees | None = None
+    ) -> None:
+        """Say how it stands: at once when that has changed, else now and then."""
+        reason = f"{code}: {text}" if code else None
+        changed = kind != self._kind or code != (self._reason or "").partition(":")[0]
+        now = self._desk.clock.monotonic()
+        if not changed and (outlook is None or now - self._written_at < REFRESH_S):
+            return
+        if changed:
+            self._since_ms = self._desk.clock.now_ms()
+            self._announce(kind, code, text)
+        self._kind, self._reason, self._written_at = kind, reason, now
+        said = self._as_json(outlook, fees)
+        await self._desk.write("setting_put", name=STATE, value=said)
+
+    def forget(self) -> None:
+        """Begin anew when the lease was lost: another has written since."""
+        self._kind = None
+
+    def _announce(self, kind: Kind, code: str, text: str) -> None:
+        telemetry = self._desk.telemetry
+        former = (self._reason or "").partition(":")[0]
+        if former:
+            telemetry.gauge("relayer_waiting", 0, reason=former)
+        if kind == "waiting":
+            telemetry.gauge("relayer_waiting", 1, reason=code)
+            telemetry.log("warning", "relayer waits", reason=code, why=text)
+        elif former:
+            telemetry.log("info", "relayer goes on", after=former)
+
+    def _as_json(self, outlook: Outlook | None, fees: Fees | None) -> str:
+        said: dict[str, Any] = {
+            "state": self._kind, "reason": self._reason, "since_ms": self._since_ms, "owner": self._owner,
+            "address": self._desk.chain.sender,
+        }  # fmt: skip
+        if outlook is not None:
+            said |= {"balance_wei": str(outlook.balance), "nonce": outlook.nonce}
+            said["fee_wei"] = str(outlook.base_fee + outlook.tip if fees is None else fees.max_fee)
+            self._desk.telemetry.gauge("relayer_balance_wei", outlook.balance)
+        return msgspec.json.encode(said).decode()
+
+    async def paused(self) -> None:
+        """Say that nothing is done, unless a reason stands there already."""
+        stored = await self._desk.store.read(lambda tx: tx.one("setting_get", name=STATE))
+        if stored is not None and msgspec.json.decode(stored["value"]).get("state") == "paused":
+            self._kind, self._reason = "paused", msgspec.json.decode(stored["value"]).get("reason")
+            return
+        await self.tell("paused", "operator", "paused by an operator")
+
+    async def halt(self, batches: list[int]) -> None:
+        """Stop for good: what was final is gone, and only a person can say what is true now."""
+        named = ", ".join(map(str, sorted(batches)))
+        text = f"batch {named} was final and its block is no longer on the chain; nothing more is sent or confirmed"
+        self._kind, self._reason, self._since_ms = "paused", f"{REORGED}: {text}", self._desk.clock.now_ms()
+        self._desk.telemetry.log("critical", "reorganised beyond finality", batches=sorted(batches))
+        self._desk.telemetry.count("blockchain_confirmations_total", outcome=REORGED)
+
+        def stop(tx: Tx) -> None:
+            tx.run("setting_put", name=PAUSED, value="1")
+            tx.run("setting_put", name=STATE, value=self._as_json(None, None))
+            record(
+                tx, self._desk.ids, self._desk.clock, OpsKind.RELAYER, actor=ACTOR, action="relayer.halt",
+                target="platform", reason=text, batches=sorted(batches),
+            )  # fmt: skip
+
+        await self._desk.transact(stop)
+
+    async def is_paused(self) -> bool:
+        """Whether an operator, or the relayer itself, has stopped confirmations."""
+        row: Row | None = await self._desk.store.read(lambda tx: tx.one("setting_get", name=PAUSED))
+        return row is not None and row["value"] == "1"

@@ -1,0 +1,115 @@
+"""Sending: a root becomes a signed transaction that is in the store before it leaves.
+
+A kill at any moment leaves one of two things: no transaction, or one in the store that is sent again byte for byte.
+"""
+
+from __future__ import annotations
+
+from simulator.chain.port import Commit, Outlook, Sent, Signed
+from simulator.policy.fees import Fees, gas_limit, offer, replacement
+from simulator.relayer.desk import Desk
+from simulator.store.port import Row, Tx
+from zjops.domain.errors import ChainRefused
+
+GWEI = 10**9
+
+
+def over_ceiling(outlook: Outlook, ceiling: int) -> ChainRefused:
+    """Why nothing is sent: the chain is too dear, or the next offer would be."""
+    asked, most = (outlook.base_fee + outlook.tip) / GWEI, ceiling / GWEI
+    if asked <= most:
+        return ChainRefused(f"a tenth more than was offered is above the ceiling of {most:g} gwei", "fee_over_ceiling")
+    return ChainRefused(f"the chain asks {asked:g} gwei a gas, the ceiling is {most:g} gwei", "fee_over_ceiling")
+
+
+class Sender:
+    """Signs, writes down, sends: in this order."""
+
+    def __init__(self, desk: Desk, ceiling_wei: int) -> None:
+        self._desk, self._ceiling = desk, ceiling_wei
+        self._gas = 0
+        self.last_fees: Fees | None = None
+
+    @property
+    def can_follow(self) -> bool:
+        """Whether the gas of a root is known, so that one may be sent before the one ahead of it is mined."""
+        return self._gas > 0
+
+    async def send(self, batch: Row, outlook: Outlook, *, leads: bool) -> str:
+        """Send the root of a closed batch; returns the transaction's hash. Raises `ChainRefused`.
+
+        The one that leads is tried on the chain's present state first. A follower cannot be: the number that it needs
+        comes with the one ahead of it. It costs what that one costs.
+        """
+        commit = Commit(batch["first_sequence"], batch["count"], batch["root"])
+        if leads:
+            self._gas = gas_limit(await self._desk.chain.estimate(commit))
+        behind, former = await self._desk.store.read(lambda tx: self._nonce(tx, batch["id"], outlook))
+        fees = self._fees(former, outlook)
+        self._check_funds(outlook, fees, behind - outlook.nonce + 1)
+        signed = await self._record(batch, commit, behind, fees)
+        await self._desk.send(signed.raw)
+        self._desk.telemetry.count("relayer_transactions_total", outcome="sent")
+        return signed.tx_hash
+
+    async def replace(self, batch: Row, stuck: Row, outlook: Outlook) -> str:
+        """Offer more for a stuck transaction, under the same nonce; returns the new hash. Raises `ChainRefused`."""
+        sender, nonce = stuck["sender"], stuck["nonce"]
+        former = await self._desk.store.read(lambda tx: _offered(tx, sender, nonce))
+        fees = self._fees(former, outlook)
+        commit = Commit(batch["first_sequence"], batch["count"], batch["root"])
+        self._gas = stuck["gas"]
+        signed = await self._record(batch, commit, nonce, fees)
+        await self._desk.send(signed.raw)
+        self._desk.telemetry.count("relayer_transactions_total", outcome="replaced")
+        self._desk.telemetry.log("warning", "stuck, replaced", batch=batch["id"], nonce=nonce, max_fee=fees.max_fee)
+        return signed.tx_hash
+
+    def _nonce(self, tx: Tx, batch_id: int, outlook: Outlook) -> tuple[int, Fees | None]:
+        """The next nonce, by the chain and by what is on its way; and what was offered under it before."""
+        sender = self._desk.chain.sender
+        behind = tx.one("nonce_behind", batch_id=batch_id, sender=sender)
+        assert behind is not None
+        nonce = max(outlook.nonce, behind["nonce"])
+        return nonce, _offered(tx, sender, nonce)
+
+    def _fees(self, former: Fees | None, outlook: Outlook) -> Fees:
+        quote = outlook.base_fee, outlook.tip, self._ceiling
+        fees = offer(*quote) if former is None else replacement(former, *quote)
+        if fees is None:
+            raise over_ceiling(outlook, self._ceiling)
+        self.last_fees = fees
+        return fees
+
+    def _check_funds(self, outlook: Outlook, fees: Fees, waiting: int) -> None:
+        """Refuse before a node does: it would take the first and strand the others."""
+        needed = max(1, waiting) * self._gas * fees.max_fee
+        if outlook.balance < needed:
+            text = f"{self._desk.chain.sender} holds {outlook.balance} wei and needs {needed}; send it some"
+            raise ChainRefused(text, "out_of_funds")
+
+    async def _record(self, batch: Row, commit: Commit, nonce: int, fees: Fees) -> Signed:
+        chain, now = self._desk.chain, self._desk.clock.now_ms()
+        signed = chain.sign(commit, nonce, self._gas, fees)
+
+        def record(tx: Tx) -> None:
+            tx.run(
+                "batch_transaction_put", tx_hash=signed.tx_hash, batch_id=batch["id"], sender=chain.sender, nonce=nonce,
+                gas=self._gas, max_fee=fees.max_fee, max_tip=fees.max_tip, raw=signed.raw, now=now,
+            )  # fmt: skip
+            tx.run("batch_sent", id=batch["id"], tx_hash=signed.tx_hash, now=now)
+
+        await self._desk.transact(record)
+        return signed
+
+    async def again(self, transaction: Row) -> Sent:
+        """Send what was signed before, byte for byte: a node that knows it says so."""
+        sent = await self._desk.send(transaction["raw"])
+        if sent is Sent.TAKEN:
+            self._desk.telemetry.count("relayer_transactions_total", outcome="again")
+        return sent
+
+
+def _offered(tx: Tx, sender: str, nonce: int) -> Fees | None:
+    row = tx.one("nonce_fees", sender=sender, nonce=nonce)
+    return None if row is None or row["max_fee"] is None else Fees(row["max_fee"], row["max_tip"])
