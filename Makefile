@@ -34,6 +34,7 @@ $(STAMP): requirements.txt pyproject.toml
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench.accept_path $(ARGS)
+	$(BIN)/python -m tests.bench.finality
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.run $(ARGS)

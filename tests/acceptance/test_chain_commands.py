@@ -11,6 +11,7 @@ import pytest
 from tests.support.cli import Cli
 from tests.support.nats import eventually
 from tests.support.platform import running_platform
+from zjops.client.wallet import admin_key
 
 SIEVE = '{"algorithm":"prime_sieve","limit":1000}'
 
@@ -68,6 +69,17 @@ def test_mining_moves_the_head(zjops: Cli) -> None:
     assert zjops.json("chain", "status")["height"] >= before + 3
 
 
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_reorg_within_the_depth_changes_nothing_that_a_job_shows(zjops: Cli, drop: bool) -> None:
+    job = _submit(zjops)
+    status, _, err = zjops("chain", "reorg", "--depth", "2", *(["--drop"] if drop else []))
+    assert status == 0, err
+    assert "replaced 2 blocks below" in err
+    assert ("are lost" if drop else "wait for a block again") in err
+    _final(zjops, job)
+    assert zjops.json("jobs", "verify", job)["ok"] is True
+
+
 @pytest.mark.parametrize("target", ["contract", "relayer"])
 async def test_a_pause_is_previewed_holds_back_and_is_lifted(zjops: Cli, target: str) -> None:
     status, _, err = zjops("chain", "pause", target)
@@ -94,7 +106,7 @@ async def test_a_pause_is_previewed_holds_back_and_is_lifted(zjops: Cli, target:
 
 
 def test_keys_are_in_no_output(zjops: Cli) -> None:
-    secrets = [path.read_text().strip() for path in (zjops.stage.home / "chain").glob("*.key")]
+    secrets = [(zjops.stage.home / "chain" / "password").read_text().strip(), admin_key(zjops.stage.home)]
     assert secrets
     said = "".join("".join(zjops("chain", verb, "contract", "--yes")[1:]) for verb in ("pause", "unpause"))
     said += "".join(zjops("chain", "status", "--json")[1:])

@@ -18,7 +18,7 @@ from zjops.client.admin import Admin
 from zjops.client.chain import ChainReader
 from zjops.client.development import Development
 from zjops.client.rpc import Rpc
-from zjops.client.standing import lag, owner_state, progress, runway_days, seconds_to_final
+from zjops.client.standing import depth_of, lag, owner_state, progress, runway_days, seconds_to_final
 from zjops.config import Context, resolve
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import ChainUnavailable, UsageError
@@ -91,7 +91,7 @@ def _sender(context: Context, rpc: Rpc) -> str | None:
     return str(found["from"]) if isinstance(found, dict) else None
 
 
-def _row(batch: BatchView, head: int | None, depth: int) -> dict[str, Any]:
+def _row(batch: BatchView, head: int | None, depth: int | None) -> dict[str, Any]:
     return {
         "batch": batch.batch_id, "jobs": batch.count, "first_sequence": batch.first_sequence,
         "state": progress(batch, head, depth), "block": batch.block_number, "gas": batch.gas_used,
@@ -121,7 +121,7 @@ def batches(
     """A page of batches with gas, state and time to finality."""
     found, out, admin = resolve(context, home), Out(output, json, quiet), None
     admin = Admin(found)
-    page, depth = admin.batches(state=state, limit=limit, before=before), admin.relayer().finality_depth
+    page, depth = admin.batches(state=state, limit=limit, before=before), depth_of(admin.relayer().finality)
     head = _head(found, out)
     out.rows("zjops.batches/1", [_row(batch, head, depth) for batch in page.batches])
     if page.next is not None:
@@ -137,7 +137,7 @@ def batch(
     """Transaction, gas, state and leaves of a batch."""
     found, out = resolve(context, home), Out(output, json, quiet)
     admin = Admin(found)
-    view, depth = admin.batch(number), admin.relayer().finality_depth
+    view, depth = admin.batch(number), depth_of(admin.relayer().finality)
     row = _row(view, _head(found, out), depth) | {"block_hash": view.block_hash, "gas_price_wei": view.gas_price_wei}
     leaves: list[dict[str, Any]] = [msgspec.to_builtins(leaf) for leaf in view.leaves]
     if out.format in (Format.JSON, Format.JSONL):

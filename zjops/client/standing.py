@@ -23,9 +23,15 @@ def lag(head_s: int, now_s: float, block_time_s: float) -> tuple[int, float]:
     return int(late_s / block_time_s), round(late_s, 1)
 
 
-def progress(batch: BatchView, head: int | None, depth: int) -> str:
+def depth_of(finality: str) -> int | None:
+    """The N of `depth:N`; None where the chain itself says what is final."""
+    kind, _, number = finality.partition(":")
+    return int(number) if kind == "depth" and number.isdigit() else None
+
+
+def progress(batch: BatchView, head: int | None, depth: int | None) -> str:
     """A batch's state as people read it: `mined 2/3` while it is on its way to finality (C81)."""
-    if batch.state != "mined" or batch.block_number is None or head is None:
+    if batch.state != "mined" or batch.block_number is None or head is None or depth is None:
         return batch.state
     return f"mined {min(depth, max(0, head - batch.block_number + 1))}/{depth}"
 

@@ -10,6 +10,7 @@ from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import ChainRefused, ChainUnavailable, UsageError
 
+PASSWORD = "password"  # noqa: S105 - the name of a file
 MINED_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.1
 FEE_FACTOR = 2
@@ -17,11 +18,16 @@ FEE_FACTOR = 2
 
 def admin_key(home: Path) -> str:
     """The key of a home's administrator, who is funded on its devnet and pauses its contract. Raises `UsageError`."""
-    path = home / "chain" / "admin.key"
+    from eth_account import Account
+
+    folder = home / "chain"
     try:
-        return path.read_text().strip()
+        store = (folder / "admin.keystore.json").read_text()
+        return "0x" + bytes(Account.decrypt(store, (folder / PASSWORD).read_text().strip())).hex()
     except OSError as exc:
-        raise UsageError(f"there is no administrator's key in {home} ({exc.strerror}: {path.name})") from exc
+        raise UsageError(f"there is no administrator's keystore in {home} ({exc.strerror}: {exc.filename})") from exc
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"the administrator's keystore in {home} does not open with its password") from None
 
 
 def key_of(context: Context, key_file: Path | None) -> str:

@@ -15,7 +15,7 @@ JobKey = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 """A place in a list of jobs: the 16 bytes of an id."""
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
 
-Sequence = Annotated[int, Meta(ge=1, le=2**53)]
+Sequence = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 """The number of an event in its stream."""
 
 

@@ -79,7 +79,7 @@ class RelayerView(Wire, frozen=True, kw_only=True, omit_defaults=False):
     open_batches: int
     open_jobs: int
     oldest_waiting_ms: int | None
-    finality_depth: int
+    finality: str
     block_time_seconds: float
     spent_wei: str
     spent_seconds: float

@@ -14,7 +14,6 @@ from simulator.api.contract.operation import Operation
 from simulator.api.deps import answer
 from simulator.relayer import PAUSED, leaf_of
 from simulator.store.port import Row, Tx
-from zjops.domain.chains import parse_finality
 from zjops.domain.clock import rfc3339
 from zjops.domain.errors import Problem
 from zjops.domain.ids import job_id
@@ -93,7 +92,7 @@ class ChainRoutes(AdminPart):
             fee_wei=told.fee_wei, waiting_jobs=waiting["waiting_jobs"], open_batches=waiting["open_batches"],
             open_jobs=waiting["open_jobs"],
             oldest_waiting_ms=None if waiting["oldest"] is None else max(0, now - waiting["oldest"]),
-            finality_depth=parse_finality(settings.finality).depth, block_time_seconds=settings.block_time_s,
+            finality=settings.finality, block_time_seconds=settings.block_time_s,
             spent_wei=str(round(spent["wei"])),
             spent_seconds=0.0 if spent["since"] is None else max(0, now - spent["since"]) / 1000,
         )  # fmt: skip

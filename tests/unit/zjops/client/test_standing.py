@@ -9,7 +9,7 @@ import pytest
 
 from zjops.client.development import Development, is_development
 from zjops.client.rpc import Rpc
-from zjops.client.standing import lag, owner_state, progress, runway_days, seconds_to_final
+from zjops.client.standing import depth_of, lag, owner_state, progress, runway_days, seconds_to_final
 from zjops.domain.errors import UsageError
 from zjops.domain.wire_chain import BatchView, RelayerView
 
@@ -20,7 +20,7 @@ MINED = BatchView(
 )  # fmt: skip
 QUIET = RelayerView(
     owner="me", epoch=1, paused=False, state="unknown", reason=None, since=None, address=None, balance_wei=None,
-    nonce=None, fee_wei=None, waiting_jobs=0, open_batches=0, open_jobs=0, oldest_waiting_ms=None, finality_depth=3,
+    nonce=None, fee_wei=None, waiting_jobs=0, open_batches=0, open_jobs=0, oldest_waiting_ms=None, finality="depth:3",
     block_time_seconds=1.0, spent_wei="0", spent_seconds=0.0,
 )  # fmt: skip
 
@@ -59,6 +59,8 @@ def test_other_batches_say_their_state_and_a_final_one_its_time() -> None:
     assert progress(final, 9, 3) == "final"
     assert seconds_to_final(final) == 4.5
     assert seconds_to_final(MINED) is None
+    assert progress(MINED, 9, depth_of("finalized")) == "mined"
+    assert depth_of("depth:3") == 3
 
 
 @pytest.mark.parametrize(
