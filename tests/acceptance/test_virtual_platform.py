@@ -178,7 +178,7 @@ def test_a_job_over_its_time_is_ended(tmp_path: Path) -> None:
     assert (row["status"], row["error_code"], row["charge"]) == ("failed", "timeout", "released")
 
 
-def test_a_reorganisation_repeats_no_event_and_the_batch_is_sent_again(tmp_path: Path) -> None:
+def test_a_reorganisation_repeats_no_event_and_the_same_transaction_is_sent_again(tmp_path: Path) -> None:
     async def story(platform: Platform, tenant: Tenant) -> tuple[Row, Row]:
         chain = platform.ports.chain
         assert isinstance(chain, MemoryChain)
@@ -195,7 +195,8 @@ def test_a_reorganisation_repeats_no_event_and_the_batch_is_sent_again(tmp_path:
 
     before, after = _run(tmp_path, story)
     assert after["state"] == "final"
-    assert after["tx_hash"] != before["tx_hash"]
+    assert after["block_hash"] != before["block_hash"]
+    assert after["tx_hash"] == before["tx_hash"]
     assert _log(tmp_path)["type"].to_list().count("confirmed") == 1
 
 
