@@ -171,9 +171,12 @@ class Relayer(Looped):
 
     async def _moved(self, batch: Row) -> bool:
         """After a reorganisation: mined in another block, or out of all of them and to be sent again."""
+        receipt = await self._watcher.receipt(await self._watcher.transactions(batch))
+        if receipt is not None and receipt.block_hash == batch["block_hash"]:
+            text = f"block {batch['block_number']} has another hash than the receipt of batch {batch['id']} says"
+            raise ChainUnavailable(text, DISAGREE)
         self._telemetry.log("warning", "reorganised", batch=batch["id"], block=batch["block_number"])
         self._telemetry.count("blockchain_confirmations_total", outcome="reorged")
-        receipt = await self._watcher.receipt(await self._watcher.transactions(batch))
         if receipt is not None and receipt.status == 1:
             await self._watcher.mined(batch, receipt)
             return True
