@@ -226,9 +226,9 @@ async def test_the_relayer_shows_its_owner_what_waits_and_what_it_last_said(api:
     said = {"state": "waiting", "reason": "fees above the ceiling", "since_ms": 0, "owner": "x", "address": "0x11",
             "balance_wei": "5", "nonce": 3, "fee_wei": "7"}  # fmt: skip
     store = api.platform.ports.store
-    for value in (json.dumps(said), "of another version"):
+    for value in (json.dumps(said), '{"state":5}'):
         await store.transact(lambda tx, value=value: tx.run("setting_put", name="relayer_state", value=value))
         view = (await api.get(operator, "/v1/admin/relayer")).json()
-        known = value.startswith("{")
+        known = value != '{"state":5}'
         assert (view["state"], view["reason"]) == (("waiting", said["reason"]) if known else ("unknown", None))
         assert (view["address"], view["balanceWei"], view["feeWei"]) == (("0x11", "5", "7") if known else (None,) * 3)
