@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import multiprocessing
 import os
@@ -144,36 +145,29 @@ def main() -> None:
 
 def _run(home: Path, rate: int, seconds: int) -> int:
     (home / "nats").mkdir()
-    nats, devnet, stop = (
-        NatsServer(home / "nats"),
-        DevnetProcess(home, block_time_s=1.0),
-        multiprocessing.get_context("spawn").Event(),
-    )
-    relayer = feeder = None
-    nats.start()
-    try:
+    spawn, store = multiprocessing.get_context("spawn"), home / STORE_FILE
+    # Whatever one of them does when it ends, the others are ended too.
+    with contextlib.ExitStack() as ending:
+        nats, devnet, stop = NatsServer(home / "nats"), DevnetProcess(home, block_time_s=1.0), spawn.Event()
+        ending.callback(devnet.stop)
+        nats.start()
+        ending.callback(nats.kill)
         devnet.start()
         login = {"nats_url": nats.url, "nats_user": USER, "nats_password": PASSWORD}
         write_run_file(home, msgspec.structs.replace(read_run_file(home), **login))
-        relayer, store = Relayer(home), home / STORE_FILE
+        relayer = Relayer(home)
+        ending.callback(relayer.stop)
         _wait("the contract is deployed", READY_WITHIN_S, (home / "chain" / "contract.json").exists)
         _wait("the store is open", READY_WITHIN_S, store.exists)
         time.sleep(1)
-        arguments = (str(store), rate, seconds + WARM_UP_S, stop)
-        feeder = multiprocessing.get_context("spawn").Process(target=feed, args=arguments, daemon=True)
+        feeder = spawn.Process(target=feed, args=(str(store), rate, seconds + WARM_UP_S, stop), daemon=True)
         feeder.start()
+        ending.callback(feeder.join, 20)
+        ending.callback(stop.set)
         _wait("the first jobs are settled", READY_WITHIN_S, lambda: counts(store)[0] > 0)
         samples, shares = watch(store, {"relayer": relayer.process.pid, "devnet": devnet.pid}, seconds)
         stop.set()
         return _tell(store, samples, shares, rate)
-    finally:
-        stop.set()
-        if feeder is not None and feeder.pid is not None:
-            feeder.join(20)
-        if relayer is not None:
-            relayer.stop()
-        devnet.stop()
-        nats.kill()
 
 
 def _tell(store: Path, samples: list[tuple[float, int]], shares: dict[str, float], rate: int) -> int:
