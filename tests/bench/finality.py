@@ -34,6 +34,7 @@ from zjops.domain.runfile import read_run_file, write_run_file
 BATCH = 1_000
 FED_EVERY_S = 0.1
 WARM_UP_S = 15
+SECONDS_LEAST = 60
 DRAINED_WITHIN_S = 60
 READY_WITHIN_S = 60
 INSERT = """INSERT INTO jobs (id, tenant, plan, job_type, priority, timeout_s, status, accepted_at, updated_at,
@@ -137,8 +138,8 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=1_000, help="jobs a second")
     parser.add_argument("--seconds", type=int, default=60)
     asked = parser.parse_args()
-    if asked.seconds < WARM_UP_S + 10:
-        parser.error(f"--seconds must be at least {WARM_UP_S + 10}: the first {WARM_UP_S} warm up")
+    if asked.seconds < SECONDS_LEAST:
+        parser.error(f"--seconds must be at least {SECONDS_LEAST}: over less, a step of one batch hides the slope")
     with tempfile.TemporaryDirectory(prefix="zjops-bench-") as folder:
         raise SystemExit(_run(Path(folder), asked.rate, asked.seconds))
 
