@@ -179,7 +179,7 @@ _JOBS = st.integers(3, 2**256 - 1) | st.integers(0, 8)
 _RECORDS = st.lists(st.tuples(_JOBS, st.sampled_from([1, 2] * 8 + [0, 3, 255])), max_size=55)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_RECORDS | st.lists(st.tuples(st.integers(3, 2**256 - 1), st.just(1)), min_size=1, max_size=50, unique=True))
 def test_a_batch_of_records_is_stored_whole_or_refused_as_the_model_says(
     shared: World, records: list[tuple[int, int]]
@@ -268,4 +268,4 @@ class Walk(RuleBasedStateMachine):
 
 
 TestWalk = Walk.TestCase
-TestWalk.settings = settings(max_examples=8, stateful_step_count=8, deadline=None)
+TestWalk.settings = settings(max_examples=6, stateful_step_count=7, deadline=None)
