@@ -5,17 +5,29 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from simulator.chain.anvil import fund
+from simulator.chain.keys import ensure_keys
 from simulator.config import Settings
 from simulator.supervisor.anvil import anvil_binary, anvil_spec
 from simulator.supervisor.ports import free
-from tests.support.devnet import CHAIN_ID, READY_WITHIN_S, make_keys
+from simulator.supervisor.readiness import rpc_ready
+from tests.support.devnet import CHAIN_ID, READY_WITHIN_S
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UsageError
+from zjops.domain.ids import SystemIds
+
+
+def _apart(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run on a loop of its own, in a thread: the fixture may be made while a test's loop runs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 class AnvilProcess:
@@ -26,7 +38,7 @@ class AnvilProcess:
             anvil_binary()
         except UsageError as exc:
             pytest.skip(str(exc))
-        self.home, self.keys = home, make_keys(home)
+        self.home, self.keys = home, ensure_keys(home, SystemIds(SystemClock()))
         self._port = free(29_545)
         self.url = f"http://127.0.0.1:{self._port}"
         self._settings = Settings(chain="anvil", chain_id=CHAIN_ID, block_time_s=block_time_s)
@@ -43,11 +55,11 @@ class AnvilProcess:
         spec = anvil_spec(self.home, self._settings, self._port)
         self._process = subprocess.Popen(spec.argv, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + READY_WITHIN_S
-        while not asyncio.run(spec.ready()):
+        while not _apart(rpc_ready(self._port, CHAIN_ID)):
             assert self._process.poll() is None, f"anvil ended with {self._process.returncode}"
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        asyncio.run(fund(self.url, [self.keys.admin_address, self.keys.operator_address], SystemClock()))
+        _apart(fund(self.url, [self.keys.admin_address, self.keys.operator_address], SystemClock()))
 
     def kill(self) -> None:
         """`kill -9`."""
