@@ -22,6 +22,21 @@ REFRESH_S = 5.0
 Kind = Literal["active", "waiting", "paused"]
 
 
+class _Said(msgspec.Struct):
+    """What was written down before, as far as it is needed here."""
+
+    state: str | None = None
+    reason: str | None = None
+
+
+def _said(row: Row | None) -> _Said:
+    """What stands in the settings; another version's words count as none."""
+    try:
+        return _Said() if row is None else msgspec.json.decode(row["value"], type=_Said)
+    except msgspec.MsgspecError:
+        return _Said()
+
+
 class Report:
     """What is written down of the relayer; a change is told once, not at every look."""
 
@@ -76,8 +91,9 @@ class Report:
     async def paused(self) -> None:
         """Say that nothing is done, unless a reason stands there already."""
         stored = await self._desk.store.read(lambda tx: tx.one("setting_get", name=STATE))
-        if stored is not None and msgspec.json.decode(stored["value"]).get("state") == "paused":
-            self._kind, self._reason = "paused", msgspec.json.decode(stored["value"]).get("reason")
+        said = _said(stored)
+        if said.state == "paused":
+            self._kind, self._reason = "paused", said.reason
             return
         await self.tell("paused", "operator", "paused by an operator")
 
