@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from eth_keyfile.keyfile import decode_keyfile_json
 
 from tests.support.nats import eventually
 from tests.support.platform import QUICK, Stage, running_platform
@@ -141,13 +142,16 @@ def test_secrets_are_in_no_log_and_no_argument(stage: Stage) -> None:
     run = read_run_file(stage.home)
     secrets = [run.control_token, run.nats_password, run.operator.client_secret]
     secrets += [client.client_secret for client in run.clients]
-    secrets += [(stage.home / f"chain/{name}.key").read_text().strip()[2:] for name in ("admin", "operator")]
+    password = (stage.home / "chain/password").read_text().strip()
+    sealed = [json.loads((stage.home / f"chain/{name}.keystore.json").read_text()) for name in ("admin", "operator")]
+    secrets += [password, *(decode_keyfile_json(one, password.encode()).hex() for one in sealed)]
     arguments = " ".join(" ".join(p.cmdline()) for p in _tree(stage.platform.pid))
     logs = [p for folder in ("process-logs", "log/app") for p in (stage.home / folder).iterdir()]
     assert logs
     text = arguments + "".join(path.read_text(errors="replace") for path in logs)
     assert [secret for secret in secrets if secret in text] == []
-    private = ["run.json", "broker/nats.conf", "chain/admin.key", "chain/operator.key", "store.sqlite"]
+    keys = ["chain/admin.keystore.json", "chain/operator.keystore.json", "chain/password"]
+    private = ["run.json", "broker/nats.conf", "store.sqlite", *keys]
     assert {(stage.home / name).stat().st_mode & 0o777 for name in private} == {0o600}
 
 

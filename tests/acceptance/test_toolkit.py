@@ -158,7 +158,7 @@ class TestVerify:
         assert wrong(*ours, code=0) == set()
         assert wrong(*ours, "--chain-id", str(context.chain_id), code=0) == set()
         assert wrong(*ours, "--chain-id", "2632500", code=4) == {"chain", "proof's chain"}
-        assert wrong(*ours, "--finality", "depth:1000000", code=4) == {"final"}
+        assert wrong(*ours, "--finality", "depth:1000", code=4) == {"final"}
         assert wrong("--contract", "0x" + "11" * 20, code=4) == {
             "code", "proof's contract", "root", "transaction", "final",
         }  # fmt: skip
