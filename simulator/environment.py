@@ -25,12 +25,12 @@ from simulator.intake import Intake
 from simulator.intake.records import Tenant
 from simulator.lease import Lease
 from simulator.outbox import Bell, Relay
-from simulator.policy.finality import parse_finality
 from simulator.service import Service, Stack
 from simulator.store.port import Store, Tx
 from simulator.telemetry import Telemetry
 from simulator.worker.handlers import validate
 from simulator.worker.slots import InlineSlots, ProcessSlots, Slots
+from zjops.domain.chains import parse_finality
 from zjops.domain.clock import Clock, SystemClock, VirtualClock
 from zjops.domain.errors import ChainUnavailable, StoreUnavailable, UnreachableError
 from zjops.domain.events import DURABLES, EVENTS, STREAMS

@@ -13,10 +13,10 @@ from simulator.broker.port import Broker
 from simulator.job_events import job_event
 from simulator.notifier.deliveries import enqueue_deliveries
 from simulator.outbox import OutboxRow, event_row
-from simulator.policy.finality import Finality
 from simulator.relayer.desk import Desk
 from simulator.relayer.view import View
 from simulator.store.port import Row, Tx
+from zjops.domain.chains import Finality
 from zjops.domain.errors import ChainUnavailable
 from zjops.domain.events import OUTBOX_WAKE, EventType
 from zjops.domain.jobs import JobState

@@ -13,7 +13,6 @@ from simulator.chain.port import Chain, Outlook
 from simulator.lease import Lease
 from simulator.policy.backoff import BackOff
 from simulator.policy.batching import Batching
-from simulator.policy.finality import Finality
 from simulator.relayer.closing import Closer
 from simulator.relayer.confirming import DISAGREE, Confirmer, Standing
 from simulator.relayer.desk import Desk
@@ -25,6 +24,7 @@ from simulator.relayer.watching import Fate, Watcher
 from simulator.service import Looped
 from simulator.store.port import Row, Store
 from simulator.telemetry import Telemetry
+from zjops.domain.chains import Finality
 from zjops.domain.clock import Clock
 from zjops.domain.errors import ChainRefused, ChainUnavailable, Fenced, UnreachableError
 from zjops.domain.ids import Ids

@@ -16,7 +16,6 @@ import msgspec
 
 from simulator.chain.deployment import load_deployment
 from simulator.config import Settings, load_settings
-from simulator.policy.finality import parse_finality
 from simulator.supervisor import ports, runs
 from simulator.supervisor.anvil import anvil_binary, anvil_spec, check_home
 from simulator.supervisor.broker import broker_spec
@@ -26,6 +25,7 @@ from simulator.supervisor.faults import Faults
 from simulator.supervisor.readiness import http_ready
 from simulator.supervisor.spec import ChildSpec, Notice, Tell, role_argv
 from simulator.web import WebServer
+from zjops.domain.chains import parse_finality
 from zjops.domain.clock import Clock
 from zjops.domain.errors import StoreUnavailable
 from zjops.domain.ids import Ids

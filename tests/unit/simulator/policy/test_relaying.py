@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from simulator.policy.backoff import FAILURES, MOST_S, BackOff
 from simulator.policy.batching import Batching, By, batch_due, confirmations, waited_s
 from simulator.policy.fees import Fees, gas_limit, offer, replacement
-from simulator.policy.finality import Finality, parse_finality
+from zjops.domain.chains import Finality, parse_finality
 from zjops.domain.errors import UsageError
 
 WEI = st.integers(0, 10**15)
