@@ -62,11 +62,12 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": body})
             return
         context = self.context
-        told = "".join([f"{name}: {value}\r\n" for name, value in context.headers.items()])
+        told = "\r\n".join(map(": ".join, context.headers.items()))
         traced = f"traceparent: {context.traceparent}\r\nx-request-id: {context.request_id}\r\n"
-        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        text = f"{told}\r\n{traced}" if told else traced
+        lines = b"\r\n".join(map(b": ".join, headers)) + b"\r\n" if headers else b""
         await self._send({
-            "type": WHOLE, "status": status, "head": _FIXED_LINES + (told + traced).encode("latin-1") + lines,
+            "type": WHOLE, "status": status, "head": _FIXED_LINES + text.encode("latin-1") + lines,
             "lines": len(FIXED) + len(context.headers) + 2 + len(headers), "body": body,
         })  # fmt: skip
 

@@ -98,7 +98,9 @@ class Gateway:
         if len(headers) != len(raw):
             _check_single(raw)
         context.request_id = _request_id(headers, context)
-        context.address = address_of(peer_of(scope), _text(headers, b"x-forwarded-for"), self._trusted)
+        context.address = peer_of(scope)
+        if self._trusted:
+            context.address = address_of(context.address, _text(headers, b"x-forwarded-for"), self._trusted)
         _check_length(headers, BODY_CAP)
         if self._guards.public(scope["path"]):
             return BODY_CAP
