@@ -27,7 +27,7 @@ def limit_headers(
 ) -> dict[str, str]:
     """`X-RateLimit-*` as designed, and the draft's `RateLimit-Policy` and `RateLimit` with delta seconds.
 
-    `share` is what this process grants a second of the plan's limit; the month with its `used` units ends at `reset_ms`.
+    `share` is what this process grants a second of the plan's limit; the month of `used` units ends at `reset_ms`.
     """
     allowed, remaining, retry_s, full_s = decision
     free = str(remaining if remaining < share else share)
