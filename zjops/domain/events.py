@@ -35,6 +35,7 @@ class EventType(enum.StrEnum):
         # Asked for with every event; composed anew, or looked up by the member, they cost more than writing it down.
         self.subject, self.cloud_type = f"jobs.{value}", f"ai.zama.jobs.job.{value}.v1"
 
+
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 """Events that settle a reservation, exactly one a job."""
 
