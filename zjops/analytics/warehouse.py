@@ -83,6 +83,10 @@ class Warehouse:
         """A named statement's rows. A file that compaction took away meanwhile is looked for once more."""
         return self._asked(lambda: self._fetch(sql(name), params))
 
+    def ask(self, text: str, **params: Any) -> list[dict[str, Any]]:
+        """The rows of a statement of this project's own that was put together, not of what a user wrote."""
+        return self._asked(lambda: self._fetch(text, params))
+
     def frame(self, name: str, **params: Any) -> pl.DataFrame:
         """A named statement's rows as a Polars frame."""
         import polars

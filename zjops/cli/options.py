@@ -41,3 +41,18 @@ def read_object(given: str, name: str) -> dict[str, object]:
         return msgspec.json.decode(read_text(given), type=dict[str, object])
     except msgspec.MsgspecError as exc:
         raise UsageError(f"{name} is not a JSON object: {exc}") from exc
+
+
+LogDir = Annotated[Path | None, typer.Option("--log", help="A log folder, such as DIR/log of zjops simulate.")]
+
+
+def log_folder(context: str | None, home: Path | None, log: Path | None) -> Path:
+    """The log that a command reads: the folder that is named, else the context's. Raises `UsageError`."""
+    from zjops.config import resolve
+
+    if log is not None:
+        return log
+    found = resolve(context, home, alive=False)
+    if found.log_dir is None:
+        raise UsageError(f"context {found.name} names no log folder (log_dir)")
+    return Path(found.log_dir)
