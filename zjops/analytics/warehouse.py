@@ -93,6 +93,14 @@ class Warehouse:
         """Unix ms up to which the log is complete: the time of the newest event in stream order; 0 when empty."""
         return self._asked(self._newest)
 
+    def describe(self) -> None:
+        """Write what tables, views and columns hold into the catalogue, where `--schema` and tools find it."""
+        for name in LOGS:
+            self._db.execute(comments(name))
+        for text in views().values():
+            for statement in self._db.extract_statements(text)[1:]:
+                self._db.execute(statement)
+
     def _newest(self) -> int:
         if not self.files["events"]:
             return 0
@@ -114,9 +122,8 @@ class Warehouse:
             self._view(name, select(log, _parquet(files)) if files else empty(log))
             if log.gapless:
                 self._view(f"{name}_once", self._once(name))
-            self._db.execute(comments(name))
         for text in views().values():
-            self._db.execute(text)
+            self._db.execute(self._db.extract_statements(text)[0])
 
     def _choose(self, name: str) -> list[LogFile]:
         folder = self.log_dir / name

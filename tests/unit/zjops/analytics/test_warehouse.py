@@ -243,6 +243,7 @@ def test_what_was_spilled_is_taken_away(tmp_path: Path) -> None:
 
 def test_the_catalogue_says_what_every_column_holds(tmp_path: Path) -> None:
     with Warehouse(tmp_path) as w:
+        w.describe()
         bare = w._db.execute(
             "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL"
         ).fetchall()
