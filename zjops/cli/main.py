@@ -35,11 +35,14 @@ COMMANDS: dict[str, Command] = {
     "chain": Command("chain", "The chain, its batches and relayer; reorg, mine, pause.", "zjops chain status"),
     "gas": Command("gas", "Measure what every way of confirming costs.", "zjops gas --gas-price 1 --coin-price 2600"),
     "invoice": Command("money", "A tenant's invoice of a month.", "zjops invoice demo-pro --month 2026-11"),
+    "query": Command("query", "Ask the logs by SQL; only reads.", 'zjops query "FROM usage_daily LIMIT 5"'),
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
     "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
-    "export": Command("export", "Write the API's OpenAPI document.", "zjops export openapi -o openapi.json"),
+    "export": Command(
+        "export", "Write the OpenAPI document; the logs' views as SQL.", "zjops export views > views.sql"
+    ),
     "audit": Command(
         "money", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +17,38 @@ ContextName = Annotated[str | None, typer.Option("--context", help="Which platfo
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to write data.")]
 Json = Annotated[bool, typer.Option("--json", help="Short for -o json.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only data, no talk.")]
+LogFolder = Annotated[Path | None, typer.Option("--log", help="A folder of logs, instead of the context's.")]
+ShowSql = Annotated[bool, typer.Option("--show-sql", help="Also print the SQL behind it, on the error stream.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose credentials to use; the first known by default.")]
 HistoryFile = Annotated[Path | None, typer.Option("--history", help="Append what the API answered to this file.")]
+
+
+def log_folder(given: Path | None, context: str | None, home: Path | None) -> Path:
+    """The logs to read: those named, or else the context's, of a platform that need not run. Raises `UsageError`."""
+    from zjops.config import resolve
+
+    if given is not None:
+        return given.expanduser()
+    found = resolve(context, home, alive=False)
+    if found.log_dir is None:
+        raise UsageError(f"context {found.name} names no log folder (log_dir)")
+    return Path(found.log_dir)
+
+
+@contextmanager
+def shown_sql(wanted: bool) -> Iterator[None]:
+    """Print what is asked of the logs meanwhile, each statement once and ready to be pasted into `zjops query`."""
+    if not wanted:
+        yield
+        return
+    import sys
+
+    from zjops.analytics.statements import recording, rendered
+
+    with recording() as asked:
+        yield
+    for text in dict.fromkeys(map(rendered, asked)):
+        print(text, end="\n\n", file=sys.stderr)
 
 
 def read_text(given: str) -> bytes:
