@@ -14,9 +14,9 @@ VIEWS = ("jobs", "charged_jobs", "usage_daily", "invoice_usage", "batches", "req
 
 
 class Asked(NamedTuple):
-    """A named statement and what it was asked with."""
+    """A statement and what it was asked with."""
 
-    name: str
+    text: str
     params: dict[str, Any]
 
 
@@ -62,18 +62,18 @@ def recording() -> Iterator[list[Asked]]:
         _asked.reset(token)
 
 
-def record(name: str, params: dict[str, Any]) -> None:
+def record(text: str, params: dict[str, Any]) -> None:
     """Note a statement for whoever records."""
     asked = _asked.get()
     if asked is not None:
-        asked.append(Asked(name, params))
+        asked.append(Asked(text, params))
 
 
 def rendered(asked: Asked) -> str:
     """A statement with its parameters written out, so that it can be pasted into `zjops query` or `duckdb`."""
     import duckdb
 
-    text = sql(asked.name).encode()
+    text = asked.text.encode()
     tokens = duckdb.tokenize(text.decode())
     starts = [start for start, _ in tokens]
     pieces, position = [], 0

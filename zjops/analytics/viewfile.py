@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zjops.analytics.logfiles import read_folder
 from zjops.analytics.schema import LOGS, comments, empty, select
-from zjops.analytics.statements import Asked, Expression, functions, rendered, views
+from zjops.analytics.statements import Asked, Expression, functions, rendered, sql, views
 
 HEAD = """-- Tables and views over the logs in {folder}, made by: zjops export views
 -- Read it with: duckdb -init views.sql, or duckdb.connect().execute(open("views.sql").read())
@@ -32,7 +32,7 @@ def _table(folder: Path, name: str) -> str:
         return f'{note}CREATE OR REPLACE VIEW "{name}" AS {empty(log)};\n{once}{comments(name)}\n'
     paths, files = f"getvariable('zjops_{name}')", f"getvariable('zjops_{name}_files')"
     source = f"read_parquet({paths}, hive_partitioning = false)"
-    chosen = rendered(Asked("files_of_log", {"pattern": f"{folder}/{name}/date=*/*.parquet"}))
+    chosen = rendered(Asked(sql("files_of_log"), {"pattern": f"{folder}/{name}/date=*/*.parquet"}))
     parts = [
         f"SET VARIABLE zjops_{name}_files = (\n{chosen}\n);",
         f"SET VARIABLE zjops_{name} = list_transform({files}, lambda f: f.file);",
@@ -48,7 +48,7 @@ def _once(name: str, paths: str, files: str) -> str:
     log, sound = LOGS[name], f"getvariable('zjops_{name}_sound')"
     plain = select(log, f'"{name}" WHERE {sound}')
     distinct = select(log, f'"{name}" WHERE NOT {sound}', once=True)
-    judged = rendered(Asked("each_once", {"paths": Expression(paths), "files": Expression(files)}))
+    judged = rendered(Asked(sql("each_once"), {"paths": Expression(paths), "files": Expression(files)}))
     return (
         f"SET VARIABLE zjops_{name}_sound = (\n{judged}\n);\n"
         f'CREATE OR REPLACE VIEW "{name}_once" AS {plain} UNION ALL ({distinct});'

@@ -81,14 +81,18 @@ class Warehouse:
 
     def rows(self, name: str, **params: Any) -> list[dict[str, Any]]:
         """A named statement's rows. A file that compaction took away meanwhile is looked for once more."""
-        record(name, params)
-        return self._asked(lambda: self._fetch(sql(name), params))
+        return self.ask(sql(name), **params)
+
+    def ask(self, text: str, **params: Any) -> list[dict[str, Any]]:
+        """The rows of a statement of this project's own that was put together, not of what a user wrote."""
+        record(text, params)
+        return self._asked(lambda: self._fetch(text, params))
 
     def frame(self, name: str, **params: Any) -> pl.DataFrame:
         """A named statement's rows as a Polars frame."""
         import polars
 
-        record(name, params)
+        record(sql(name), params)
         return self._asked(lambda: polars.DataFrame(self.db.sql(sql(name), params=params or None)))
 
     def watermark(self) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from zjops.cli.options import ContextName, Home, LogFolder, log_folder
+from zjops.cli.options import ContextName, Home, LogDir, log_folder
 from zjops.client.http import Http
 from zjops.config import resolve
 from zjops.domain.errors import UnreachableError, UsageError
@@ -36,12 +36,12 @@ def openapi(
     help="The logs' tables and views as SQL, for plain DuckDB and notebooks.\n\nExample: zjops export views > views.sql"
 )
 def views(
-    target: Target = None, log: LogFolder = None, home: Home = None, context: ContextName = None,
+    target: Target = None, log: LogDir = None, home: Home = None, context: ContextName = None,
 ) -> None:  # fmt: skip
     """Write the views."""
     from zjops.analytics.viewfile import views_sql
 
-    folder = log_folder(log, context, home)
+    folder = log_folder(context, home, log)
     if not folder.is_dir():
         raise UnreachableError(f"there is no log in {folder}; has a platform run there?")
     _write(views_sql(folder), target)

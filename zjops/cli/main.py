@@ -34,17 +34,16 @@ COMMANDS: dict[str, Command] = {
     "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
     "chain": Command("chain", "The chain, its batches and relayer; reorg, mine, pause.", "zjops chain status"),
     "gas": Command("gas", "Measure what every way of confirming costs.", "zjops gas --gas-price 1 --coin-price 2600"),
-    "invoice": Command("money", "A tenant's invoice of a month.", "zjops invoice demo-pro --month 2026-11"),
+    "usage": Command("billing", "Jobs and compute units, by tenant, day, type.", "zjops usage --by tenant,day"),
+    "invoice": Command("billing", "Invoices of a month; explain, verify and compare.", "zjops invoice --all -o html"),
     "query": Command("query", "Ask the logs by SQL; only reads.", 'zjops query "FROM usage_daily LIMIT 5"'),
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
     "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
-    "export": Command(
-        "export", "Write the OpenAPI document; the logs' views as SQL.", "zjops export views > views.sql"
-    ),
+    "export": Command("export", "Write the API's document; the views as SQL.", "zjops export views > views.sql"),
     "audit": Command(
-        "money", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
+        "audit", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
 }
 GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain"})

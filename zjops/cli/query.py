@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zjops.cli.options import ContextName, Home, Json, LogFolder, Output, Quiet, log_folder
+from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, log_folder
 from zjops.cli.output import Format, Out
 from zjops.domain.clock import rfc3339
 from zjops.domain.errors import UsageError
@@ -25,11 +25,11 @@ def query(
     param: Annotated[list[str] | None, typer.Option(help="name=value for $name in the SQL; repeatable.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until it is given up.", min=0.001)] = 60,
     memory: Annotated[str, typer.Option(help="The most memory, such as 2GB; what does not fit is spilled.")] = "1GB",
-    log: LogFolder = None, home: Home = None, context: ContextName = None, output: Output = Format.TABLE,
+    log: LogDir = None, home: Home = None, context: ContextName = None, output: Output = Format.TABLE,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Ask the logs. Nothing can be written, and nothing but the logs can be read."""
-    out, folder = Out(output, json, quiet), log_folder(log, context, home)
+    out, folder = Out(output, json, quiet), log_folder(context, home, log)
     if schema:
         out.rows("zjops.schema/1", _schema(folder), ["table", "column", "type", "meaning"])
         return

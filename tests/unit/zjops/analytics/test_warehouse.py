@@ -119,10 +119,10 @@ def test_the_watermark_is_the_time_of_the_newest_event_in_stream_order(tmp_path:
 def test_a_frame_has_the_rows_of_the_statement(tmp_path: Path) -> None:
     write(tmp_path, "events", events(1, 5))
     with Warehouse(tmp_path) as w:
-        frame, rows = w.frame("usage", **CHARGED), w.rows("usage", **CHARGED)
+        frame, rows = w.frame("charged_by_plan", **CHARGED), w.rows("charged_by_plan", **CHARGED)
         none = w.frame("gas")
     assert frame.to_dicts() == rows
-    assert rows[0]["compute_units"] == 500
+    assert rows[0]["units"] == 500
     assert none.schema == {"batch_id": pl.Int64, "gas": pl.Int64}
 
 
@@ -215,7 +215,7 @@ def test_files_replaced_between_choice_and_reading_are_looked_for_once_more(tmp_
         write(tmp_path, "events", events(1, 9))
         for path in old:
             path.unlink()
-        assert w.rows("usage", **CHARGED)[0]["jobs"] == 9
+        assert w.rows("charged_by_plan", **CHARGED)[0]["jobs"] == 9
         assert w.watermark() == START_MS + 9
 
 
@@ -226,7 +226,7 @@ def test_files_that_go_and_do_not_come_again_are_unreachable(tmp_path: Path, mon
         path.unlink()
         monkeypatch.setattr(warehouse, "read_folder", lambda folder: chosen if folder.name == "events" else [])
         with pytest.raises(UnreachableError, match="cannot be read"):
-            w.rows("usage", **CHARGED)
+            w.rows("charged_by_plan", **CHARGED)
 
 
 def test_a_log_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
@@ -279,5 +279,5 @@ def test_a_request_log_is_read_and_folded_rows_add_up(tmp_path: Path) -> None:
 
 def test_an_error_of_duckdb_keeps_its_reason(tmp_path: Path) -> None:
     with Warehouse(tmp_path) as w, pytest.raises(UnreachableError, match="cannot be read: Invalid Input Error"):
-        w.rows("usage")
+        w.rows("charged_by_plan")
     assert issubclass(duckdb.InvalidInputException, duckdb.Error)

@@ -1,4 +1,4 @@
-"""invoice and audit: what it costs, and the proof that it is right."""
+"""audit: the proof that nothing was lost, doubled or billed twice."""
 
 from __future__ import annotations
 
@@ -13,48 +13,10 @@ from zjops.cli.exits import BROKEN
 from zjops.cli.options import ContextName, Home, Json, Output, Quiet
 from zjops.cli.output import Format, Out
 from zjops.config import Context, resolve
-from zjops.domain.clock import SystemClock, utc_month
-from zjops.domain.errors import UnreachableError, UsageError
-from zjops.domain.invoices import Invoice, dollars
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import UnreachableError
 
 SHOWN = 20
-
-
-def invoice(
-    tenant: Annotated[str, typer.Argument(help="Whose.")],
-    month: Annotated[str | None, typer.Option(help="YYYY-MM in UTC; this month by default.")] = None,
-    home: Home = None, context: ContextName = None, output: Output = Format.TABLE, json: Json = False,
-    quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """The draft invoice of a month, from the metering log."""
-    from zjops.analytics.usage import invoice_for
-
-    found = resolve(context, home, alive=False)
-    if found.log_dir is None:
-        raise UsageError(f"context {found.name} names no log folder (log_dir)")
-    made = invoice_for(Path(found.log_dir), tenant, month or utc_month(SystemClock().now_ms()))
-    out = Out(output, json, quiet)
-    if out.format is Format.JSON:
-        out.record("zjops.invoice/1", msgspec.to_builtins(made))
-        return
-    out.rows("zjops.invoice/1", invoice_rows(made))
-    out.say(
-        f"draft, {made.tenant}, {made.month}, {made.plan}: {made.jobs} jobs charged, total {dollars(made.total_cents)} "
-        f"{made.currency} excluding tax, price book {made.price_book}"
-    )
-
-
-def invoice_rows(made: Invoice) -> list[dict[str, Any]]:
-    """The lines of an invoice and their total, as people read them."""
-    rows: list[dict[str, Any]] = [
-        {
-            "line": line.description, "quantity": f"{line.quantity:,}", "unit": line.unit,
-            "unit price": f"${line.unit_price_nanousd / 1e9:.9f}".rstrip("0") if line.unit_price_nanousd else "",
-            "amount": dollars(line.amount_cents),
-        }
-        for line in made.lines
-    ]  # fmt: skip
-    return [*rows, {"line": "Total", "quantity": "", "unit": "", "unit price": "", "amount": dollars(made.total_cents)}]
 
 
 def audit(
@@ -120,4 +82,4 @@ def _exporter(context: Context, saved: Path | None, folder: Path) -> Any:
     return take
 
 
-commands = {"invoice": invoice, "audit": audit}
+commands = {"audit": audit}
