@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, log_folder
+from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, ShowSql, log_folder, show_sql
 from zjops.cli.output import Format, Out
 from zjops.domain.clock import SystemClock, parse_rfc3339, rfc3339, utc_month
 from zjops.domain.errors import UnreachableError, UsageError
@@ -48,19 +48,20 @@ def usage(
     since: Annotated[str | None, typer.Option(help="First moment of acceptance, UTC.")] = None,
     until: Annotated[str | None, typer.Option(help="First moment after it.")] = None,
     tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None,
-    show_sql: Annotated[bool, typer.Option("--show-sql", help="Print the statement and do not run it.")] = False,
+    sql: ShowSql = False,
     log: LogDir = None, home: Home = None, context: ContextName = None, output: Output = Format.TABLE,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Jobs and compute units, by tenant, plan, day, month or job type; reserved = charged + released + held."""
     from zjops.analytics.billing import FOREVER_MS, usage_sql
+    from zjops.analytics.statements import Asked
     from zjops.analytics.warehouse import Warehouse
 
     text = usage_sql([key.strip() for key in by.split(",") if key.strip()])
     span = {"since_ms": moment_of(since, "--since", 0), "until_ms": moment_of(until, "--until", FOREVER_MS)}
     out = Out(output, json, quiet)
-    if show_sql:
-        out.text(text)
+    if sql:
+        show_sql([Asked(text, {"tenant": tenant} | span)])
         return
     with Warehouse(log_folder(context, home, log)) as warehouse:
         rows, reached = warehouse.ask(text, tenant=tenant, **span), warehouse.watermark()
@@ -75,14 +76,21 @@ def _complete(watermark_ms: int) -> str:
 def invoice(
     tenant: Annotated[str | None, typer.Argument(help="Whose.")] = None,
     everyone: Annotated[bool, typer.Option("--all", help="Of every tenant.")] = False,
-    month: MONTH = None, prices: PRICES = None, log: LogDir = None, home: Home = None, context: ContextName = None,
+    month: MONTH = None, prices: PRICES = None, sql: ShowSql = False,
+    log: LogDir = None, home: Home = None, context: ContextName = None,
     output: Annotated[Paper, typer.Option("--output", "-o", help="How to write it.")] = Paper.TABLE,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """The invoice of a month: as it was issued, else the draft. See also: invoice explain, verify, diff."""
     if (tenant is None) == (not everyone):
         raise UsageError("name a tenant, or all of them with --all")
-    found = month_of(month, log_folder(context, home, log), prices, tenant)
+    from zjops.analytics.statements import recording
+
+    with recording() as asked:
+        found = month_of(month, log_folder(context, home, log), prices, tenant)
+    if sql:
+        show_sql(asked)
+        return
     paper = Paper.JSON if json else output
     if paper is Paper.HTML:
         from zjops.analytics.documents import html

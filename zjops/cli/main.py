@@ -36,11 +36,12 @@ COMMANDS: dict[str, Command] = {
     "gas": Command("gas", "Measure what every way of confirming costs.", "zjops gas --gas-price 1 --coin-price 2600"),
     "usage": Command("billing", "Jobs and compute units, by tenant, day, type.", "zjops usage --by tenant,day"),
     "invoice": Command("billing", "Invoices of a month; explain, verify and compare.", "zjops invoice --all -o html"),
+    "query": Command("query", "Ask the logs by SQL; only reads.", 'zjops query "FROM usage_daily LIMIT 5"'),
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
     "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
-    "export": Command("export", "Write the API's OpenAPI document.", "zjops export openapi -o openapi.json"),
+    "export": Command("export", "Write the API's document; the views as SQL.", "zjops export views > views.sql"),
     "audit": Command(
         "audit", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),

@@ -23,14 +23,14 @@ CHARGED = {"tenant": "acme", "first_ms": START_MS, "after_ms": START_MS + 1}
 def charged(log: Path, *, exact: bool | None = None) -> tuple[int, int]:
     """Jobs and units in `charged_jobs`."""
     with Warehouse(log, exact=exact) as w:
-        found = w._db.execute("SELECT count(*), sum(compute_units) FROM charged_jobs").fetchall()[0]
+        found = w.db.execute("SELECT count(*), sum(compute_units) FROM charged_jobs").fetchall()[0]
         return int(found[0]), int(found[1])
 
 
 def plain(log: Path) -> bool:
     """Whether `events_once` reads the files without making anything distinct."""
     with Warehouse(log) as w:
-        (text,) = w._db.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'events_once'").fetchall()[0]
+        (text,) = w.db.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'events_once'").fetchall()[0]
     return "DISTINCT" not in text
 
 
@@ -43,10 +43,10 @@ def test_the_columns_are_those_that_the_meter_writes(name: str, schema: dict[str
 def test_an_empty_log_has_every_table_and_view_with_its_columns(tmp_path: Path) -> None:
     with Warehouse(tmp_path) as w:
         for name, log in LOGS.items():
-            described = w._db.execute(f"DESCRIBE {name}").fetchall()
+            described = w.db.execute(f"DESCRIBE {name}").fetchall()
             assert [(d[0], d[1]) for d in described] == [(c.name, c.type) for c in log.columns]
         for name in (*warehouse.views(), "events_once", "ops_once"):
-            assert w._db.execute(f"SELECT count(*) FROM {name}").fetchall() == [(0,)]
+            assert w.db.execute(f"SELECT count(*) FROM {name}").fetchall() == [(0,)]
         assert w.watermark() == 0
 
 
@@ -80,7 +80,7 @@ def test_an_event_that_is_doubled_in_its_file_counts_once(tmp_path: Path) -> Non
     write(tmp_path, "events", events(6, 9))
     assert charged(tmp_path) == (9, 900)
     with Warehouse(tmp_path) as w:
-        assert w._db.execute("SELECT count(*) FROM events").fetchall() == [(10,)]
+        assert w.db.execute("SELECT count(*) FROM events").fetchall() == [(10,)]
 
 
 def test_order_of_rows_changes_nothing(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_missing_file_is_named_by_its_range(tmp_path: Path) -> None:
     ):
         Warehouse(tmp_path)
     with Warehouse(tmp_path, whole=False) as w:
-        assert w._db.execute("SELECT count(*) FROM events_once").fetchall() == [(9,)]
+        assert w.db.execute("SELECT count(*) FROM events_once").fetchall() == [(9,)]
 
 
 def test_a_missing_day_is_named_by_the_days_around_it(tmp_path: Path) -> None:
@@ -243,10 +243,11 @@ def test_what_was_spilled_is_taken_away(tmp_path: Path) -> None:
 
 def test_the_catalogue_says_what_every_column_holds(tmp_path: Path) -> None:
     with Warehouse(tmp_path) as w:
-        bare = w._db.execute(
+        w.describe()
+        bare = w.db.execute(
             "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL"
         ).fetchall()
-        unsaid = w._db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL").fetchall()
+        unsaid = w.db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL").fetchall()
     assert (bare, unsaid) == ([], [])
 
 
@@ -270,7 +271,7 @@ def test_a_request_log_is_read_and_folded_rows_add_up(tmp_path: Path) -> None:
     frame.write_parquet(folder / f"requests-{1:020d}-{3:020d}.parquet")
     frame.head(1).with_columns(source=pl.lit("prober")).write_parquet(folder / f"prober-{1:020d}-{1:020d}.parquet")
     with Warehouse(tmp_path) as w:
-        found = w._db.execute(
+        found = w.db.execute(
             "SELECT source, requests, within_300ms FROM requests_by_minute ORDER BY source, minute"
         ).fetchall()
     assert found == [("api", 10, 8), ("api", 5, 4), ("prober", 5, 4)]
