@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 import duckdb
 
 from zjops.domain.errors import UnreachableError
+from zjops.domain.logfiles import log_files, those_that_count
 
 MEMORY = "192MB"
 THREADS = 1
-_NAME = re.compile(r"\w+-(\d{20})-(\d{20})\.parquet")
 TABLES = ("events", "ops")
 
 
@@ -26,18 +25,7 @@ def sql(name: str) -> str:
 
 def files_that_count(folder: Path) -> list[Path]:
     """The files of a log, without those whose range of sequences lies inside another's (they were compacted)."""
-    ranges = []
-    for path in folder.glob("date=*/*.parquet"):
-        found = _NAME.fullmatch(path.name)
-        if found is not None:
-            ranges.append((int(found[1]), -int(found[2]), path))
-    chosen: list[Path] = []
-    covered = 0
-    for _, negative_last, path in sorted(ranges):
-        if -negative_last > covered:
-            chosen.append(path)
-            covered = -negative_last
-    return chosen
+    return [file.path for file in those_that_count(log_files(folder))]
 
 
 class Warehouse:
