@@ -128,7 +128,7 @@ def test_an_issued_file_that_was_touched_is_named(log: Log) -> None:
     _close(log)
     path = next((billing_dir(log.folder) / "2026-06" / "invoices").glob("*acme*"))
     path.write_text(path.read_text().replace("2925", "1925"))
-    with pytest.raises(InvariantError, match="acme.json is not the file that was issued"):
+    with pytest.raises(InvariantError, match=r"acme\.json is not the file that was issued"):
         read_closed(billing_dir(log.folder), "2026-06")
 
 
