@@ -45,7 +45,7 @@ class Warehouse:
 
     `events_once` and `ops_once` hold each event once, whatever the files hold twice. `memory` and `threads` bound
     DuckDB; what does not fit is spilled to a temporary folder. With `whole` a log with a gap is refused; without it,
-    what is there is read. `exact` as in `doubtful`.
+    what is there is read. `exact` as in `doubtful`. With `through` the event log ends at that sequence, as it once did.
 
     Raises `UnreachableError` when there is no log, `UsageError` that names a file which is damaged or not the log's,
     `InvariantError` that names a missing range.
@@ -53,9 +53,9 @@ class Warehouse:
 
     def __init__(
         self, log_dir: Path, *, memory: str = MEMORY, threads: int = THREADS, whole: bool = True,
-        exact: bool | None = None,
+        exact: bool | None = None, through: int | None = None,
     ) -> None:  # fmt: skip
-        self.log_dir, self._whole, self._exact = log_dir, whole, exact
+        self.log_dir, self._whole, self._exact, self._through = log_dir, whole, exact, through
         if not log_dir.is_dir():
             raise UnreachableError(f"there is no log in {log_dir}; has a platform run there?")
         self.files: dict[str, list[LogFile]] = {}
@@ -132,7 +132,7 @@ class Warehouse:
             self.files[name] = files = self._choose(name)
             if files:
                 require_columns(self.db, files, log)
-            self._view(name, select(log, _parquet(files)) if files else empty(log))
+            self._view(name, select(log, self._source(name, files)) if files else empty(log))
             if log.gapless:
                 self._view(f"{name}_once", self._once(name))
         self.db.execute(functions())
@@ -156,9 +156,15 @@ class Warehouse:
             require_complete(self.db, twice)
         apart = set(twice)
         plain = [file for file in files if file not in apart]
-        parts = [f"({select(LOGS[name], _parquet(twice), once=True)})"] if twice else []
-        parts += [select(LOGS[name], _parquet(plain))] if plain else []
+        parts = [f"({select(LOGS[name], self._source(name, twice), once=True)})"] if twice else []
+        parts += [select(LOGS[name], self._source(name, plain))] if plain else []
         return " UNION ALL ".join(parts) if files else empty(LOGS[name])
+
+    def _source(self, name: str, files: list[LogFile]) -> str:
+        """The rows of files, of the event log only those that `through` lets in."""
+        if self._through is None or name != "events":
+            return _parquet(files)
+        return f"(SELECT * FROM {_parquet(files)} WHERE stream_seq <= {int(self._through)})"  # noqa: S608 - a number
 
     def _view(self, name: str, text: str) -> None:
         self.db.execute(f'CREATE OR REPLACE VIEW "{name}" AS {text}')
