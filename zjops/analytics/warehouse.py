@@ -91,8 +91,8 @@ _EMPTY = {
     "events": """SELECT NULL::BLOB event_id, 0::BIGINT outbox_no, 0::BIGINT stream_seq, '' "type", 0::BIGINT "time",
         '' tenant, '' plan, NULL::BLOB job_id, '' job_type, 0::BIGINT accepted_at, 0::BIGINT payload_bytes,
         0::BIGINT compute_units, '' charge, '' status, '' error_code, 0 attempt, 0::BIGINT processing_ms,
-        0::BIGINT batch_id, 0::BIGINT chain_sequence, 0 leaf_index, NULL::BLOB tx_hash, 0::BIGINT gas_share,
-        '' traceparent WHERE false""",
+        0::BIGINT batch_id, 0::BIGINT chain_sequence, 0 leaf_index, NULL::BLOB tx_hash, 0::BIGINT block_number,
+        NULL::BLOB block_hash, 0::BIGINT gas_share, '' traceparent WHERE false""",
     "ops": """SELECT NULL::BLOB event_id, 0::BIGINT outbox_no, 0::BIGINT stream_seq, 0::BIGINT "time", '' kind,
         '' actor, '' "action", '' tenant, '' reason, '' "values" WHERE false""",
 }
