@@ -16,6 +16,8 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="How to write dat
 Json = Annotated[bool, typer.Option("--json", help="Short for -o json.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only data, no talk.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose credentials to use; the first known by default.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Goes into the audit log.")]
 HistoryFile = Annotated[Path | None, typer.Option("--history", help="Append what the API answered to this file.")]
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from zjops.domain.errors import UsageError
+
 WHOLE = frozenset({"jobId", "client id", "name", "tenant"})
 
 
@@ -88,6 +90,18 @@ class Out:
             widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
             for line in [names, *cells]:
                 print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def agree(yes: bool) -> None:
+    """Ask before something is done, unless that was said already. Raises `UsageError` where nobody can be asked."""
+    import typer
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("nothing was done: say --yes where nobody can be asked")
+    if not typer.confirm("do it?", err=True):
+        raise typer.Exit(0)
 
 
 def _draw(names: list[str], cells: list[list[str]]) -> None:
