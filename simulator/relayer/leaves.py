@@ -38,6 +38,12 @@ def tree_of(rows: Sequence[Row], first: int) -> Tree:
     return Tree(hashes_of(rows, first))
 
 
+class _Head(msgspec.Struct):
+    """What a file says of its batch."""
+
+    root: str
+
+
 class LeafFiles:
     """One file a batch, in which anyone finds the leaves from which its root follows."""
 
@@ -48,6 +54,14 @@ class LeafFiles:
         """Where the leaves of a batch are."""
         return self._folder / f"{batch}.json"
 
+    def hold(self, batch: Row) -> bool:
+        """Whether the file is there and holds the leaves of this root: a batch that was moved has another."""
+        try:
+            said = msgspec.json.decode(self.path(batch["id"]).read_bytes(), type=_Head)
+        except (OSError, msgspec.MsgspecError):
+            return False
+        return said.root == _hex(batch["root"])
+
     def write(self, batch: Row, hashes: Sequence[bytes]) -> None:
         """Write the file beside, make it durable, then rename it: readers never see half of it."""
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -55,10 +69,14 @@ class LeafFiles:
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         said = {
             "schema": SCHEMA, "batch": batch["id"], "firstSequence": batch["first_sequence"], "count": batch["count"],
-            "root": "0x" + batch["root"].hex(), "leaves": ["0x" + leaf.hex() for leaf in hashes],
+            "root": _hex(batch["root"]), "leaves": [_hex(leaf) for leaf in hashes],
         }  # fmt: skip
         with beside.open("wb") as file:
             file.write(msgspec.json.encode(said))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + data.hex()
