@@ -74,6 +74,7 @@ class World:
             )
             for row in self.rows
         ]
+        self.size = 0
         self.next_sequence_value = 1 + sum(b.count for b in self.batches)
 
     def _row(self, n: int, outcome: str) -> ExportRow:
@@ -235,7 +236,7 @@ class World:
         log = folder / "log/events/date=2026-11-24"
         log.mkdir(parents=True)
         frame = pl.DataFrame(self.events, schema=SCHEMA, orient="row")
-        frame.write_parquet(log / f"events-{1:020d}-{max(len(self.events), 1):020d}.parquet")
+        frame.write_parquet(log / f"events-{1:020d}-{max(self.size or len(self.events), 1):020d}.parquet")
         self._write_acts(folder / "log/ops/date=2026-11-24")
         head = ExportHead(
             at_ms=START_MS, jobs=len(self.rows), batches=len(self.batches), outbox_last=10**6, outbox_unpublished=0
