@@ -56,7 +56,8 @@ class Correction(msgspec.Struct, frozen=True):
 class InvoiceLine(msgspec.Struct, frozen=True):
     """One line: units of `unit`, a price in nano-dollars a unit (0 for a flat amount), the amount in cents.
 
-    `reference` names what the line rests on besides usage: a credit's id or the number of the invoice it corrects.
+    `reference` names what the line rests on besides usage: a credit's id or the number of the invoice it corrects;
+    `jobs` how many a correction adds.
     """
 
     code: str
@@ -67,6 +68,7 @@ class InvoiceLine(msgspec.Struct, frozen=True):
     amount_cents: int
     plan: str = ""
     reference: str | None = None
+    jobs: int = 0
 
 
 class Invoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,7 +236,7 @@ def _note_lines(usage: Usage) -> list[InvoiceLine]:
         lines.append(InvoiceLine(CREDIT, text, 1, "credit", 0, cents, reference=credit.credit_id))
     for note in sorted(usage.corrections, key=lambda c: c.month):
         text = f"Correction of {note.invoice} ({note.month}): {note.jobs:+,} jobs, {note.units:+,} CU"
-        lines.append(InvoiceLine(CORRECTION, text, note.units, "CU", 0, note.cents, reference=note.invoice))
+        lines.append(InvoiceLine(CORRECTION, text, note.units, "CU", 0, note.cents, "", note.invoice, note.jobs))
     return lines
 
 

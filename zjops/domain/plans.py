@@ -168,6 +168,11 @@ class Split(msgspec.Struct, frozen=True):
     buffer: int
     overage: int
 
+    @property
+    def total(self) -> int:
+        """All three."""
+        return self.included + self.buffer + self.overage
+
 
 class QuotaDecision(msgspec.Struct, frozen=True):
     """The answer of the quota: verdict, where usage would stand, and this job's own part of the overage (C11)."""

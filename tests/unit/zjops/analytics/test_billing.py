@@ -1,6 +1,7 @@
 """A month read from a log: who was on which plan, what was charged, what is credited."""
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,11 @@ class Log:
 
     def job(self, tenant: str, plan: str, day: str, units: int, charge: str = "charged") -> None:
         """A job that was accepted on a day, and ended at once unless its units are held."""
-        at = _at(day)
+        at, job = _at(day), uuid.UUID(int=10**6 + len(self.events)).bytes
         for kind in ("submitted", "completed") if charge != "held" else ("submitted",):
             self.events.append(event(
                 len(self.events) + 1, kind, tenant=tenant, plan=plan, accepted_at=at, time=at, compute_units=units,
-                charge="held" if kind == "submitted" else charge, status=kind,
+                charge="held" if kind == "submitted" else charge, status=kind, job_id=job,
             ))  # fmt: skip
 
     def act(self, action: str, tenant: str, at: str, kind: str = "tenant", **values: Any) -> None:

@@ -16,6 +16,7 @@ from zjops.analytics.schema import LOGS
 from zjops.analytics.warehouse import Warehouse, files_that_count
 from zjops.domain.errors import InvariantError, UnreachableError, UsageError
 from zjops.domain.ids import SeededIds
+from zjops.domain.logfiles import PROBER_FIRST
 
 CHARGED = {"tenant": "acme", "first_ms": START_MS, "after_ms": START_MS + 1}
 
@@ -269,7 +270,9 @@ def test_a_request_log_is_read_and_folded_rows_add_up(tmp_path: Path) -> None:
     rows = [row, row | {"second": row["second"] + 59}, row | {"second": row["second"] + 60}]
     frame = pl.DataFrame(rows, schema_overrides={"status": pl.Int32})
     frame.write_parquet(folder / f"requests-{1:020d}-{3:020d}.parquet")
-    frame.head(1).with_columns(source=pl.lit("prober")).write_parquet(folder / f"prober-{1:020d}-{1:020d}.parquet")
+    frame.head(1).with_columns(source=pl.lit("prober")).write_parquet(
+        folder / f"prober-{PROBER_FIRST:020d}-{PROBER_FIRST:020d}.parquet"
+    )
     with Warehouse(tmp_path) as w:
         found = w.db.execute(
             "SELECT source, requests, within_300ms FROM requests_by_minute ORDER BY source, minute"
