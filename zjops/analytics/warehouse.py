@@ -15,7 +15,7 @@ from zjops.analytics.logfiles import LogFile, files_that_count, read_folder, req
 from zjops.analytics.schema import LOGS, comments, empty, select
 from zjops.analytics.soundness import doubtful, require_columns, require_complete
 from zjops.analytics.statements import functions, literal, record, sql, views
-from zjops.domain.errors import InvariantError, UnreachableError, ZjopsError
+from zjops.domain.errors import InvariantError, UnreachableError, UsageError, ZjopsError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,11 +28,15 @@ T = TypeVar("T")
 
 
 def _connect(memory: str, threads: int, spill: Path) -> duckdb.DuckDBPyConnection:
-    """A database that fetches no extension and sees no variable of the program."""
-    return duckdb.connect(":memory:", config={
-        "memory_limit": memory, "threads": threads, "temp_directory": str(spill), "python_enable_replacements": False,
-        "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-    })  # fmt: skip
+    """A database that fetches no extension and sees no variable of the program. Raises `UsageError`."""
+    try:
+        return duckdb.connect(":memory:", config={
+            "memory_limit": memory, "threads": threads, "temp_directory": str(spill),
+            "python_enable_replacements": False, "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        })  # fmt: skip
+    except duckdb.Error as exc:
+        raise UsageError(f"{memory} is no amount of memory; write it as 2GB or 500MB") from exc
 
 
 def _parquet(files: list[LogFile]) -> str:
@@ -61,7 +65,11 @@ class Warehouse:
         self.files: dict[str, list[LogFile]] = {}
         self.twice: dict[str, list[LogFile]] = {}
         self._spill = Path(tempfile.mkdtemp(prefix="zjops-warehouse-"))
-        self.db = _connect(memory, threads, self._spill)
+        try:
+            self.db = _connect(memory, threads, self._spill)
+        except UsageError:
+            self._spill.rmdir()
+            raise
         try:
             self._again(self._attach)
         except BaseException:
@@ -191,7 +199,9 @@ class Warehouse:
     def gone(self, error: duckdb.Error) -> bool:
         """Whether a file that was chosen is not there any more."""
         chosen = (file.path for files in self.files.values() for file in files)
-        return isinstance(error, duckdb.IOException) and not all(path.exists() for path in chosen)
+        # A name that is no file is tried as a folder, which a locked database may not look into.
+        missed = isinstance(error, duckdb.IOException | duckdb.PermissionException)
+        return missed and not all(path.exists() for path in chosen)
 
     def told(self, error: Exception) -> ZjopsError:
         """An error of reading, for people."""
