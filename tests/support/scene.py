@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,8 +33,7 @@ class Scene:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What the store holds, read beside the platform."""
-        with contextlib.closing(sqlite3.connect(self.stage.home / "store.sqlite", timeout=10)) as connection:
-            return connection.execute(sql).fetchall()
+        return self.stage.rows(sql)
 
     def state(self) -> dict[str, Any]:
         """What the relayer says of itself."""
