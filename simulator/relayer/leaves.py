@@ -11,9 +11,8 @@ import msgspec
 from simulator.store.port import Row
 from zjops.domain.ids import job_id
 from zjops.domain.jobs import CHAIN_STATUS, JobState
+from zjops.domain.leaffile import LeafFile, leaf_file_path
 from zjops.domain.merkle import Leaf, Tree, job_key_digest, result_digest_of, usage_digest
-
-SCHEMA = "zjops.batch/1"
 
 
 def leaf_of(row: Row, sequence: int) -> Leaf:
@@ -38,12 +37,6 @@ def tree_of(rows: Sequence[Row], first: int) -> Tree:
     return Tree(hashes_of(rows, first))
 
 
-class _Head(msgspec.Struct):
-    """What a file says of its batch."""
-
-    root: str
-
-
 class LeafFiles:
     """One file a batch, in which anyone finds the leaves from which its root follows."""
 
@@ -52,12 +45,12 @@ class LeafFiles:
 
     def path(self, batch: int) -> Path:
         """Where the leaves of a batch are."""
-        return self._folder / f"{batch}.json"
+        return leaf_file_path(self._folder, batch)
 
     def hold(self, batch: Row) -> bool:
         """Whether the file is there and holds the leaves of this root: a batch that was moved has another."""
         try:
-            said = msgspec.json.decode(self.path(batch["id"]).read_bytes(), type=_Head)
+            said = msgspec.json.decode(self.path(batch["id"]).read_bytes(), type=LeafFile)
         except (OSError, msgspec.MsgspecError):
             return False
         return said.root == _hex(batch["root"])
@@ -67,12 +60,12 @@ class LeafFiles:
         self._folder.mkdir(parents=True, exist_ok=True)
         target = self.path(batch["id"])
         beside = target.with_name(f".{target.name}.{os.getpid()}")
-        said = {
-            "schema": SCHEMA, "batch": batch["id"], "firstSequence": batch["first_sequence"], "count": batch["count"],
-            "root": _hex(batch["root"]), "leaves": [_hex(leaf) for leaf in hashes],
-        }  # fmt: skip
+        said = LeafFile(
+            batch=batch["id"], first_sequence=batch["first_sequence"], count=batch["count"],
+            root="0x" + batch["root"].hex(), leaves=["0x" + leaf.hex() for leaf in hashes],
+        )  # fmt: skip
         with beside.open("wb") as file:
-            file.write(msgspec.json.encode(said))
+            file.write(said.content())
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)

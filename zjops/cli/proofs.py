@@ -52,7 +52,7 @@ def verify(
     rpc: Annotated[str | None, typer.Option(help="Any node, in place of the context's.")] = None,
     contract: Annotated[str | None, typer.Option(help="With --rpc: the registry's address.")] = None,
     chain_id: Annotated[int | None, typer.Option(help="With --rpc: which chain it must be.")] = None,
-    finality: Annotated[str, typer.Option(help="With --rpc: blocks until final.")] = FINALITY,
+    finality: Annotated[str, typer.Option(help="With --rpc: depth:N, safe or finalized.")] = FINALITY,
     tenant: Tenant = None, home: Home = None, context: ContextName = None,
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip

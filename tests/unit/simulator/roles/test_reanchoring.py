@@ -74,7 +74,7 @@ class Node:
         mined = (receipt for _, receipt in self._chain._mined if receipt.block_number == number)
         return None if found is None else Block(found.hash, frozenset(receipt.tx_hash for receipt in mined))
 
-    def commit_of(self, first: int) -> Committed | None:
+    def commit_of(self, first: int, told: int | None = None) -> Committed | None:
         found = _now(self._chain.find_root(first))
         return None if found is None else Committed(found.block_number, found.tx_hash)
 

@@ -9,7 +9,20 @@ import pytest
 
 from zjops.client.development import Development, is_development
 from zjops.client.rpc import Rpc
-from zjops.client.standing import depth_of, lag, owner_state, progress, runway_days, seconds_to_final
+from zjops.client.standing import (
+    Evidence,
+    clock_skew_s,
+    depth_of,
+    evidence_of,
+    lag,
+    owner_state,
+    progress,
+    runway_days,
+    seconds_to_final,
+    skew_text,
+)
+from zjops.domain.chains import parse_finality
+from zjops.domain.clock import parse_rfc3339
 from zjops.domain.errors import UsageError
 from zjops.domain.wire_chain import BatchView, RelayerView
 
@@ -48,6 +61,37 @@ def test_a_head_lags_by_what_it_is_older_than_one_block(now_s: float, blocks: in
 
 
 @pytest.mark.parametrize(
+    ("head_s", "evidence", "skew_s"),
+    [
+        pytest.param(999, None, 0.0, id="a head of this second"),
+        pytest.param(400, None, 0.0, id="an old head may be that of a node that is behind"),
+        pytest.param(400, Evidence(390, 389.5, 393.2), 0.0, id="blocks that fit what was sent and seen"),
+        pytest.param(1002, None, 0.0, id="a head of the next seconds: clocks differ a little"),
+        pytest.param(4600, None, 3600.0, id="a head from the future"),
+        pytest.param(4540, Evidence(4500, 899.0, 903.0), 3597.0, id="one that stands still since a minute"),
+        pytest.param(950, Evidence(4500, 899.0, 903.0), 3597.0, id="one that has stood still for an hour"),
+        pytest.param(-2601, Evidence(-2650, 949.0, 953.0), -3599.0, id="a block older than what it holds"),
+        pytest.param(-2601, Evidence(-2650, 949.0, None), -3599.0, id="the same before it is final"),
+        pytest.param(990, Evidence(950, None, None), 0.0, id="a root that was found on chain and never sent"),
+    ],
+)
+def test_only_what_no_right_clock_could_show_is_a_skew(head_s: int, evidence: Evidence | None, skew_s: float) -> None:
+    assert clock_skew_s(head_s, 1000.0, evidence) == skew_s
+
+
+def test_a_batch_tells_when_it_was_sent_and_final_by_the_platforms_clock() -> None:
+    sent_s = parse_rfc3339("2026-11-01T00:00:01Z") / 1000
+    assert evidence_of(MINED, 77) == Evidence(77, sent_s, None)
+    final = msgspec.structs.replace(MINED, final_at="2026-11-01T00:00:04.5Z")
+    assert evidence_of(final, 77) == Evidence(77, sent_s, sent_s + 3.5)
+
+
+def test_a_skew_is_said_by_its_side() -> None:
+    assert "3,600 s ahead of" in skew_text(3600.2)
+    assert "12 s behind" in skew_text(-12.0)
+
+
+@pytest.mark.parametrize(
     ("head", "text"), [(7, "mined 1/3"), (8, "mined 2/3"), (20, "mined 3/3"), (6, "mined 0/3"), (None, "mined")]
 )
 def test_a_mined_batch_says_how_far_it_is(head: int | None, text: str) -> None:
@@ -83,7 +127,7 @@ class Node(Rpc):
         if method == "web3_clientVersion":
             return self.version
         if method == "eth_getBlockByNumber":
-            number = 9 if params[0] == "latest" else int(params[0], 16)
+            number = {"latest": 9, "finalized": 5}.get(params[0]) or int(params[0], 16)
             return {"number": hex(number), "hash": f"0x{number}", "transactions": [f"0xt{number}"]}
         if method == "eth_getRawTransactionByHash":
             return params[0].replace("t", "raw")
@@ -104,6 +148,16 @@ def test_a_tunnel_to_a_real_node_is_not_for_playing(url: str, version: str, play
     if not playing:
         with pytest.raises(UsageError, match="is not a development chain"):
             Development(node)
+
+
+@pytest.mark.parametrize(
+    ("finality", "deepest"), [("depth:3", 2), ("depth:1", 0), ("finalized", 4)],
+    ids=["three deep", "at once", "what the chain calls final"],
+)  # fmt: skip
+def test_a_reorganisation_undoes_what_is_final_from_a_depth_on(finality: str, deepest: int) -> None:
+    development, rule = Development(Node("http://127.0.0.1:1", "zjops-devnet/eth-tester")), parse_finality(finality)
+    undone = [depth for depth in range(1, 10) if development.undoes_final(rule, depth)]
+    assert undone == list(range(deepest + 1, 10))
 
 
 def test_each_kind_of_development_chain_is_asked_in_its_own_words() -> None:
