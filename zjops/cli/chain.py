@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from zjops.cli.exits import UNREACHABLE
-from zjops.cli.options import ContextName, Home, Json, Output, Quiet
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Yes, agree
 from zjops.cli.output import Format, Out
 from zjops.client.admin import Admin
 from zjops.client.chain import ChainReader
@@ -30,7 +30,6 @@ COIN = 10**18
 PAUSE_GAS = 100_000
 DEPTH_MOST = 256
 Target = Annotated[str, typer.Argument(metavar="[contract|relayer]", help="What to hold back.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="For the relayer: goes into the audit log.")]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="For the contract: the pauser's key.")]
 
@@ -213,7 +212,7 @@ def _turn(
     if stands == wanted:
         out.say(f"the {target} is {'paused' if wanted else 'not paused'} already; nothing was done")
         return
-    _agree(yes)
+    agree(yes)
     if target == "relayer":
         Admin(context).pause_relayer(wanted, reason)
         out.say(f"the relayer is {'paused' if wanted else 'not paused'}")
@@ -237,15 +236,6 @@ def _preview(
     yield "  jobs are accepted, run and charged as before; their state stays completed until they are final"
     if other:
         yield f"  note: the {'relayer' if target == 'contract' else 'contract'} is paused too"
-
-
-def _agree(yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("nothing was done: say --yes where nobody can be asked")
-    if not typer.confirm("do it?", err=True):
-        raise typer.Exit(0)
 
 
 def _send(context: Context, verb: str, key_file: Path | None) -> int:
