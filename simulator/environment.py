@@ -252,10 +252,11 @@ def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> P
     from simulator.metering import in_place
     from simulator.store.sqlite import MemorySqliteStore
 
-    chosen = Settings(
-        **({"poll_s": 10.0, "lease_s": 60.0, "worker_slots": 8, "meter_flush_s": 600.0, "idle_s": 3600.0,
-            "compact_every_s": 3600.0} | settings)
-    )
+    unhurried: dict[str, Any] = {
+        "poll_s": 10.0, "lease_s": 60.0, "worker_slots": 8, "meter_flush_s": 600.0, "idle_s": 3600.0,
+        "compact_every_s": 3600.0,
+    }  # fmt: skip
+    chosen = Settings(**(unhurried | settings))
     clock = VirtualClock(start_ms)
     ports = Ports(
         store=MemorySqliteStore(), broker=MemoryBroker(clock), blobs=MemoryBlobs(), slots=InlineSlots(), clock=clock,
