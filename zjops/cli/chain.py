@@ -12,8 +12,8 @@ import msgspec
 import typer
 
 from zjops.cli.exits import BROKEN, UNREACHABLE
-from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Yes
-from zjops.cli.output import Format, Out, agree
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Yes, agree
+from zjops.cli.output import Format, Out
 from zjops.cli.reanchor import reanchor
 from zjops.client.admin import Admin
 from zjops.client.chain import ChainReader

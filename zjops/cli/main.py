@@ -29,7 +29,7 @@ COMMANDS: dict[str, Command] = {
     "env": Command("platform", "Print settings for curl, nats, cast and others.", 'eval "$(zjops env)"'),
     "exec": Command("platform", "Start, run a command, stop.", "zjops exec -- zjops jobs list"),
     "context": Command("context", "Which platform to speak to.", "zjops context list"),
-    "tenants": Command("tenants", "List, add, change and suspend tenants.", "zjops tenants add acme --plan pro"),
+    "tenants": Command("tenants", "List, add, change, credit, suspend tenants.", "zjops tenants add acme --plan pro"),
     "token": Command("tenants", "Print an access token.", "zjops token --tenant demo-pro"),
     "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
     "chain": Command("chain", "The chain, its batches and relayer; reorg, mine, pause.", "zjops chain status"),
