@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
-COUNT, MILLI, PPM, MICROUSD, NANOUSD = "count", "milli", "ppm", "microusd", "nanousd"
+COUNT, MILLI, PPM = "count", "milli", "ppm"
+CENTS, MICROUSD, NANOUSD = "cents", "microusd", "nanousd"
+DIGITS = {CENTS: 2, MICROUSD: 6, NANOUSD: 9}
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -32,8 +34,8 @@ def decimal(amount: int, digits: int, places: int) -> str:
 
 
 def dollars_of(amount: int, unit: str) -> str:
-    """Micro- or nano-dollars as dollars: those of a month with cents, those of a job with six decimals."""
-    text = decimal(amount, 6, 2) if unit == MICROUSD else decimal(amount, 9, 6)
+    """Money as dollars: with cents, and nano-dollars, which are told a job, with six decimals."""
+    text = decimal(amount, DIGITS[unit], 6 if unit == NANOUSD else 2)
     return f"-${text[1:]}" if text.startswith("-") else f"${text}"
 
 
@@ -41,14 +43,17 @@ def shown(amount: int | None, unit: str) -> str:
     """A figure as people read it; nothing for none."""
     if amount is None:
         return ""
-    if unit in (MICROUSD, NANOUSD):
+    if unit in DIGITS:
         return dollars_of(amount, unit)
     if unit == PPM:
         return f"{decimal(amount, 4, 2)} %"
     return decimal(amount, 3, 3) if unit == MILLI else f"{amount:,}"
 
 
-ENDINGS = {"_nanousd": NANOUSD, "_nanousd_per_job": NANOUSD, "_microusd": MICROUSD, "_milli": MILLI, "_ppm": PPM}
+ENDINGS = {
+    "_nanousd": NANOUSD, "_nanousd_per_job": NANOUSD, "_microusd": MICROUSD, "_cents": CENTS, "_milli": MILLI,
+    "_ppm": PPM,
+}  # fmt: skip
 
 
 def readable(row: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, Command] = {
     "invoice": Command("billing", "Invoices of a month; explain, verify and compare.", "zjops invoice --all -o html"),
     "close": Command("bills", "Issue every invoice of a month for good.", "zjops close 2026-10 --dry-run"),
     "query": Command("query", "Ask the logs by SQL; only reads.", 'zjops query "FROM usage_daily LIMIT 5"'),
+    "whatif": Command("whatif", "Price the same log by other prices.", "zjops whatif --prices new.toml"),
     "cost": Command("cost", "Cost and margin of a job, with the formula.", "zjops cost --window 60 --spot 80"),
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"

@@ -57,3 +57,33 @@ class MoneyLog:
 
     def _add(self, kind: str, facts: dict[str, Any]) -> None:
         self.events.append(event(len(self.events) + 1, kind, **facts))
+
+
+def shop(folder: Path) -> MoneyLog:
+    """June of five tenants: one a plan, and one that goes from starter to pro in mid-month."""
+    log = MoneyLog(folder)
+    for tenant, plan in (("ada", "free"), ("bob", "starter"), ("cy", "pro"), ("dot", "enterprise"), ("eve", "starter")):
+        overage = {"overage_enabled": True} if tenant in ("bob", "cy") else {}
+        log.act("tenant.create", tenant, "2026-05-20T00:00:00Z", plan=plan, overrides=overage)
+    log.act("plan.upgrade", "eve", "2026-06-16T00:00:00Z", kind="plan", plan="pro", former="starter")
+    for day in range(1, 31):
+        log.job("ada", "free", f"06-{day:02d}", 900)
+        log.job("bob", "starter", f"06-{day:02d}", 40_000)
+        log.job("cy", "pro", f"06-{day:02d}", 250_000)
+        log.job("dot", "enterprise", f"06-{day:02d}", 20_000_000)
+        log.job("eve", "starter" if day < 16 else "pro", f"06-{day:02d}", 60_000, "released" if day == 3 else "charged")
+        log.batch()
+    return log
+
+
+def cheaper(text: str) -> str:
+    """A price book with a cheaper starter, cheaper overage and a pro plan of fewer units."""
+    for old, new in (
+        ('version = "2026-01"', 'version = "2026-07"'), ("fee_microusd = 29_000_000", "fee_microusd = 25_000_000"),
+        ("overage_nanousd = 5_000\nbody_bytes = 10_000_000", "overage_nanousd = 4_000\nbody_bytes = 10_000_000"),
+        ("compute_units = 10_000_000", "compute_units = 5_000_000"),
+        ("compute_units = 30_000", "compute_units = 20_000"),
+        ("overage_nanousd = 5_000\ndiscount", "overage_nanousd = 4_000\ndiscount"),
+    ):  # fmt: skip
+        text = text.replace(old, new)
+    return text

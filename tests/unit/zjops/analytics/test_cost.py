@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.zjops.analytics.money_log import BATCH_GAS, MoneyLog
@@ -123,6 +123,7 @@ def test_more_archive_more_spot_and_a_longer_window_never_cost_more(jobs: int, h
     assert stored_microusd(cheap.inputs, 0) <= stored_microusd(cheap.inputs, hot) <= stored_microusd(cheap.inputs, 365)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**8), st.integers(1, 10**7))
 def test_a_job_breaks_even_at_the_rate_and_not_one_below(revenue: int, jobs: int) -> None:
     model = _model(jobs_per_month=jobs)
