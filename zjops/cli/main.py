@@ -52,6 +52,9 @@ COMMANDS: dict[str, Command] = {
 VERBS: dict[str, Command] = {
     "invoice explain": Command("bills", "The events behind a line.", "zjops invoice explain demo-pro 3"),
     "invoice verify": Command("bills", "Derive an invoice again, and ask the chain.", "zjops invoice verify FILE"),
+    "invoice diff": Command(
+        "diff", "A change as volume, mix and price.", "zjops invoice diff demo-pro:2026-10 demo-pro:2026-11"
+    ),
 }
 """Verbs of commands that also stand alone: the second word decides."""
 GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain"})
