@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -32,12 +33,21 @@ def _wire_name(name: str) -> bytes:
 
 
 class Exchange:
-    """Between the server and the application, for one request."""
+    """Between the server and the application, for one request.
 
-    __slots__ = ("_left", "_limit", "_receive", "_scope", "_send", "context", "started", "status")
+    `answering_since` is when an answer in parts began, by the given clock; 0 for one that goes out whole.
+    """
 
-    def __init__(self, context: RequestContext, receive: Receive, send: Send, scope: Scope) -> None:
+    __slots__ = (
+        "_left", "_limit", "_monotonic", "_receive", "_scope", "_send", "answering_since", "context", "started",
+        "status",
+    )  # fmt: skip
+
+    def __init__(
+        self, context: RequestContext, receive: Receive, send: Send, scope: Scope, monotonic: Callable[[], float]
+    ) -> None:
         self.context, self._receive, self._send, self._scope = context, receive, send, scope
+        self._monotonic, self.answering_since = monotonic, 0.0
         self._left: int | None = None
         self._limit = 0
         self.started, self.status = False, 0
@@ -62,21 +72,22 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": body})
             return
         context = self.context
-        told = "".join([f"{name}: {value}\r\n" for name, value in context.headers.items()])
+        told = "\r\n".join(map(": ".join, context.headers.items()))
         traced = f"traceparent: {context.traceparent}\r\nx-request-id: {context.request_id}\r\n"
-        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        text = f"{told}\r\n{traced}" if told else traced
+        lines = b"\r\n".join(map(b": ".join, headers)) + b"\r\n" if headers else b""
         await self._send({
-            "type": WHOLE, "status": status, "head": _FIXED_LINES + (told + traced).encode("latin-1") + lines,
+            "type": WHOLE, "status": status, "head": _FIXED_LINES + text.encode("latin-1") + lines,
             "lines": len(FIXED) + len(context.headers) + 2 + len(headers), "body": body,
         })  # fmt: skip
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
         if kind in STARTS:
-            self.started, self.status = True, message["status"]
+            self.started, self.status, self.answering_since = True, message["status"], self._monotonic()
             message["headers"] = self._headers(message.get("headers", []))
         elif kind == "websocket.accept":
-            self.started, self.status = True, 101
+            self.started, self.status, self.answering_since = True, 101, self._monotonic()
         elif kind == "websocket.close" and not self.started:
             self.started, self.status = True, 403
         await self._send(message)

@@ -22,24 +22,24 @@ def _policy(limit: int, units: int) -> str:
     return f'"rps";q={limit};w=1, "cu";q={units};qu="{UNIT}";w={MONTH_S}'
 
 
-def rate_headers(share: int, decision: RateDecision, now_ms: int) -> dict[str, str]:
-    """`X-RateLimit-*` as designed. `share` is what this process grants a second of the plan's limit."""
+def limit_headers(
+    plan: Plan, share: int, decision: RateDecision, used: int, now_ms: int, reset_ms: int
+) -> dict[str, str]:
+    """`X-RateLimit-*` as designed, and the draft's `RateLimit-Policy` and `RateLimit` with delta seconds.
+
+    `share` is what this process grants a second of the plan's limit; the month of `used` units ends at `reset_ms`.
+    """
+    allowed, remaining, retry_s, full_s = decision
+    free = str(remaining if remaining < share else share)
+    units, month_s = plan.compute_units, max(1, (reset_ms - now_ms) // 1000)
     headers = {
         "X-RateLimit-Limit": str(share),
-        "X-RateLimit-Remaining": str(min(decision.remaining, share)),
-        "X-RateLimit-Reset": str(now_ms // 1000 + decision.reset_s),
+        "X-RateLimit-Remaining": free,
+        "X-RateLimit-Reset": str(now_ms // 1000 + full_s),
+        "RateLimit-Policy": _policy(share, units),
+        "RateLimit": f'"rps";r={free};t={retry_s or 1}, "cu";r={units - used if used < units else 0};t={month_s}',
     }
-    return headers if decision.allowed else headers | {"Retry-After": str(decision.retry_after_s)}
-
-
-def limit_fields(plan: Plan, share: int, decision: RateDecision, used: int, reset_s: int) -> dict[str, str]:
-    """The draft's `RateLimit-Policy` and `RateLimit` with delta seconds."""
-    left = max(0, plan.compute_units - used)
-    wait = max(decision.retry_after_s, 1)
-    return {
-        "RateLimit-Policy": _policy(share, plan.compute_units),
-        "RateLimit": f'"rps";r={min(decision.remaining, share)};t={wait}, "cu";r={left};t={reset_s}',
-    }
+    return headers if allowed else headers | {"Retry-After": str(retry_s)}
 
 
 def address_fields(limit: int, decision: RateDecision) -> dict[str, str]:
@@ -52,19 +52,19 @@ def address_fields(limit: int, decision: RateDecision) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _fixed_units(plan: Plan, reset_ms: int) -> tuple[tuple[str, str], ...]:
-    return (
-        ("X-ComputeUnits-Limit", str(plan.compute_units)),
-        ("X-ComputeUnits-Reset", str(reset_ms // 1000)),
-        ("X-ComputeUnits-Overage-Enabled", str(plan.overage_enabled).lower()),
-        ("X-ComputeUnits-Overage-Rate", f"{plan.overage_nanousd / 1e9:.9f}"),
-        ("X-ComputeUnits-Buffer-Remaining", str(plan.buffer_units)),
-    )
+def _fixed_units(plan: Plan, reset_ms: int) -> dict[str, str]:
+    return {
+        "X-ComputeUnits-Limit": str(plan.compute_units),
+        "X-ComputeUnits-Reset": str(reset_ms // 1000),
+        "X-ComputeUnits-Overage-Enabled": str(plan.overage_enabled).lower(),
+        "X-ComputeUnits-Overage-Rate": f"{plan.overage_nanousd / 1e9:.9f}",
+        "X-ComputeUnits-Buffer-Remaining": str(plan.buffer_units),
+    }
 
 
 def unit_headers(plan: Plan, used: int, reset_ms: int) -> dict[str, str]:
     """`X-ComputeUnits-*` for this month; at 80 % of the allowance a warning too (S10)."""
-    headers = dict(_fixed_units(plan, reset_ms))
+    headers = _fixed_units(plan, reset_ms).copy()
     headers["X-ComputeUnits-Used"] = str(used)
     if used * 5 < plan.compute_units * 4:
         headers["X-ComputeUnits-Remaining"] = str(plan.compute_units - used)

@@ -10,7 +10,7 @@ from simulator.gateway.addresses import remember
 from simulator.gateway.context import RequestContext
 from simulator.gateway.desk import Desk
 from simulator.gateway.directory import Directory
-from simulator.gateway.headers import limit_fields, rate_headers
+from simulator.gateway.headers import limit_headers
 from simulator.gateway.watchlist import Watchlist
 from simulator.intake.records import Tenant
 from simulator.policy.abuse import SignalKind
@@ -59,8 +59,7 @@ class TenantGuard:
         share = desk.share
         headers = context.headers
         headers.update(state.headers)
-        headers.update(rate_headers(share, decision, now_ms))
-        headers.update(limit_fields(plan, share, decision, state.used, max(1, (state.reset_ms - now_ms) // 1000)))
+        headers.update(limit_headers(plan, share, decision, state.used, now_ms, state.reset_ms))
         if tenant.status != "active":
             raise Problem("tenant-suspended", f"This tenant is {tenant.status}; ask an operator.")
         if not decision.allowed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ class Versions:
 
     def check(self, path: str, asked: str | None, context: RequestContext) -> None:
         """Put the version's headers on the answer. Raises `Problem` (400) when what was asked is not served here."""
-        number = _number(path)
+        number = _number(path[1:].partition("/")[0])
         major = self._majors.get(number)
         if major is None:
             return
@@ -69,8 +70,9 @@ class Versions:
             raise Problem("version-unsupported", f"Accept-Version: this path serves {served}.")
 
 
-def _number(path: str) -> int:
-    first = path[1:].partition("/")[0]
+@functools.lru_cache(maxsize=64)
+def _number(first: str) -> int:
+    """The major that the first part of a path names, 0 for none."""
     match = _MAJOR.fullmatch(first)
     return int(match[1]) if match else 0
 

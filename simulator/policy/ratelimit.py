@@ -24,9 +24,11 @@ class RateDecision(NamedTuple):
 
 def take(bucket: Bucket | None, rate: float, capacity: float, now_ms: int) -> tuple[Bucket, RateDecision]:
     """Take one token. At most `rate * seconds + capacity` requests pass in any span; time that goes back adds none."""
-    at = bucket.at_ms if bucket else now_ms
-    now = max(now_ms, at)
-    tokens = capacity if bucket is None else min(capacity, bucket.tokens + (now - at) / 1000 * rate)
+    had, at = (capacity, now_ms) if bucket is None else bucket
+    now = now_ms if now_ms > at else at
+    tokens = had + (now - at) / 1000 * rate
+    if tokens > capacity:
+        tokens = capacity
     allowed = tokens >= 1
     left = tokens - 1 if allowed else tokens
     wait = 0 if left >= 1 else max(1, math.ceil((1 - left) / rate))

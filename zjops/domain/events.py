@@ -26,20 +26,15 @@ class EventType(enum.StrEnum):
     CANCELLED = "cancelled"
     CONFIRMED = "confirmed"
 
-    @property
-    def subject(self) -> str:
-        """The NATS subject, e.g. `jobs.completed`."""
-        return _SUBJECTS[self]
+    subject: str
+    """The NATS subject, e.g. `jobs.completed`."""
+    cloud_type: str
+    """The CloudEvents type, e.g. `ai.zama.jobs.job.completed.v1`."""
 
-    @property
-    def cloud_type(self) -> str:
-        """The CloudEvents type, e.g. `ai.zama.jobs.job.completed.v1`."""
-        return _CLOUD_TYPES[self]
+    def __init__(self, value: str) -> None:
+        # Asked for with every event; composed anew, or looked up by the member, they cost more than writing it down.
+        self.subject, self.cloud_type = f"jobs.{value}", f"ai.zama.jobs.job.{value}.v1"
 
-
-# Looked up for every event; composing them anew, by way of an enum's value, costs more than writing the event down.
-_SUBJECTS = {kind: f"jobs.{kind.value}" for kind in EventType}
-_CLOUD_TYPES = {kind: f"ai.zama.jobs.job.{kind.value}.v1" for kind in EventType}
 
 ENDINGS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 """Events that settle a reservation, exactly one a job."""
@@ -161,6 +156,7 @@ class JobEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     leaf_index: int | None = None
     tx_hash: str | None = None
     block_number: int | None = None
+    block_hash: str | None = None
     gas_share: int | None = None
 
 

@@ -45,17 +45,11 @@ class Ids(Protocol):
         ...
 
 
-_MS = (1 << 48) - 1
-_FREE = ~(0xF << 76 | 0x3 << 62)
-_MARK = 7 << 76 | 2 << 62
-
-
-def _uuid7(ms: int, noise: bytes) -> int:
-    return ((ms & _MS) << 80 | int.from_bytes(noise, "big")) & _FREE | _MARK
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class _Made:
-    """The three forms of a fresh UUID; a job needs three of them, and a `uuid.UUID` costs more than its number."""
+    """The three forms of a fresh UUID; a job needs three of them, and a `uuid.UUID` costs more than its digits."""
 
     _clock: Clock
 
@@ -63,14 +57,16 @@ class _Made:
         raise NotImplementedError
 
     def uuid(self) -> uuid.UUID:
-        return uuid.UUID(int=_uuid7(self._clock.now_ms(), self.token(10)))
+        return uuid.UUID(self.name())
 
     def key(self) -> bytes:
-        return _uuid7(self._clock.now_ms(), self.token(10)).to_bytes(16, "big")
+        noise = self.token(10).hex()
+        return bytes.fromhex(f"{self._clock.now_ms():012x}7{noise[1:4]}{_VARIANT[noise[4]]}{noise[5:]}")
 
     def name(self) -> str:
-        text = f"{_uuid7(self._clock.now_ms(), self.token(10)):032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        moment, noise = f"{self._clock.now_ms():012x}", self.token(10).hex()
+        # 48 bits of time, the version, 12 random bits, two bits of variant, 62 random bits.
+        return f"{moment[:8]}-{moment[8:]}-7{noise[1:4]}-{_VARIANT[noise[4]]}{noise[5:8]}-{noise[8:]}"
 
 
 class SystemIds(_Made):
@@ -111,14 +107,13 @@ class SeededIds(_Made):
 
 def base58(data: bytes) -> str:
     """Base58 with the Bitcoin alphabet; each leading zero byte becomes a `1`."""
-    number, parts = int.from_bytes(data, "big"), []
+    number, text = int.from_bytes(data, "big"), ""
     while number:
         # Eight letters fit a machine word, in which the rest is quicker than in a long integer.
         number, word = divmod(number, _WORD)
-        for _ in range(4):
-            word, pair = divmod(word, 3364)
-            parts.append(_PAIRS[pair])
-    text = "".join(reversed(parts)).lstrip("1")
+        high, low = divmod(word, 11_316_496)
+        text = f"{_PAIRS[high // 3364]}{_PAIRS[high % 3364]}{_PAIRS[low // 3364]}{_PAIRS[low % 3364]}{text}"
+    text = text.lstrip("1")
     return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.gateway.headers import limit_fields, rate_headers, unit_headers
+from simulator.gateway.headers import limit_headers, unit_headers
 from simulator.intake.acceptance import refusal
 from simulator.policy.ratelimit import take
 from zjops.domain.clock import month_bounds_ms
@@ -49,8 +49,7 @@ def header_examples() -> dict[str, Any]:
     share, now = plan.requests_per_second, start + 3_600_000
     _, decision = take(None, float(share), float(share * plan.burst_seconds), now)
     used = compute_units(200)
-    values = rate_headers(share, decision, now) | unit_headers(plan, used, end)
-    values |= limit_fields(plan, share, decision, used, (end - now) // 1000)
+    values = limit_headers(plan, share, decision, used, now, end) | unit_headers(plan, used, end)
     return _described(TEXTS, values) | _described(SOMETIMES, _overage(end))
 
 
