@@ -74,6 +74,11 @@ class Node:
         mined = (receipt for _, receipt in self._chain._mined if receipt.block_number == number)
         return None if found is None else Block(found.hash, frozenset(receipt.tx_hash for receipt in mined))
 
+    def tagged(self, tag: str) -> int:
+        found = _now(self._chain.block(tag))
+        assert found is not None
+        return int(found.number)
+
     def commit_of(self, first: int, told: int | None = None) -> Committed | None:
         found = _now(self._chain.find_root(first))
         return None if found is None else Committed(found.block_number, found.tx_hash)
