@@ -69,7 +69,7 @@ def read_month(
         raise UsageError(f"{month} has not begun; the log goes to {utc_month(watermark_ms or now_ms)}")
     span = {"tenant": tenant, "first_ms": first_ms, "after_ms": after_ms}
     charged: dict[str, dict[str, _Charged]] = defaultdict(dict)
-    for row in warehouse.rows("charged_by_plan", **span):
+    for row in warehouse.rows_within("charged_by_plan", first_ms, after_ms, tenant=tenant):
         charged[row["tenant"]][row["plan"]] = _Charged(row["units"], row["jobs"])
     acts = acts_of(warehouse.rows("plan_changes", tenant=tenant, after_ms=after_ms))
     plan_of = functools.cache(lambda name, overrides: book.plan(name, msgspec.json.decode(overrides)))
