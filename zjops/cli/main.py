@@ -44,7 +44,7 @@ COMMANDS: dict[str, Command] = {
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
     "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
-    "export": Command("export", "Write the API's document; the views as SQL.", "zjops export views > views.sql"),
+    "export": Command("export", "The API's document, the views as SQL, FOCUS.", "zjops export focus --month 2026-10"),
     "audit": Command(
         "audit", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
