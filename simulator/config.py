@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -13,6 +13,7 @@ from zjops.domain.chains import profile_named
 from zjops.domain.errors import UsageError
 
 PREFIX = "ZJOPS_"
+CLOCK_OFFSET_MOST_S = 10 * 365 * 86_400
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     chain_id: int = 31338
     # Anvil's program; empty for the one on PATH or that of `make anvil`.
     anvil_binary: str = ""
+    # How many seconds the devnet's clock is ahead of this machine's; negative for behind.
+    chain_clock_offset_s: Annotated[int, msgspec.Meta(ge=-CLOCK_OFFSET_MOST_S, le=CLOCK_OFFSET_MOST_S)] = 0
     # Jobs that run at once in one worker process.
     worker_slots: int = 2
     # How often idle services look for work that nobody announced.

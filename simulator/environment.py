@@ -326,7 +326,7 @@ def devnet(home: Path, settings: Settings) -> Any:
     accounts = ensure_accounts(home, SystemIds(clock), settings.keystore_file, settings.keystore_password_file)
     return Node(
         home, chain_id=settings.chain_id, block_time_s=settings.block_time_s, clock=clock,
-        funded=[accounts.admin.address, accounts.operator.address],
+        funded=[accounts.admin.address, accounts.operator.address], clock_offset_s=settings.chain_clock_offset_s,
     )  # fmt: skip
 
 

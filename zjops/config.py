@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from zjops.domain.chains import parse_finality, profile_of
+from zjops.domain.chains import Finality, parse_finality, profile_of
 from zjops.domain.errors import UnreachableError, UsageError
 from zjops.domain.runfile import ClientEntry, RunFile, read_run_file
 
@@ -60,9 +60,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise UsageError(f"context {self.name} has no operator credentials; add them to its entry")
         return self.operator
 
-    def depth(self) -> int:
-        """Blocks until final, by `depth:N`; a tag counts as one. Raises `UsageError`."""
-        return parse_finality(self.finality).depth
+    def rule(self) -> Finality:
+        """When a block is final here. Raises `UsageError`."""
+        return parse_finality(self.finality)
 
 
 def find_home(given: Path | None, environ: Mapping[str, str] = os.environ, here: Path | None = None) -> Path:

@@ -41,7 +41,9 @@ class Reader(Protocol):
 
     def root_of(self, first: int) -> bytes | None: ...
 
-    def commit_of(self, first: int) -> tuple[int, str] | None: ...
+    def tagged(self, tag: str) -> int: ...
+
+    def commit_of(self, first: int, told: int) -> tuple[int, str] | None: ...
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -66,8 +68,20 @@ def _same(name: str, mine: object, theirs: object, what: str) -> Check:
     return Check(name, mine == theirs, f"{what} {theirs}" if mine == theirs else f"{what} is {theirs}, not {mine}")
 
 
+def _check_numbers(proof: ProofView) -> None:
+    """Refuse numbers that no contract could hold, before anything is computed from them. Raises `UsageError`."""
+    usage = proof.usage
+    for number in (
+        proof.leaf.sequence, proof.batch.first_sequence, proof.batch.count, usage.payload_bytes, usage.compute_units,
+        usage.accepted_at_unix_ms,
+    ):  # fmt: skip
+        if not 0 <= number < 2**64:
+            raise UsageError(f"the proof holds a number that is out of range: {number!r:.30}")
+
+
 def derived_leaf(proof: ProofView, served_keccak: bytes) -> Leaf:
     """The leaf as it must be, from the Keccak-256 of the result and the usage that was billed. Raises `UsageError`."""
+    _check_numbers(proof)
     salt, usage = _bytes(proof.salt, "salt"), proof.usage
     ended = JobState.FAILED if proof.status is JobState.FAILED else JobState.COMPLETED
     return Leaf(
@@ -159,14 +173,24 @@ def is_our_code(code: bytes) -> bool:
 
 def _commit_checks(proof: ProofView, context: Context, chain: Reader) -> list[Check]:
     """The transaction that the proof names, and how deep its block lies."""
-    found, told = chain.commit_of(proof.batch.first_sequence), proof.transaction
+    told = proof.transaction
+    found = chain.commit_of(proof.batch.first_sequence, told.block_number)
     if found is None:
         nothing = "the contract's log holds no such batch"
         return [Check("transaction", False, nothing), Check("final", False, nothing)]
     block, tx_hash = found
-    deep = chain.head() - block + 1
     return [
         _same("transaction", f"{told.hash.lower()} in block {told.block_number}", f"{tx_hash.lower()} in block {block}",
               "the batch was committed by"),
-        Check("final", deep >= context.depth(), f"block {block}, {deep} confirmations, {context.depth()} needed"),
+        _final(block, context, chain),
     ]  # fmt: skip
+
+
+def _final(block: int, context: Context, chain: Reader) -> Check:
+    """Whether a block is final by the context's rule: so many blocks deep, or below what the chain calls final."""
+    rule, head = context.rule(), chain.head()
+    if rule.tag is not None:
+        tagged = chain.tagged(rule.tag)
+        return Check("final", rule.reached(block, head, tagged), f"block {block}, {rule.tag} is block {tagged}")
+    deep = head - block + 1
+    return Check("final", rule.reached(block, head, head), f"block {block}, {deep} confirmations, {rule.depth} needed")

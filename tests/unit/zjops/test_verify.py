@@ -75,7 +75,10 @@ class Chain:
     def code(self) -> bytes:
         return bytes(self._said["code"])
 
-    def commit_of(self, first: int) -> tuple[int, str] | None:
+    def tagged(self, tag: str) -> int:
+        return int(self._said[tag])
+
+    def commit_of(self, first: int, told: int) -> tuple[int, str] | None:
         return self._said["commit"] if first == 10 else None
 
 
@@ -139,6 +142,29 @@ def test_another_chain_contract_transaction_or_too_young_a_block_is_refused(
 ) -> None:
     proof, root = _world()
     assert _wrong(verify_proof(proof, RESULT, CONTEXT, Chain(root, **said))) == names
+
+
+@pytest.mark.parametrize(("finalized", "names"), [(6, {"final"}), (7, set()), (20, set())])
+def test_by_a_tag_a_block_is_final_once_the_chain_calls_it_so_however_deep_it_lies(
+    finalized: int, names: set[str]
+) -> None:
+    proof, root = _world()
+    tagged = msgspec.structs.replace(CONTEXT, finality="tag:finalized")
+    assert _wrong(verify_proof(proof, RESULT, tagged, Chain(root, head=1000, finalized=finalized))) == names
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("leaf.sequence", -1), ("leaf.sequence", 2**64), ("batch.first_sequence", -1), ("batch.count", -4),
+     ("usage.compute_units", -5), ("usage.payload_bytes", 2**256)],
+)  # fmt: skip
+def test_numbers_that_no_contract_could_hold_are_wrong_usage(path: str, value: int) -> None:
+    proof, root = _world()
+    bent = _bend(proof, path, value)
+    for check in (lambda: verify_proof(bent, RESULT, CONTEXT, Chain(root)),
+                  lambda: verify_offline(bent, keccak256(RESULT), _hex(root))):  # fmt: skip
+        with pytest.raises(UsageError, match="out of range"):
+            check()
 
 
 @pytest.mark.parametrize("root", [None, b"\1" * 32])

@@ -15,6 +15,7 @@ from zjops.client.history import History, Read, Submitted, read_history
 from zjops.client.http import Http, Outage
 from zjops.client.jobs import Jobs
 from zjops.client.oauth import ClientCredentials
+from zjops.client.rpc import RpcRefused
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import ChainUnavailable, Problem, UnreachableError, UsageError
@@ -229,12 +230,21 @@ def test_a_wrong_secret_is_said_once(opened: Any) -> None:
 @pytest.mark.parametrize(
     "answer",
     [AWAY, reply(body={"result": None}), reply(body={"error": {"message": "no"}}), reply(body=["odd"]),
-     httpx2.Response(200, text="<html>"), problem(500, "internal-error")],
+     httpx2.Response(200, text="<html>"), problem(500, "internal-error"), reply(400, {"error": {"code": -32600}}),
+     reply(400, {"error": "no"}), reply(400, [{"error": "no"}])],
 )  # fmt: skip
 def test_whatever_is_not_a_chain_is_unavailable(opened: Any, answer: Answer) -> None:
     http, _, _ = opened(answer)
     with pytest.raises(ChainUnavailable, match="http://rpc"):
         ChainReader(CONTEXT, http).chain_id()
+
+
+def test_a_node_that_refuses_by_http_too_is_heard_by_its_own_error(opened: Any) -> None:
+    error = {"code": -32602, "message": "range is too wide"}
+    http, _, _ = opened(reply(400, {"jsonrpc": "2.0", "id": 1, "error": error}))
+    with pytest.raises(RpcRefused, match="http://rpc refuses eth_chainId: range is too wide") as caught:
+        ChainReader(CONTEXT, http).chain_id()
+    assert caught.value.code == -32602
 
 
 def test_the_questions_to_the_contract_are_abi_encoded(opened: Any) -> None:
