@@ -6,7 +6,7 @@ should not share the code of whoever is checked.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zjops.client.http import Http
 from zjops.client.rpc import Rpc, RpcRefused
@@ -19,6 +19,8 @@ ROOT_OF = keccak256(b"rootOf(uint64)")[:4]
 PAUSED = keccak256(b"paused()")[:4]
 NEXT_SEQUENCE = keccak256(b"nextSequence()")[:4]
 ROOT_COMMITTED = keccak256(b"RootCommitted(uint64,uint32,bytes32,uint64)")
+TOLD_BYTES = 3 * 32
+"""What the event tells beside its indexed first number: count, root and time."""
 
 
 def _word(number: int) -> bytes:
@@ -26,10 +28,21 @@ def _word(number: int) -> bytes:
 
 
 class Commit(NamedTuple):
-    """The block and the transaction that committed a batch."""
+    """The block and the transaction that committed a batch, and what the contract told of it: jobs and root."""
 
     block: int
     tx_hash: str
+    jobs: int
+    root: bytes
+
+    @classmethod
+    def of(cls, log: dict[str, Any]) -> Commit:
+        """From an entry of `eth_getLogs`. Raises `KeyError`, `TypeError` or `ValueError` for what is none."""
+        data = bytes.fromhex(log["data"].removeprefix("0x"))
+        if len(data) != TOLD_BYTES:
+            raise ValueError(f"RootCommitted has {len(data)} bytes of data, not {TOLD_BYTES}")
+        jobs, root = int.from_bytes(data[:32], "big"), data[32:64]
+        return cls(int(log["blockNumber"], 16), str(log["transactionHash"]), jobs, root)
 
 
 class ChainReader:
@@ -119,6 +132,6 @@ class ChainReader:
         wanted = {"fromBlock": hex(oldest), "toBlock": hex(newest), "address": self._contract, "topics": topics}
         logs = self.rpc.ask("eth_getLogs", wanted)
         try:
-            return Commit(int(logs[-1]["blockNumber"], 16), str(logs[-1]["transactionHash"])) if logs else None
-        except (KeyError, TypeError, ValueError) as exc:
+            return Commit.of(logs[-1]) if logs else None
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise ChainUnavailable(f"{self.rpc.url} answers eth_getLogs strangely: {exc}") from exc

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 import contracts
+from zjops.client.chain import Commit
 from zjops.config import Context
 from zjops.domain.bundle import BundledResult, bundle_of, read_bundle
 from zjops.domain.errors import UsageError
@@ -29,20 +30,20 @@ def _hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
-def _world() -> tuple[ProofView, bytes]:
-    """A proof of the third of five jobs, and its root."""
+def _world(number: int = 12) -> tuple[ProofView, bytes]:
+    """A proof of the third of five jobs, and its root; the job's number may be another than the batch gives it."""
     leaves = [
         Leaf(
-            10 + n, job_key_digest("acme", f"job_{n}", SALT), result_digest(SALT, RESULT),
+            sequence, job_key_digest("acme", f"job_{n}", SALT), result_digest(SALT, RESULT),
             usage_digest(SALT, "acme", f"job_{n}", 120, 100, 1_793_000_000_000), 1,
         )
-        for n in range(5)
+        for n, sequence in enumerate((10, 11, number, 13, 14))
     ]  # fmt: skip
     tree, leaf = Tree([leaf.hash() for leaf in leaves]), leaves[2]
     proof = ProofView(
         job_id="job_2", tenant_id="acme", status=JobState.CONFIRMED, salt=_hex(SALT), usage=USAGE,
         leaf=ProofLeaf(
-            sequence=12, job_key=_hex(leaf.job_key), result_digest=_hex(leaf.result_digest),
+            sequence=number, job_key=_hex(leaf.job_key), result_digest=_hex(leaf.result_digest),
             usage_digest=_hex(leaf.usage_digest), status=1,
         ),
         proof=[_hex(node) for node in tree.proof(2)],
@@ -53,11 +54,15 @@ def _world() -> tuple[ProofView, bytes]:
     return proof, tree.root
 
 
+ROOT = _world()[1]
+
+
 class Chain:
     """A chain that says what it is told to."""
 
     def __init__(self, root: bytes | None, **said: Any) -> None:
-        self._said = {"chain_id": 31338, "code_hash": CODE, "head": 20, "commit": (7, _hex(b"\1" * 32))} | said
+        commit = Commit(7, _hex(b"\1" * 32), 5, root or b"")
+        self._said = {"chain_id": 31338, "code_hash": CODE, "head": 20, "commit": commit} | said
         self._root = root
 
     def chain_id(self) -> int:
@@ -78,7 +83,7 @@ class Chain:
     def tagged(self, tag: str) -> int:
         return int(self._said[tag])
 
-    def commit_of(self, first: int, told: int) -> tuple[int, str] | None:
+    def commit_of(self, first: int, told: int) -> Commit | None:
         return self._said["commit"] if first == 10 else None
 
 
@@ -118,7 +123,9 @@ def _bend(proof: ProofView, path: str, value: Any) -> ProofView:
         ("leaf.sequence", 13, {"root"}),
         ("leaf.sequence", 99, {"sequence", "root"}),
         ("leaf.result_digest", "0x" + "22" * 32, {"result"}),
-        ("batch.first_sequence", 11, {"root", "transaction", "final"}),
+        ("batch.first_sequence", 11, {"root", "batch", "transaction", "final"}),
+        ("batch.count", 4, {"batch"}),
+        ("batch.count", 1_000_000, {"batch"}),
         ("transaction.block_number", 6, {"transaction"}),
         ("transaction.hash", "0x" + "77" * 32, {"transaction"}),
         ("chain_id", 1, {"proof's chain"}),
@@ -134,7 +141,10 @@ def test_a_bent_proof_is_refused(path: str, value: Any, names: set[str]) -> None
     ("said", "names"),
     [
         ({"chain_id": 1}, {"chain"}), ({"code_hash": "0x" + "ee" * 32}, {"code"}), ({"head": 8}, {"final"}),
-        ({"commit": None}, {"transaction", "final"}), ({"commit": (8, _hex(b"\1" * 32))}, {"transaction"}),
+        ({"commit": None}, {"batch", "transaction", "final"}),
+        ({"commit": Commit(8, _hex(b"\1" * 32), 5, ROOT)}, {"transaction"}),
+        ({"commit": Commit(7, _hex(b"\1" * 32), 2, ROOT)}, {"sequence", "batch"}),
+        ({"commit": Commit(7, _hex(b"\1" * 32), 5, b"\2" * 32)}, {"batch"}),
     ],
 )  # fmt: skip
 def test_another_chain_contract_transaction_or_too_young_a_block_is_refused(
@@ -142,6 +152,15 @@ def test_another_chain_contract_transaction_or_too_young_a_block_is_refused(
 ) -> None:
     proof, root = _world()
     assert _wrong(verify_proof(proof, RESULT, CONTEXT, Chain(root, **said))) == names
+
+
+@pytest.mark.parametrize(("count", "names"), [(5, {"sequence"}), (1000, {"sequence", "batch"})])
+def test_a_number_outside_of_what_the_contract_gave_the_batch_is_refused_whatever_the_proof_says(
+    count: int, names: set[str]
+) -> None:
+    """The contract lets a leaf stand for any number that is taken; only its log says where the batch ends."""
+    proof, root = _world(99)
+    assert _wrong(verify_proof(_bend(proof, "batch.count", count), RESULT, CONTEXT, Chain(root))) == names
 
 
 @pytest.mark.parametrize(("finalized", "names"), [(6, {"final"}), (7, set()), (20, set())])
@@ -167,10 +186,10 @@ def test_numbers_that_no_contract_could_hold_are_wrong_usage(path: str, value: i
             check()
 
 
-@pytest.mark.parametrize("root", [None, b"\1" * 32])
-def test_a_root_that_is_not_on_chain_is_refused(root: bytes | None) -> None:
+@pytest.mark.parametrize(("root", "names"), [(None, {"root", "batch"}), (b"\1" * 32, {"root"})])
+def test_a_root_that_is_not_on_chain_is_refused(root: bytes | None, names: set[str]) -> None:
     proof, _ = _world()
-    assert _wrong(verify_proof(proof, RESULT, CONTEXT, Chain(root))) == {"root"}
+    assert _wrong(verify_proof(proof, RESULT, CONTEXT, Chain(root))) == names
 
 
 def _deployed() -> bytes:

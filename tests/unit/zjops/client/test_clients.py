@@ -257,6 +257,36 @@ def test_the_questions_to_the_contract_are_abi_encoded(opened: Any) -> None:
     assert calls[1] == "0x" + contracts_selector("rootOf(uint64)") + f"{7:064x}"
 
 
+def _logged(**other: Any) -> dict[str, Any]:
+    data = "0x" + f"{5:064x}" + "ab" * 32 + f"{1_790_000_000:064x}"
+    return {"blockNumber": "0x7", "transactionHash": "0x" + "11" * 32, "data": data} | other
+
+
+def test_the_contracts_log_tells_how_many_jobs_a_batch_has_and_their_root(opened: Any) -> None:
+    http, server, _ = opened(reply(body={"result": "0x9"}), reply(body={"result": [_logged()]}))
+    found = ChainReader(CONTEXT, http).commit_of(3, 7)
+    assert found == (7, "0x" + "11" * 32, 5, bytes.fromhex("ab" * 32))
+    (asked,) = msgspec.json.decode(server.asked[1].content)["params"]
+    assert asked["topics"] == ["0x" + _topic(), "0x" + f"{3:064x}"]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [{}, _logged(data="0x" + "00" * 95), _logged(data=None), _logged(data="0xzz"), _logged(blockNumber=None), "odd"],
+    ids=["nothing", "too short", "no data", "no hex", "no block", "no object"],
+)  # fmt: skip
+def test_a_log_entry_that_is_none_of_the_contracts_is_strange(opened: Any, log: Any) -> None:
+    http, _, _ = opened(reply(body={"result": "0x9"}), reply(body={"result": [log]}))
+    with pytest.raises(ChainUnavailable, match="answers eth_getLogs strangely"):
+        ChainReader(CONTEXT, http).commit_of(3, 7)
+
+
+def _topic() -> str:
+    from eth_utils.crypto import keccak
+
+    return keccak(text="RootCommitted(uint64,uint32,bytes32,uint64)").hex()
+
+
 def contracts_selector(signature: str) -> str:
     """The selector by the library that the platform uses, not by ours."""
     from eth_utils.abi import function_signature_to_4byte_selector
