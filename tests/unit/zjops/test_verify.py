@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 import contracts
+from zjops.cli.main import main
 from zjops.client.chain import Commit
 from zjops.config import Context
 from zjops.domain.bundle import BundledResult, bundle_of, read_bundle
@@ -280,6 +282,43 @@ class TestBundle:
     def test_a_result_that_cannot_be_read_is_wrong_usage(self, result: dict[str, str]) -> None:
         with pytest.raises(UsageError, match="the bundle's"):
             msgspec.convert(result, BundledResult).digest()
+
+
+class TestFinalityOfANodeThatTheCommandLineNames:
+    """Whoever names only a node gets the rule of its chain."""
+
+    @pytest.mark.parametrize(
+        ("chain_id", "more", "head", "code", "said"),
+        [
+            (31338, [], 9, 0, "final by depth:3"),
+            (2632500, [], 9, 4, "final by depth:6"),
+            (2632500, [], 12, 0, "final by depth:6"),
+            (2632500, ["--chain-id", "2632500"], 9, 4, "final by depth:6"),
+            (2632500, ["--finality", "depth:2"], 9, 0, "final by depth:2"),
+            (2632500, ["--finality", "finalized"], 99, 4, "final by tag:finalized"),
+            (5, [], 9, 0, "chain 5 is not known here, depth:3 is assumed"),
+        ],
+    )
+    def test_it_is_the_chains_own_unless_another_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], chain_id: int,
+        more: list[str], head: int, code: int, said: str,
+    ) -> None:  # fmt: skip
+        proof, root = _world()
+        proof = msgspec.structs.replace(proof, chain_id=chain_id)
+        (tmp_path / "x.json").write_bytes(
+            msgspec.json.encode(bundle_of(proof, RESULT, code_hash=None, finality="depth:1", with_result=True))
+        )
+        node = Chain(root, chain_id=chain_id, head=head, finalized=6, code=_deployed())
+        monkeypatch.setattr("zjops.client.chain.ChainReader", lambda context: node)
+        asked = ["jobs", "verify", str(tmp_path / "x.json"), "--rpc", "http://node", "--contract", CONTRACT, *more]
+        assert main(asked) == code
+        out, err = capsys.readouterr()
+        assert said in err
+        assert code == 0 or "confirmations, 6 needed" in out or "finalized is block 6" in out
+
+    def test_without_a_node_it_is_wrong_usage(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["jobs", "verify", "job_x", "--finality", "depth:2"]) == 2
+        assert "--finality goes with --rpc" in capsys.readouterr().err
 
 
 def test_a_context_that_names_no_contract_cannot_verify() -> None:
