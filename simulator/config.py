@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from zjops.domain.chains import profile_named
+from zjops.domain.chains import Finality, parse_finality, profile_named, usual_finality
 from zjops.domain.errors import UsageError
 
 PREFIX = "ZJOPS_"
@@ -26,8 +26,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     batch_by: Literal["count", "age", "both"] = "both"
     # The node that the relayer uses, in place of the platform's own.
     rpc_url: str = ""
-    # When an outcome is final (C81): `depth:N` blocks, the block itself included, or the chain's `safe` or `finalized`.
-    finality: str = "depth:3"
+    # When an outcome is final (C81): `depth:N` blocks, the block itself included, or the chain's `safe` or `finalized`;
+    # empty for the rule of the chain's profile.
+    finality: str = ""
     # The most that the relayer offers for a unit of gas; above it, batches wait.
     fee_ceiling_gwei: float = 500.0
     # A transaction that is not mined by then is replaced by one that offers a tenth more.
@@ -86,6 +87,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # First and doubled delay before a failed attempt is dispatched again, and its ceiling.
     retry_first_s: float = 0.5
     retry_most_s: float = 30.0
+
+    @property
+    def final_by(self) -> Finality:
+        """The rule of finality that counts. Raises `UsageError`."""
+        return parse_finality(self.finality or usual_finality(self.chain_id))
 
 
 def load_settings(home: Path | None, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
