@@ -1,8 +1,9 @@
 """Checks one job without trusting the API that handed out its proof: against the chain, or against a given root.
 
 Chain id, contract and code come from the context. Everything else is derived again: the result's digest from the
-result's bytes, the digest of the usage, the job's key, the leaf, the root. The root is read from the contract. Where no
-hash of the code is known, the code must be that of the contract in this distribution.
+result's bytes, the digest of the usage, the job's key, the leaf, the root. The root is read from the contract, and how
+many numbers the batch took from the contract's log: the contract itself lets a leaf stand for any number that is taken
+already. Where no hash of the code is known, the code must be that of the contract in this distribution.
 """
 
 from __future__ import annotations
@@ -28,6 +29,22 @@ from zjops.domain.wire import ProofView
 REGISTRY = "JobRegistry"
 
 
+class Committed(Protocol):
+    """Where and as what a batch was committed, as the contract's log tells it."""
+
+    @property
+    def block(self) -> int: ...
+
+    @property
+    def tx_hash(self) -> str: ...
+
+    @property
+    def jobs(self) -> int: ...
+
+    @property
+    def root(self) -> bytes: ...
+
+
 class Reader(Protocol):
     """What the check asks of a chain."""
 
@@ -41,7 +58,9 @@ class Reader(Protocol):
 
     def root_of(self, first: int) -> bytes | None: ...
 
-    def commit_of(self, first: int) -> tuple[int, str] | None: ...
+    def tagged(self, tag: str) -> int: ...
+
+    def commit_of(self, first: int, told: int) -> Committed | None: ...
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -66,8 +85,20 @@ def _same(name: str, mine: object, theirs: object, what: str) -> Check:
     return Check(name, mine == theirs, f"{what} {theirs}" if mine == theirs else f"{what} is {theirs}, not {mine}")
 
 
+def _check_numbers(proof: ProofView) -> None:
+    """Refuse numbers that no contract could hold, before anything is computed from them. Raises `UsageError`."""
+    usage = proof.usage
+    for number in (
+        proof.leaf.sequence, proof.batch.first_sequence, proof.batch.count, usage.payload_bytes, usage.compute_units,
+        usage.accepted_at_unix_ms,
+    ):  # fmt: skip
+        if not 0 <= number < 2**64:
+            raise UsageError(f"the proof holds a number that is out of range: {number!r:.30}")
+
+
 def derived_leaf(proof: ProofView, served_keccak: bytes) -> Leaf:
     """The leaf as it must be, from the Keccak-256 of the result and the usage that was billed. Raises `UsageError`."""
+    _check_numbers(proof)
     salt, usage = _bytes(proof.salt, "salt"), proof.usage
     ended = JobState.FAILED if proof.status is JobState.FAILED else JobState.COMPLETED
     return Leaf(
@@ -81,20 +112,19 @@ def derived_leaf(proof: ProofView, served_keccak: bytes) -> Leaf:
     )
 
 
-def _leaf_checks(proof: ProofView, leaf: Leaf) -> list[Check]:
-    told, batch = proof.leaf, proof.batch
-    inside = batch.first_sequence <= leaf.sequence < batch.first_sequence + batch.count
+def _leaf_checks(proof: ProofView, leaf: Leaf, count: int, source: str = "") -> list[Check]:
+    """The parts of the leaf, and its number: inside a batch of so many jobs, which is known from `source`."""
+    told, first = proof.leaf, proof.batch.first_sequence
     return [
         _same("job", "0x" + leaf.job_key.hex(), told.job_key, "the key of job and tenant"),
         _same("result", "0x" + leaf.result_digest.hex(), told.result_digest, "the digest of the result"),
         _same("usage", "0x" + leaf.usage_digest.hex(), told.usage_digest, "the digest of the billed usage"),
         _same("status", leaf.status, told.status, "the status on chain"),
         Check(
-            "sequence",
-            inside,
-            f"number {leaf.sequence} of {batch.first_sequence} to {batch.first_sequence + batch.count - 1}",
+            "sequence", first <= leaf.sequence < first + count,
+            f"number {leaf.sequence} of {first} to {first + count - 1}{source}",
         ),
-    ]
+    ]  # fmt: skip
 
 
 def _derived_root(proof: ProofView, leaf: Leaf) -> str:
@@ -118,12 +148,11 @@ def verify_digest(proof: ProofView, served_keccak: bytes, context: Context, chai
         _same("proof's chain", wanted, proof.chain_id, "the proof speaks of chain"),
         _same("proof's contract", context.contract.lower(), proof.contract.lower(), "the proof speaks of contract"),
     ]
-    leaf = derived_leaf(proof, served_keccak)
-    checks += _leaf_checks(proof, leaf)
-    stored = chain.root_of(proof.batch.first_sequence)
-    shown = "none" if stored is None else "0x" + stored.hex()
-    checks.append(_same("root", _derived_root(proof, leaf), shown, "the root on chain"))
-    return [*checks, *_commit_checks(proof, context, chain)]
+    leaf, first = derived_leaf(proof, served_keccak), proof.batch.first_sequence
+    stored, commit = chain.root_of(first), chain.commit_of(first, proof.transaction.block_number)
+    checks += _leaf_checks(proof, leaf, proof.batch.count if commit is None else commit.jobs)
+    checks.append(_same("root", _derived_root(proof, leaf), _hex(stored), "the root on chain"))
+    return [*checks, *_commit_checks(proof, stored, commit, context, chain)]
 
 
 def verify_offline(proof: ProofView, served_keccak: bytes, root: str) -> list[Check]:
@@ -131,7 +160,7 @@ def verify_offline(proof: ProofView, served_keccak: bytes, root: str) -> list[Ch
     trusted = "0x" + _bytes(root, "given root").hex()
     leaf = derived_leaf(proof, served_keccak)
     return [
-        *_leaf_checks(proof, leaf),
+        *_leaf_checks(proof, leaf, proof.batch.count, ", by the proof's own word"),
         _same("proof's root", trusted, proof.batch.root.lower(), "the proof speaks of root"),
         _same("root", trusted, _derived_root(proof, leaf), "the leaf leads to root"),
     ]
@@ -157,16 +186,32 @@ def is_our_code(code: bytes) -> bool:
     return compiled == found
 
 
-def _commit_checks(proof: ProofView, context: Context, chain: Reader) -> list[Check]:
-    """The transaction that the proof names, and how deep its block lies."""
-    found, told = chain.commit_of(proof.batch.first_sequence), proof.transaction
-    if found is None:
+def _hex(root: bytes | None) -> str:
+    return "none" if root is None else "0x" + root.hex()
+
+
+def _commit_checks(
+    proof: ProofView, stored: bytes | None, commit: Committed | None, context: Context, chain: Reader
+) -> list[Check]:
+    """What the contract's log tells of the batch, the transaction that the proof names, and how deep its block lies."""
+    told = proof.transaction
+    if commit is None:
         nothing = "the contract's log holds no such batch"
-        return [Check("transaction", False, nothing), Check("final", False, nothing)]
-    block, tx_hash = found
-    deep = chain.head() - block + 1
+        return [Check(name, False, nothing) for name in ("batch", "transaction", "final")]
     return [
-        _same("transaction", f"{told.hash.lower()} in block {told.block_number}", f"{tx_hash.lower()} in block {block}",
-              "the batch was committed by"),
-        Check("final", deep >= context.depth(), f"block {block}, {deep} confirmations, {context.depth()} needed"),
+        _same("batch", f"{proof.batch.count} jobs under root {_hex(stored)}",
+              f"{commit.jobs} jobs under root {_hex(commit.root)}", "the contract's log tells of"),
+        _same("transaction", f"{told.hash.lower()} in block {told.block_number}",
+              f"{commit.tx_hash.lower()} in block {commit.block}", "the batch was committed by"),
+        _final(commit.block, context, chain),
     ]  # fmt: skip
+
+
+def _final(block: int, context: Context, chain: Reader) -> Check:
+    """Whether a block is final by the context's rule: so many blocks deep, or below what the chain calls final."""
+    rule, head = context.rule(), chain.head()
+    if rule.tag is not None:
+        tagged = chain.tagged(rule.tag)
+        return Check("final", rule.reached(block, head, tagged), f"block {block}, {rule.tag} is block {tagged}")
+    deep = head - block + 1
+    return Check("final", rule.reached(block, head, head), f"block {block}, {deep} confirmations, {rule.depth} needed")

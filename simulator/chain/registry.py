@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 import aiohttp
 from eth_account import Account
-from eth_typing import HexStr
+from eth_typing import BlockNumber, HexStr
 from eth_utils import to_checksum_address
 from hexbytes import HexBytes
 from web3 import AsyncHTTPProvider, AsyncWeb3
@@ -26,6 +26,7 @@ from web3.types import BlockIdentifier, TxReceipt
 import contracts
 from simulator.chain.port import ChainIdentity, Commit, Head, Outlook, Receipt, Sent, Signed
 from simulator.policy.fees import Fees
+from zjops.domain.blocks import Pieces, Since
 from zjops.domain.clock import Clock
 from zjops.domain.errors import ChainRefused, ChainUnavailable
 from zjops.domain.merkle import keccak256
@@ -40,6 +41,10 @@ TOO_MANY = 429
 PAUSED = "EnforcedPause()"
 LIMITED = (-32005, TOO_MANY)
 """What nodes answer in JSON-RPC when they are asked too often (EIP-1474)."""
+TOO_LONG = ("range", "results", "blocks")
+"""Words of those that answer the same to a question about too many blocks at once."""
+NOT_THIS_WAY = (400, 413)
+"""By which HTTP statuses nodes refuse what was asked, and not whoever asks."""
 _SAID: tuple[tuple[str, Sent], ...] = (
     ("already known", Sent.KNOWN), ("already imported", Sent.KNOWN), ("known transaction", Sent.KNOWN),
     ("nonce too low", Sent.NONCE_USED), ("nonce is too low", Sent.NONCE_USED), ("underpriced", Sent.UNDERPRICED),
@@ -76,6 +81,8 @@ def _translating(abi: list[dict[str, Any]]) -> Iterator[None]:
     except Web3RPCError as exc:
         raise _rpc_error(exc) from exc
     except aiohttp.ClientResponseError as exc:
+        if exc.status in NOT_THIS_WAY:
+            raise ChainRefused(f"the chain answers by HTTP {exc.status} {exc.message}".strip()) from exc
         reason = "rpc_rate_limited" if exc.status == TOO_MANY else "rpc_unavailable"
         raise ChainUnavailable(f"the chain answers by HTTP {exc.status} {exc.message}".strip(), reason) from exc
     except TimeoutError as exc:
@@ -91,7 +98,7 @@ def _rpc_error(exc: Web3RPCError) -> ChainRefused | ChainUnavailable:
     found = (exc.rpc_response or {}).get("error", {})
     detail: dict[str, Any] = dict(found) if isinstance(found, dict) else {}
     message = str(detail.get("message", exc))
-    if detail.get("code") in LIMITED:
+    if detail.get("code") in LIMITED and not any(word in message.lower() for word in TOO_LONG):
         return ChainUnavailable(f"the chain is asked too often: {message}", "rpc_rate_limited")
     if "header not found" in message or "unknown block" in message:
         return ChainUnavailable(f"the node is behind: {message}", "node_behind")
@@ -207,10 +214,37 @@ class Web3Chain:
         return _receipt(found)
 
     async def find_root(self, first: int) -> Receipt | None:
-        event = self._contract.events.RootCommitted()
-        logs = await self._ask(event.get_logs(from_block=0, argument_filters={"firstSequence": first}))
-        found = list(logs)
-        return await self.receipt(HexBytes(found[-1]["transactionHash"]).to_0x_hex()) if found else None
+        if await self.root_of(first) is None:
+            return None
+        event, head = self._contract.events.RootCommitted(), int(await self._ask(self._web3.eth.block_number))
+        pieces = Pieces(await self._deployed_at(head), head)
+        while (piece := pieces.piece) is not None:
+            question = event.get_logs(
+                from_block=BlockNumber(piece[0]), to_block=BlockNumber(piece[1]),
+                argument_filters={"firstSequence": first},
+            )  # fmt: skip
+            try:
+                found = list(await self._ask(question))
+            except ChainRefused:
+                if not pieces.refused():
+                    raise
+                continue
+            if found:
+                return await self.receipt(HexBytes(found[-1]["transactionHash"]).to_0x_hex())
+            pieces.answered()
+        return None
+
+    async def _deployed_at(self, head: int) -> int:
+        """The first block in which the contract's code stands; the chain's first where old states are refused."""
+        since = Since(head)
+        while (at := since.ask) is not None:
+            try:
+                since.told(bool(await self._ask(self._web3.eth.get_code(self._address, BlockNumber(at)))))
+            except (ChainRefused, ChainUnavailable) as exc:
+                if isinstance(exc, ChainUnavailable) and exc.reason != "node_behind":
+                    raise
+                return 0
+        return since.found
 
 
 def _receipt(found: TxReceipt) -> Receipt:

@@ -6,14 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from simulator.store.port import Row
 from zjops.domain.ids import job_id
 from zjops.domain.jobs import CHAIN_STATUS, JobState
+from zjops.domain.leaffile import LeafFile, leaf_file_path
 from zjops.domain.merkle import Leaf, Tree, job_key_digest, result_digest_of, usage_digest
-
-SCHEMA = "zjops.batch/1"
 
 
 def leaf_of(row: Row, sequence: int) -> Leaf:
@@ -46,19 +43,19 @@ class LeafFiles:
 
     def path(self, batch: int) -> Path:
         """Where the leaves of a batch are."""
-        return self._folder / f"{batch}.json"
+        return leaf_file_path(self._folder, batch)
 
     def write(self, batch: Row, hashes: Sequence[bytes]) -> None:
         """Write the file beside, make it durable, then rename it: readers never see half of it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         target = self.path(batch["id"])
         beside = target.with_name(f".{target.name}.{os.getpid()}")
-        said = {
-            "schema": SCHEMA, "batch": batch["id"], "firstSequence": batch["first_sequence"], "count": batch["count"],
-            "root": "0x" + batch["root"].hex(), "leaves": ["0x" + leaf.hex() for leaf in hashes],
-        }  # fmt: skip
+        said = LeafFile(
+            batch=batch["id"], first_sequence=batch["first_sequence"], count=batch["count"],
+            root="0x" + batch["root"].hex(), leaves=["0x" + leaf.hex() for leaf in hashes],
+        )  # fmt: skip
         with beside.open("wb") as file:
-            file.write(msgspec.json.encode(said))
+            file.write(said.content())
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)

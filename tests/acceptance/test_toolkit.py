@@ -112,7 +112,7 @@ class TestVerify:
         [
             ({"chain_id": 1}, {"chain", "proof's chain"}),
             ({"code_hash": "0x" + "00" * 32}, {"code"}),
-            ({"contract": "0x" + "11" * 20}, {"code", "proof's contract", "root", "transaction", "final"}),
+            ({"contract": "0x" + "11" * 20}, {"code", "proof's contract", "root", "batch", "transaction", "final"}),
         ],
     )
     def test_another_chain_or_contract(
@@ -160,7 +160,7 @@ class TestVerify:
         assert wrong(*ours, "--chain-id", "2632500", code=4) == {"chain", "proof's chain"}
         assert wrong(*ours, "--finality", "depth:1000", code=4) == {"final"}
         assert wrong("--contract", "0x" + "11" * 20, code=4) == {
-            "code", "proof's contract", "root", "transaction", "final",
+            "code", "proof's contract", "root", "batch", "transaction", "final",
         }  # fmt: skip
         assert zjops(*node, local=False, **alone)[0] == 2
         assert zjops(*node, *ours, "--root", "0x" + "11" * 32, local=False, **alone)[0] == 2

@@ -11,14 +11,26 @@ from typing import Annotated, Any, Literal
 import msgspec
 import typer
 
-from zjops.cli.exits import UNREACHABLE
+from zjops.cli.exits import BROKEN, UNREACHABLE
 from zjops.cli.options import ContextName, Home, Json, Output, Quiet
 from zjops.cli.output import Format, Out
 from zjops.client.admin import Admin
 from zjops.client.chain import ChainReader
 from zjops.client.development import Development
+from zjops.client.published import WRONG, published
 from zjops.client.rpc import Rpc
-from zjops.client.standing import depth_of, lag, owner_state, progress, runway_days, seconds_to_final
+from zjops.client.standing import (
+    Evidence,
+    clock_skew_s,
+    depth_of,
+    evidence_of,
+    lag,
+    owner_state,
+    progress,
+    runway_days,
+    seconds_to_final,
+    skew_text,
+)
 from zjops.config import Context, resolve
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import ChainUnavailable, UsageError
@@ -28,6 +40,8 @@ from zjops.domain.wire_chain import BatchView, RelayerView
 chain = typer.Typer()
 COIN = 10**18
 PAUSE_GAS = 100_000
+RECENT = 20
+"""How many of the newest batches are looked at to learn something of the chain."""
 DEPTH_MOST = 256
 Target = Annotated[str, typer.Argument(metavar="[contract|relayer]", help="What to hold back.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
@@ -57,6 +71,8 @@ def status(
         except ChainUnavailable as exc:
             seen = {"chain": "away"}
             out.say(f"the chain is away: {exc}")
+    if seen.get("clock_skew_s"):
+        out.say(skew_text(seen["clock_skew_s"]))
     out.record("zjops.chain/1", seen | {
         "relayer": owner_state(view), "reason": view.reason, "since": view.since, "owner": view.owner,
         "epoch": view.epoch, "batches_waiting": view.open_batches, "jobs_in_batches": view.open_jobs,
@@ -69,23 +85,36 @@ def status(
 
 def _seen(context: Context, rpc: Rpc, view: RelayerView) -> dict[str, Any]:
     head, reader = rpc.block(), ChainReader(context, rpc.http)
-    now_s = SystemClock().now_ms() / 1000
-    blocks, seconds = lag(int(head["timestamp"], 16), now_s, view.block_time_seconds)
+    now_s, made_s = SystemClock().now_ms() / 1000, int(head["timestamp"], 16)
+    skew_s = clock_skew_s(made_s, now_s, _evidence(context, rpc))
+    blocks, seconds = lag(made_s, now_s + skew_s, view.block_time_seconds)
     address = view.address or _sender(context, rpc)
     balance = None if address is None else rpc.number("eth_getBalance", address, "latest")
     days = None if balance is None else runway_days(balance, int(view.spent_wei), view.spent_seconds)
     return {
         "chain": "answers", "chain_id": rpc.number("eth_chainId"), "height": int(head["number"], 16),
-        "lag_blocks": blocks, "lag_s": seconds, "base_fee_wei": int(head.get("baseFeePerGas", "0x0"), 16),
+        "lag_blocks": blocks, "lag_s": seconds, "clock_skew_s": skew_s,
+        "base_fee_wei": int(head.get("baseFeePerGas", "0x0"), 16),
         "contract": context.contract, "contract_paused": reader.paused(), "next_sequence": reader.next_sequence(),
         "address": address, "balance": None if balance is None else balance / COIN,
         "runway_days": None if days is None else round(days, 1),
     }  # fmt: skip
 
 
+def _evidence(context: Context, rpc: Rpc) -> Evidence | None:
+    """What the newest batch that is in a block tells of the chain's clock."""
+    for batch in Admin(context).batches(limit=RECENT).batches:
+        if batch.block_number is not None:
+            # A block that is gone, or that the node does not know yet, tells nothing.
+            with contextlib.suppress(ChainUnavailable):
+                return evidence_of(batch, int(rpc.block(hex(batch.block_number))["timestamp"], 16))
+            return None
+    return None
+
+
 def _sender(context: Context, rpc: Rpc) -> str | None:
     """Who sent the newest batch, where the relayer has not said who it is."""
-    batches = Admin(context).batches(limit=20).batches
+    batches = Admin(context).batches(limit=RECENT).batches
     sent = next((batch.tx_hash for batch in batches if batch.tx_hash), None)
     found = None if sent is None else rpc.ask("eth_getTransactionByHash", sent)
     return str(found["from"]) if isinstance(found, dict) else None
@@ -128,24 +157,28 @@ def batches(
         out.say(f"more with --before {page.next}")
 
 
-@chain.command(help="One batch with its leaves.\n\nExample: zjops chain batch 7")
+@chain.command(help="One batch with its leaves, and whether its published file agrees.\n\nExample: zjops chain batch 7")
 def batch(
     number: Annotated[int, typer.Argument(help="The batch.", min=1)],
     home: Home = None, context: ContextName = None, output: Output = Format.TABLE, json: Json = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Transaction, gas, state and leaves of a batch."""
+    """Transaction, gas, state and leaves of a batch; exit 4 when its published file is missing or altered."""
     found, out = resolve(context, home), Out(output, json, quiet)
     admin = Admin(found)
     view, depth = admin.batch(number), depth_of(admin.relayer().finality)
     row = _row(view, _head(found, out), depth) | {"block_hash": view.block_hash, "gas_price_wei": view.gas_price_wei}
     leaves: list[dict[str, Any]] = [msgspec.to_builtins(leaf) for leaf in view.leaves]
+    file = published(view, found.log_dir)
     if out.format in (Format.JSON, Format.JSONL):
-        out.record("zjops.batch/1", row | {"leaves": leaves})
-        return
-    out.record("zjops.batch/1", row)
-    out.say("")
-    out.rows("zjops.leaves/1", leaves, ("sequence", "jobId", "hash"))
+        out.record("zjops.batch/1", row | {"leaf_file": msgspec.to_builtins(file), "leaves": leaves})
+    else:
+        out.record("zjops.batch/1", row | {"leaf_file": file.state, "leaf_file_sha256": file.digest})
+        out.say("")
+        out.rows("zjops.leaves/1", leaves, ("sequence", "jobId", "hash"))
+    out.say(f"leaf file: {file.detail}")
+    if file.state in WRONG:
+        raise typer.Exit(BROKEN)
 
 
 @chain.command(help="Replace the newest blocks of a development chain.\n\nExample: zjops chain reorg --depth 2")
@@ -156,15 +189,22 @@ def reorg(
 ) -> None:  # fmt: skip
     """Reorganise a development chain; what is final is then no longer what it was, if the depth is larger."""
     found, out = resolve(context, home), Out(quiet=quiet)
-    if depth >= found.depth():
-        out.say(f"note: {found.finality} counts as final here; what was final is undone by a depth of {depth}")
     with _node(found) as rpc:
         development = Development(rpc)
         before, old = development.head()
+        if _undoes_final(found, rpc, before, depth):
+            out.say(f"note: {found.finality} counts as final here; what was final is undone by a depth of {depth}")
         development.reorganise(depth, drop=drop)
         after, new = development.head()
     kept = "their transactions are lost" if drop else "their transactions wait for a block again"
     out.say(f"replaced {depth} blocks below {before} ({old}); {kept}; the head is {after} ({new})")
+
+
+def _undoes_final(context: Context, rpc: Rpc, head: int, depth: int) -> bool:
+    """Whether one of the newest blocks is final already: they are the blocks above `head - depth`."""
+    rule = context.rule()
+    tagged = head if rule.tag is None else ChainReader(context, rpc.http).tagged(rule.tag)
+    return rule.reached(head - depth + 1, head, tagged)
 
 
 @chain.command(help="Make blocks of a development chain now.\n\nExample: zjops chain mine 3")

@@ -14,12 +14,12 @@ from zjops.cli.output import Format, Out
 from zjops.client.jobs import Jobs
 from zjops.config import Context, resolve
 from zjops.domain.bundle import Bundle, bundle_of, read_bundle
+from zjops.domain.chains import ASSUMED, parse_finality, profile_of, usual_finality
 from zjops.domain.errors import UsageError
 from zjops.domain.merkle import keccak256
 from zjops.verify import Check, verify_digest, verify_offline
 
 JOB = "job_"
-FINALITY = "depth:3"
 
 
 def proof(
@@ -52,7 +52,9 @@ def verify(
     rpc: Annotated[str | None, typer.Option(help="Any node, in place of the context's.")] = None,
     contract: Annotated[str | None, typer.Option(help="With --rpc: the registry's address.")] = None,
     chain_id: Annotated[int | None, typer.Option(help="With --rpc: which chain it must be.")] = None,
-    finality: Annotated[str, typer.Option(help="With --rpc: blocks until final.")] = FINALITY,
+    finality: Annotated[
+        str | None, typer.Option(help="With --rpc: when a block is final; the chain's own rule by default.")
+    ] = None,
     tenant: Tenant = None, home: Home = None, context: ContextName = None,
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -72,10 +74,12 @@ def verify(
 
 
 def _given(
-    rpc: str | None, contract: str | None, chain_id: int | None, finality: str, root: str | None
+    rpc: str | None, contract: str | None, chain_id: int | None, finality: str | None, root: str | None
 ) -> Context | None:  # fmt: skip
-    """The node that the command line names, as a context. Raises `UsageError` for half of one."""
+    """The node that the command line names, as a context; its finality may be empty. Raises `UsageError` for half."""
     if rpc is None and contract is None and chain_id is None:
+        if finality is not None:
+            raise UsageError("--finality goes with --rpc; a context has its own, and offline nothing is final")
         return None
     if root is not None:
         raise UsageError("--root is checked offline; leave --rpc, --contract and --chain-id out, or --root")
@@ -83,7 +87,7 @@ def _given(
         raise UsageError("name both the node and the registry: --rpc URL --contract 0x…")
     return Context(
         name="of the command line", api_url="", token_url="", issuer="", rpc_url=rpc, contract=contract,
-        chain_id=chain_id, finality=finality,
+        chain_id=chain_id, finality="" if finality is None else parse_finality(finality).text,
     )  # fmt: skip
 
 
@@ -121,12 +125,21 @@ def _claim(named: str | Path, result_file: Path | None, client: Any) -> _Claim:
 def _online(out: Out, claim: _Claim, known: Context) -> list[Check]:
     from zjops.client.chain import ChainReader
 
-    code = known.code_hash or "as compiled here"
+    code, chain = known.code_hash or "as compiled here", ChainReader(known)
+    ruled = known if known.finality else _usually(out, known, chain.chain_id())
     out.say(
-        f"against chain {known.chain_id or claim.proof.chain_id}, contract {known.contract}, code {code} "
-        f"(from context {known.name})"
+        f"against chain {known.chain_id or claim.proof.chain_id}, contract {known.contract}, code {code}, "
+        f"final by {ruled.finality} (from context {known.name})"
     )
-    return verify_digest(claim.proof, claim.served_keccak, known, ChainReader(known))
+    return verify_digest(claim.proof, claim.served_keccak, ruled, chain)
+
+
+def _usually(out: Out, known: Context, served: int) -> Context:
+    """The context with the rule of its chain, where nobody named one."""
+    chain_id = served if known.chain_id is None else known.chain_id
+    if profile_of(chain_id) is None:
+        out.say(f"note: chain {chain_id} is not known here, {ASSUMED} is assumed; name its rule with --finality")
+    return msgspec.structs.replace(known, finality=usual_finality(chain_id))
 
 
 def _tell(out: Out, claim: _Claim, checks: list[Check], trusted: dict[str, Any]) -> None:

@@ -6,11 +6,12 @@ should not share the code of whoever is checked.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zjops.client.http import Http
-from zjops.client.rpc import Rpc
+from zjops.client.rpc import Rpc, RpcRefused
 from zjops.config import Context
+from zjops.domain.blocks import Pieces, Since
 from zjops.domain.errors import ChainUnavailable, UsageError
 from zjops.domain.merkle import keccak256
 
@@ -18,6 +19,8 @@ ROOT_OF = keccak256(b"rootOf(uint64)")[:4]
 PAUSED = keccak256(b"paused()")[:4]
 NEXT_SEQUENCE = keccak256(b"nextSequence()")[:4]
 ROOT_COMMITTED = keccak256(b"RootCommitted(uint64,uint32,bytes32,uint64)")
+TOLD_BYTES = 3 * 32
+"""What the event tells beside its indexed first number: count, root and time."""
 
 
 def _word(number: int) -> bytes:
@@ -25,10 +28,21 @@ def _word(number: int) -> bytes:
 
 
 class Commit(NamedTuple):
-    """The block and the transaction that committed a batch."""
+    """The block and the transaction that committed a batch, and what the contract told of it: jobs and root."""
 
     block: int
     tx_hash: str
+    jobs: int
+    root: bytes
+
+    @classmethod
+    def of(cls, log: dict[str, Any]) -> Commit:
+        """From an entry of `eth_getLogs`. Raises `KeyError`, `TypeError` or `ValueError` for what is none."""
+        data = bytes.fromhex(log["data"].removeprefix("0x"))
+        if len(data) != TOLD_BYTES:
+            raise ValueError(f"RootCommitted has {len(data)} bytes of data, not {TOLD_BYTES}")
+        jobs, root = int.from_bytes(data[:32], "big"), data[32:64]
+        return cls(int(log["blockNumber"], 16), str(log["transactionHash"]), jobs, root)
 
 
 class ChainReader:
@@ -72,12 +86,52 @@ class ChainReader:
         """The code at the contract's address."""
         return self.rpc.data("eth_getCode", self._contract, "latest")
 
-    def commit_of(self, first: int) -> Commit | None:
-        """Where a batch was committed, from the contract's own log."""
+    def tagged(self, tag: str) -> int:
+        """The number of the block that the chain calls `safe` or `finalized`."""
+        try:
+            return int(self.rpc.block(tag)["number"], 16)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ChainUnavailable(f"{self.rpc.url} answers for block {tag} strangely: {exc}") from exc
+
+    def commit_of(self, first: int, told: int) -> Commit | None:
+        """Where a batch was committed, from the contract's own log.
+
+        Asks about the block that somebody told, and only when it is not that one about all since the deployment, in
+        pieces: public nodes refuse long ranges.
+        """
+        head = self.head()
+        found = self._committed(first, told, told) if 0 <= told <= head else None
+        if found is not None or self.root_of(first) is None:
+            return found
+        pieces = Pieces(self._deployed_at(head), head)
+        while (piece := pieces.piece) is not None:
+            try:
+                found = self._committed(first, *piece)
+            except RpcRefused:
+                if not pieces.refused():
+                    raise
+                continue
+            if found is not None:
+                return found
+            pieces.answered()
+        return None
+
+    def _deployed_at(self, head: int) -> int:
+        """The first block in which the contract's code stands; the chain's first where old states are refused."""
+        since = Since(head)
+        while (at := since.ask) is not None:
+            try:
+                since.told(bool(self.rpc.data("eth_getCode", self._contract, hex(at))))
+            except RpcRefused:
+                return 0
+        return since.found
+
+    def _committed(self, first: int, oldest: int, newest: int) -> Commit | None:
+        """The same from a range of blocks."""
         topics = ["0x" + ROOT_COMMITTED.hex(), "0x" + _word(first).hex()]
-        wanted = {"fromBlock": "0x0", "toBlock": "latest", "address": self._contract, "topics": topics}
+        wanted = {"fromBlock": hex(oldest), "toBlock": hex(newest), "address": self._contract, "topics": topics}
         logs = self.rpc.ask("eth_getLogs", wanted)
         try:
-            return Commit(int(logs[-1]["blockNumber"], 16), str(logs[-1]["transactionHash"])) if logs else None
-        except (KeyError, TypeError, ValueError) as exc:
+            return Commit.of(logs[-1]) if logs else None
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise ChainUnavailable(f"{self.rpc.url} answers eth_getLogs strangely: {exc}") from exc

@@ -38,7 +38,8 @@ def problem_of(response: httpx2.Response) -> Problem:
     """The problem document of an answer, or what comes closest to one."""
     try:
         document = response.json()
-        code = document.get("code") or document.get("error") or "unknown"
+        said = document.get("code") or document.get("error") or "unknown"
+        code = said if isinstance(said, str) else f"http-{response.status_code}"
         detail = document.get("detail") or document.get("error_description") or document.get("title") or response.text
     except (ValueError, AttributeError):
         document, code, detail = {}, f"http-{response.status_code}", response.text[:200] or response.reason_phrase

@@ -31,7 +31,12 @@ class Rpc:
         try:
             answer = self.http.request("POST", self.url, json=asked, repeat=repeat).json()
         except (UnreachableError, Problem, ValueError) as exc:
-            raise ChainUnavailable(f"{self.url} does not answer as a chain ({exc}); is it up? zjops status") from exc
+            # Some nodes say no by HTTP too; what counts is the error in the body.
+            answer = exc.extra if isinstance(exc, Problem) else {}
+            if not isinstance(answer.get("error"), dict):
+                raise ChainUnavailable(
+                    f"{self.url} does not answer as a chain ({exc}); is it up? zjops status"
+                ) from exc
         if not isinstance(answer, dict) or "result" not in answer:
             error = answer.get("error") if isinstance(answer, dict) else answer
             said = error.get("message", error) if isinstance(error, dict) else error

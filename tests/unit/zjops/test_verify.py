@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 import contracts
+from zjops.cli.main import main
+from zjops.client.chain import Commit
 from zjops.config import Context
 from zjops.domain.bundle import BundledResult, bundle_of, read_bundle
 from zjops.domain.errors import UsageError
@@ -29,20 +32,20 @@ def _hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
-def _world() -> tuple[ProofView, bytes]:
-    """A proof of the third of five jobs, and its root."""
+def _world(number: int = 12) -> tuple[ProofView, bytes]:
+    """A proof of the third of five jobs, and its root; the job's number may be another than the batch gives it."""
     leaves = [
         Leaf(
-            10 + n, job_key_digest("acme", f"job_{n}", SALT), result_digest(SALT, RESULT),
+            sequence, job_key_digest("acme", f"job_{n}", SALT), result_digest(SALT, RESULT),
             usage_digest(SALT, "acme", f"job_{n}", 120, 100, 1_793_000_000_000), 1,
         )
-        for n in range(5)
+        for n, sequence in enumerate((10, 11, number, 13, 14))
     ]  # fmt: skip
     tree, leaf = Tree([leaf.hash() for leaf in leaves]), leaves[2]
     proof = ProofView(
         job_id="job_2", tenant_id="acme", status=JobState.CONFIRMED, salt=_hex(SALT), usage=USAGE,
         leaf=ProofLeaf(
-            sequence=12, job_key=_hex(leaf.job_key), result_digest=_hex(leaf.result_digest),
+            sequence=number, job_key=_hex(leaf.job_key), result_digest=_hex(leaf.result_digest),
             usage_digest=_hex(leaf.usage_digest), status=1,
         ),
         proof=[_hex(node) for node in tree.proof(2)],
@@ -53,11 +56,15 @@ def _world() -> tuple[ProofView, bytes]:
     return proof, tree.root
 
 
+ROOT = _world()[1]
+
+
 class Chain:
     """A chain that says what it is told to."""
 
     def __init__(self, root: bytes | None, **said: Any) -> None:
-        self._said = {"chain_id": 31338, "code_hash": CODE, "head": 20, "commit": (7, _hex(b"\1" * 32))} | said
+        commit = Commit(7, _hex(b"\1" * 32), 5, root or b"")
+        self._said = {"chain_id": 31338, "code_hash": CODE, "head": 20, "commit": commit} | said
         self._root = root
 
     def chain_id(self) -> int:
@@ -75,7 +82,10 @@ class Chain:
     def code(self) -> bytes:
         return bytes(self._said["code"])
 
-    def commit_of(self, first: int) -> tuple[int, str] | None:
+    def tagged(self, tag: str) -> int:
+        return int(self._said[tag])
+
+    def commit_of(self, first: int, told: int) -> Commit | None:
         return self._said["commit"] if first == 10 else None
 
 
@@ -115,7 +125,9 @@ def _bend(proof: ProofView, path: str, value: Any) -> ProofView:
         ("leaf.sequence", 13, {"root"}),
         ("leaf.sequence", 99, {"sequence", "root"}),
         ("leaf.result_digest", "0x" + "22" * 32, {"result"}),
-        ("batch.first_sequence", 11, {"root", "transaction", "final"}),
+        ("batch.first_sequence", 11, {"root", "batch", "transaction", "final"}),
+        ("batch.count", 4, {"batch"}),
+        ("batch.count", 1_000_000, {"batch"}),
         ("transaction.block_number", 6, {"transaction"}),
         ("transaction.hash", "0x" + "77" * 32, {"transaction"}),
         ("chain_id", 1, {"proof's chain"}),
@@ -131,7 +143,10 @@ def test_a_bent_proof_is_refused(path: str, value: Any, names: set[str]) -> None
     ("said", "names"),
     [
         ({"chain_id": 1}, {"chain"}), ({"code_hash": "0x" + "ee" * 32}, {"code"}), ({"head": 8}, {"final"}),
-        ({"commit": None}, {"transaction", "final"}), ({"commit": (8, _hex(b"\1" * 32))}, {"transaction"}),
+        ({"commit": None}, {"batch", "transaction", "final"}),
+        ({"commit": Commit(8, _hex(b"\1" * 32), 5, ROOT)}, {"transaction"}),
+        ({"commit": Commit(7, _hex(b"\1" * 32), 2, ROOT)}, {"sequence", "batch"}),
+        ({"commit": Commit(7, _hex(b"\1" * 32), 5, b"\2" * 32)}, {"batch"}),
     ],
 )  # fmt: skip
 def test_another_chain_contract_transaction_or_too_young_a_block_is_refused(
@@ -141,10 +156,42 @@ def test_another_chain_contract_transaction_or_too_young_a_block_is_refused(
     assert _wrong(verify_proof(proof, RESULT, CONTEXT, Chain(root, **said))) == names
 
 
-@pytest.mark.parametrize("root", [None, b"\1" * 32])
-def test_a_root_that_is_not_on_chain_is_refused(root: bytes | None) -> None:
+@pytest.mark.parametrize(("count", "names"), [(5, {"sequence"}), (1000, {"sequence", "batch"})])
+def test_a_number_outside_of_what_the_contract_gave_the_batch_is_refused_whatever_the_proof_says(
+    count: int, names: set[str]
+) -> None:
+    """The contract lets a leaf stand for any number that is taken; only its log says where the batch ends."""
+    proof, root = _world(99)
+    assert _wrong(verify_proof(_bend(proof, "batch.count", count), RESULT, CONTEXT, Chain(root))) == names
+
+
+@pytest.mark.parametrize(("finalized", "names"), [(6, {"final"}), (7, set()), (20, set())])
+def test_by_a_tag_a_block_is_final_once_the_chain_calls_it_so_however_deep_it_lies(
+    finalized: int, names: set[str]
+) -> None:
+    proof, root = _world()
+    tagged = msgspec.structs.replace(CONTEXT, finality="tag:finalized")
+    assert _wrong(verify_proof(proof, RESULT, tagged, Chain(root, head=1000, finalized=finalized))) == names
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("leaf.sequence", -1), ("leaf.sequence", 2**64), ("batch.first_sequence", -1), ("batch.count", -4),
+     ("usage.compute_units", -5), ("usage.payload_bytes", 2**256)],
+)  # fmt: skip
+def test_numbers_that_no_contract_could_hold_are_wrong_usage(path: str, value: int) -> None:
+    proof, root = _world()
+    bent = _bend(proof, path, value)
+    for check in (lambda: verify_proof(bent, RESULT, CONTEXT, Chain(root)),
+                  lambda: verify_offline(bent, keccak256(RESULT), _hex(root))):  # fmt: skip
+        with pytest.raises(UsageError, match="out of range"):
+            check()
+
+
+@pytest.mark.parametrize(("root", "names"), [(None, {"root", "batch"}), (b"\1" * 32, {"root"})])
+def test_a_root_that_is_not_on_chain_is_refused(root: bytes | None, names: set[str]) -> None:
     proof, _ = _world()
-    assert _wrong(verify_proof(proof, RESULT, CONTEXT, Chain(root))) == {"root"}
+    assert _wrong(verify_proof(proof, RESULT, CONTEXT, Chain(root))) == names
 
 
 def _deployed() -> bytes:
@@ -235,6 +282,43 @@ class TestBundle:
     def test_a_result_that_cannot_be_read_is_wrong_usage(self, result: dict[str, str]) -> None:
         with pytest.raises(UsageError, match="the bundle's"):
             msgspec.convert(result, BundledResult).digest()
+
+
+class TestFinalityOfANodeThatTheCommandLineNames:
+    """Whoever names only a node gets the rule of its chain."""
+
+    @pytest.mark.parametrize(
+        ("chain_id", "more", "head", "code", "said"),
+        [
+            (31338, [], 9, 0, "final by depth:3"),
+            (2632500, [], 9, 4, "final by depth:6"),
+            (2632500, [], 12, 0, "final by depth:6"),
+            (2632500, ["--chain-id", "2632500"], 9, 4, "final by depth:6"),
+            (2632500, ["--finality", "depth:2"], 9, 0, "final by depth:2"),
+            (2632500, ["--finality", "finalized"], 99, 4, "final by tag:finalized"),
+            (5, [], 9, 0, "chain 5 is not known here, depth:3 is assumed"),
+        ],
+    )
+    def test_it_is_the_chains_own_unless_another_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], chain_id: int,
+        more: list[str], head: int, code: int, said: str,
+    ) -> None:  # fmt: skip
+        proof, root = _world()
+        proof = msgspec.structs.replace(proof, chain_id=chain_id)
+        (tmp_path / "x.json").write_bytes(
+            msgspec.json.encode(bundle_of(proof, RESULT, code_hash=None, finality="depth:1", with_result=True))
+        )
+        node = Chain(root, chain_id=chain_id, head=head, finalized=6, code=_deployed())
+        monkeypatch.setattr("zjops.client.chain.ChainReader", lambda context: node)
+        asked = ["jobs", "verify", str(tmp_path / "x.json"), "--rpc", "http://node", "--contract", CONTRACT, *more]
+        assert main(asked) == code
+        out, err = capsys.readouterr()
+        assert said in err
+        assert code == 0 or "confirmations, 6 needed" in out or "finalized is block 6" in out
+
+    def test_without_a_node_it_is_wrong_usage(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["jobs", "verify", "job_x", "--finality", "depth:2"]) == 2
+        assert "--finality goes with --rpc" in capsys.readouterr().err
 
 
 def test_a_context_that_names_no_contract_cannot_verify() -> None:

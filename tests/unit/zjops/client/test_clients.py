@@ -15,6 +15,7 @@ from zjops.client.history import History, Read, Submitted, read_history
 from zjops.client.http import Http, Outage
 from zjops.client.jobs import Jobs
 from zjops.client.oauth import ClientCredentials
+from zjops.client.rpc import RpcRefused
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import ChainUnavailable, Problem, UnreachableError, UsageError
@@ -229,12 +230,21 @@ def test_a_wrong_secret_is_said_once(opened: Any) -> None:
 @pytest.mark.parametrize(
     "answer",
     [AWAY, reply(body={"result": None}), reply(body={"error": {"message": "no"}}), reply(body=["odd"]),
-     httpx2.Response(200, text="<html>"), problem(500, "internal-error")],
+     httpx2.Response(200, text="<html>"), problem(500, "internal-error"), reply(400, {"error": {"code": -32600}}),
+     reply(400, {"error": "no"}), reply(400, [{"error": "no"}])],
 )  # fmt: skip
 def test_whatever_is_not_a_chain_is_unavailable(opened: Any, answer: Answer) -> None:
     http, _, _ = opened(answer)
     with pytest.raises(ChainUnavailable, match="http://rpc"):
         ChainReader(CONTEXT, http).chain_id()
+
+
+def test_a_node_that_refuses_by_http_too_is_heard_by_its_own_error(opened: Any) -> None:
+    error = {"code": -32602, "message": "range is too wide"}
+    http, _, _ = opened(reply(400, {"jsonrpc": "2.0", "id": 1, "error": error}))
+    with pytest.raises(RpcRefused, match="http://rpc refuses eth_chainId: range is too wide") as caught:
+        ChainReader(CONTEXT, http).chain_id()
+    assert caught.value.code == -32602
 
 
 def test_the_questions_to_the_contract_are_abi_encoded(opened: Any) -> None:
@@ -245,6 +255,36 @@ def test_the_questions_to_the_contract_are_abi_encoded(opened: Any) -> None:
     calls = [msgspec.json.decode(request.content)["params"][0]["data"] for request in server.asked]
     assert calls[0] == "0x" + contracts_selector("nextSequence()")
     assert calls[1] == "0x" + contracts_selector("rootOf(uint64)") + f"{7:064x}"
+
+
+def _logged(**other: Any) -> dict[str, Any]:
+    data = "0x" + f"{5:064x}" + "ab" * 32 + f"{1_790_000_000:064x}"
+    return {"blockNumber": "0x7", "transactionHash": "0x" + "11" * 32, "data": data} | other
+
+
+def test_the_contracts_log_tells_how_many_jobs_a_batch_has_and_their_root(opened: Any) -> None:
+    http, server, _ = opened(reply(body={"result": "0x9"}), reply(body={"result": [_logged()]}))
+    found = ChainReader(CONTEXT, http).commit_of(3, 7)
+    assert found == (7, "0x" + "11" * 32, 5, bytes.fromhex("ab" * 32))
+    (asked,) = msgspec.json.decode(server.asked[1].content)["params"]
+    assert asked["topics"] == ["0x" + _topic(), "0x" + f"{3:064x}"]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [{}, _logged(data="0x" + "00" * 95), _logged(data=None), _logged(data="0xzz"), _logged(blockNumber=None), "odd"],
+    ids=["nothing", "too short", "no data", "no hex", "no block", "no object"],
+)  # fmt: skip
+def test_a_log_entry_that_is_none_of_the_contracts_is_strange(opened: Any, log: Any) -> None:
+    http, _, _ = opened(reply(body={"result": "0x9"}), reply(body={"result": [log]}))
+    with pytest.raises(ChainUnavailable, match="answers eth_getLogs strangely"):
+        ChainReader(CONTEXT, http).commit_of(3, 7)
+
+
+def _topic() -> str:
+    from eth_utils.crypto import keccak
+
+    return keccak(text="RootCommitted(uint64,uint32,bytes32,uint64)").hex()
 
 
 def contracts_selector(signature: str) -> str:

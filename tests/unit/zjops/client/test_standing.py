@@ -9,7 +9,19 @@ import pytest
 
 from zjops.client.development import Development, is_development
 from zjops.client.rpc import Rpc
-from zjops.client.standing import depth_of, lag, owner_state, progress, runway_days, seconds_to_final
+from zjops.client.standing import (
+    Evidence,
+    clock_skew_s,
+    depth_of,
+    evidence_of,
+    lag,
+    owner_state,
+    progress,
+    runway_days,
+    seconds_to_final,
+    skew_text,
+)
+from zjops.domain.clock import parse_rfc3339
 from zjops.domain.errors import UsageError
 from zjops.domain.wire_chain import BatchView, RelayerView
 
@@ -45,6 +57,37 @@ def test_runway_in_days(spent_wei: int, spent_s: float, days: float | None) -> N
 )
 def test_a_head_lags_by_what_it_is_older_than_one_block(now_s: float, blocks: int, seconds: float) -> None:
     assert lag(100, now_s, 2.0) == (blocks, seconds)
+
+
+@pytest.mark.parametrize(
+    ("head_s", "evidence", "skew_s"),
+    [
+        pytest.param(999, None, 0.0, id="a head of this second"),
+        pytest.param(400, None, 0.0, id="an old head may be that of a node that is behind"),
+        pytest.param(400, Evidence(390, 389.5, 393.2), 0.0, id="blocks that fit what was sent and seen"),
+        pytest.param(1002, None, 0.0, id="a head of the next seconds: clocks differ a little"),
+        pytest.param(4600, None, 3600.0, id="a head from the future"),
+        pytest.param(4540, Evidence(4500, 899.0, 903.0), 3597.0, id="one that stands still since a minute"),
+        pytest.param(950, Evidence(4500, 899.0, 903.0), 3597.0, id="one that has stood still for an hour"),
+        pytest.param(-2601, Evidence(-2650, 949.0, 953.0), -3599.0, id="a block older than what it holds"),
+        pytest.param(-2601, Evidence(-2650, 949.0, None), -3599.0, id="the same before it is final"),
+        pytest.param(990, Evidence(950, None, None), 0.0, id="a root that was found on chain and never sent"),
+    ],
+)
+def test_only_what_no_right_clock_could_show_is_a_skew(head_s: int, evidence: Evidence | None, skew_s: float) -> None:
+    assert clock_skew_s(head_s, 1000.0, evidence) == skew_s
+
+
+def test_a_batch_tells_when_it_was_sent_and_final_by_the_platforms_clock() -> None:
+    sent_s = parse_rfc3339("2026-11-01T00:00:01Z") / 1000
+    assert evidence_of(MINED, 77) == Evidence(77, sent_s, None)
+    final = msgspec.structs.replace(MINED, final_at="2026-11-01T00:00:04.5Z")
+    assert evidence_of(final, 77) == Evidence(77, sent_s, sent_s + 3.5)
+
+
+def test_a_skew_is_said_by_its_side() -> None:
+    assert "3,600 s ahead of" in skew_text(3600.2)
+    assert "12 s behind" in skew_text(-12.0)
 
 
 @pytest.mark.parametrize(
