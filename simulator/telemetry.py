@@ -35,6 +35,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "jobs_cancelled_total": ("Jobs that were cancelled.", ("job_type",)),
     "blockchain_confirmations_total": ("Confirmation transactions by outcome.", ("outcome",)),
     "relayer_transactions_total": ("Transactions sent, sent again and replaced.", ("outcome",)),
+    "relayer_repairs_total": ("Batches anchored again after a reorganisation beyond finality.", ("act",)),
     "blockchain_gas_used_total": ("Gas of confirmation transactions.", ()),
     "breaker_opened_total": ("Circuit breakers of tenants that opened.", ()),
     "webhook_attempts_total": ("Attempts to deliver a webhook.", ("outcome",)),

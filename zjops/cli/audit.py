@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -15,6 +16,9 @@ from zjops.cli.output import Format, Out
 from zjops.config import Context, resolve
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from zjops.audit.findings import Finding
 
 SHOWN = 20
 
@@ -51,14 +55,20 @@ def audit(
             "zjops up lets it catch up"
         )
     if findings is not None:
-        findings.write_text("".join(msgspec.json.encode(f._asdict()).decode() + "\n" for f in report.findings))
+        told = [*report.findings, *report.repaired]
+        findings.write_text("".join(msgspec.json.encode(f._asdict()).decode() + "\n" for f in told))
     out.record("", report.as_json()) if out.format is not Format.JSON else out.text(_json(report.as_json()))
-    for finding in report.findings[:SHOWN]:
-        out.say(f"{finding.kind}: {finding.job_id} {finding.text}")
-    if len(report.findings) > SHOWN:
-        out.say(f"… and {len(report.findings) - SHOWN} more; write them all with --findings FILE")
+    _list(out, report.findings)
+    _list(out, report.repaired)
     if not report.ok:
         raise typer.Exit(BROKEN)
+
+
+def _list(out: Out, found: Sequence[Finding]) -> None:
+    for finding in found[:SHOWN]:
+        out.say(f"{finding.kind}: {finding.job_id} {finding.text}")
+    if len(found) > SHOWN:
+        out.say(f"… and {len(found) - SHOWN} more; write them all with --findings FILE")
 
 
 def _json(value: dict[str, Any]) -> str:

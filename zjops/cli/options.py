@@ -21,6 +21,8 @@ Json = Annotated[bool, typer.Option("--json", help="Short for -o json.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only data, no talk.")]
 ShowSql = Annotated[bool, typer.Option("--show-sql", help="Print the SQL behind it, not the result.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose credentials to use; the first known by default.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Goes into the audit log.")]
 HistoryFile = Annotated[Path | None, typer.Option("--history", help="Append what the API answered to this file.")]
 
 
