@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from zjops.cli.text import one_line, plain, plain_json
 from zjops.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,24 +45,36 @@ class Out:
     def say(self, text: str) -> None:
         """Talk, unless asked to be quiet."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(plain(text), file=sys.stderr, flush=True)
 
-    def rows(self, schema: str, rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> None:
-        """A table: columns are those of the first row unless said."""
+    def rows(
+        self, schema: str, rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None, *,
+        people: Sequence[dict[str, Any]] | None = None, **more: Any,
+    ) -> None:  # fmt: skip
+        """A table: columns are those of the first row unless said, which they must be where there may be no row.
+
+        `people` are the same rows for a table that is read, with fewer and shorter cells; `more` are members that JSON
+        has beside the rows.
+        """
+        if people is not None and self.format is Format.TABLE:
+            rows, columns = people, None
         names = list(columns or (rows[0] if rows else ()))
         if self.format is Format.JSON:
-            self._json({"schema": schema, "rows": rows})
+            self._json({"schema": schema, "rows": rows} | more)
         elif self.format is Format.JSONL:
             for row in rows:
                 self._line(row)
+        elif not names and self.format in (Format.CSV, Format.MD):
+            return
         elif self.format is Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(names)
-            writer.writerows([[_cell(row.get(name)) for name in names] for row in rows])
+            writer.writerows([[plain(_cell(row.get(name))) for name in names] for row in rows])
         elif self.format is Format.MD:
             print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
             for row in rows:
-                print("| " + " | ".join(_cell(row.get(name)).replace("|", "\\|") for name in names) + " |")
+                cells = (one_line(_cell(row.get(name))).replace("|", "\\|") for name in names)
+                print("| " + " | ".join(cells) + " |")
         elif self.format is Format.PARQUET:
             self.frame(_frame(rows, names))
         else:
@@ -90,20 +103,20 @@ class Out:
 
     def text(self, text: str) -> None:
         """Data that is text already."""
-        print(text)
+        print(plain(text))
 
     def _json(self, value: Any) -> None:
-        print(msgspec.json.format(msgspec.json.encode(value, order=None), indent=2).decode())
+        print(plain_json(msgspec.json.format(msgspec.json.encode(value, order=None), indent=2).decode()))
 
     def line(self, schema: str, record: dict[str, Any]) -> None:
         """One thing of many that come over time, as JSON on a line of its own."""
         self._line({"schema": schema} | record)
 
     def _line(self, value: Any) -> None:
-        print(msgspec.json.encode(value).decode(), flush=True)
+        print(plain_json(msgspec.json.encode(value).decode()), flush=True)
 
     def _table(self, rows: Sequence[dict[str, Any]], names: list[str]) -> None:
-        cells = [[_cell(row.get(name)) for name in names] for row in rows]
+        cells = [[one_line(_cell(row.get(name))) for name in names] for row in rows]
         if not rows:
             self.say("nothing to show")
         elif sys.stdout.isatty():
