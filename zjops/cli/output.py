@@ -101,6 +101,10 @@ class Out:
         sys.stdout.buffer.write(made.getvalue())
         sys.stdout.buffer.flush()
 
+    def document(self, document: msgspec.Struct) -> None:
+        """A document of the API or for others, as JSON with its own members."""
+        self._json(document)
+
     def text(self, text: str) -> None:
         """Data that is text already."""
         print(plain(text))

@@ -6,6 +6,7 @@ should not share the code of whoever is checked.
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from zjops.client.http import Http
@@ -53,11 +54,13 @@ class Block(NamedTuple):
 
 
 class ChainReader:
-    """Reads a registry contract. Raises `ChainUnavailable`."""
+    """Reads a registry contract. Raises `ChainUnavailable`, and `UsageError` for a context that cannot name one."""
 
     def __init__(self, context: Context, http: Http | None = None) -> None:
         if context.rpc_url is None or context.contract is None:
             raise UsageError(f"context {context.name} names no chain (rpc_url, chain_id, contract, code_hash)")
+        if not re.fullmatch("0x[0-9a-fA-F]{40}", context.contract):
+            raise UsageError(f"{context.contract!r:.80} is no contract's address: 0x and 40 digits of hex")
         self.rpc, self._contract = Rpc(context.rpc_url, http), context.contract
         self.http = self.rpc.http
 
@@ -133,6 +136,14 @@ class ChainReader:
                 return found
             pieces.answered()
         return None
+
+    def gas_of(self, tx_hash: str) -> int | None:
+        """The gas that a mined transaction used."""
+        receipt = self.rpc.ask("eth_getTransactionReceipt", tx_hash)
+        try:
+            return None if receipt is None else int(receipt["gasUsed"], 16)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ChainUnavailable(f"{self.rpc.url} answers eth_getTransactionReceipt strangely: {exc}") from exc
 
     def _deployed_at(self, head: int) -> int:
         """The first block in which the contract's code stands; the chain's first where old states are refused."""

@@ -37,7 +37,7 @@ def parse_finality(text: str) -> Finality:
     tag = number if kind == "tag" else text
     if tag in TAGS:
         return Finality(1, tag)
-    raise UsageError(f"settings: finality is depth:N (1 to {DEPTH_MOST}), safe or finalized, not {text!r:.40}")
+    raise UsageError(f"finality is depth:N (1 to {DEPTH_MOST}), safe or finalized, not {text!r:.40}")
 
 
 @dataclass(frozen=True)
