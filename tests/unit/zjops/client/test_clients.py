@@ -15,7 +15,7 @@ from zjops.client.history import History, Read, Submitted, read_history
 from zjops.client.http import Http, Outage
 from zjops.client.jobs import Jobs
 from zjops.client.oauth import ClientCredentials
-from zjops.client.rpc import RpcRefused
+from zjops.client.rpc import ACT_WITHIN_S, READ_WITHIN_S, Rpc, RpcRefused
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import ChainUnavailable, Problem, UnreachableError, UsageError
@@ -93,6 +93,42 @@ def test_an_outage_that_lasts_is_said_with_what_to_do(opened: Any) -> None:
     with pytest.raises(Outage, match=r"http://api does not answer \(refused\); is it up\? zjops status"):
         http.get("/a")
     assert len(server.asked) == 4
+
+
+def test_a_node_that_hangs_is_asked_once_and_one_that_is_away_again(opened: Any) -> None:
+    for answer, asked, why in ((httpx2.ReadTimeout("x"), 1, "nothing came in time"),
+                               (httpx2.ConnectError("[Errno 111] Connection refused"), 4, "Connection refused")):  # fmt: skip
+        http, server, _ = opened(answer, late_again=False)
+        with pytest.raises(ChainUnavailable) as caught:
+            ChainReader(CONTEXT, http).head()
+        assert str(caught.value) == f"http://rpc does not answer as a chain ({why})"
+        assert len(server.asked) == asked
+
+
+def test_what_only_looks_at_a_node_waits_less_than_what_acts() -> None:
+    asked: list[httpx2.Request] = []
+
+    def server(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return reply(body={"result": "0x1"})
+
+    with Http("", transport=httpx2.MockTransport(server), timeout_s=READ_WITHIN_S) as http:
+        Rpc("http://rpc", http).ask("eth_chainId")
+        Rpc("http://rpc", http).ask("devnet_mine", 1000, repeat=False)
+    assert [request.extensions["timeout"]["read"] for request in asked] == [READ_WITHIN_S, ACT_WITHIN_S]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"rpc_url": "ftp://rpc"}, "no http:// or https:// address"), ({"rpc_url": "rpc:8545"}, "no http:// or"),
+        ({"contract": "nope"}, "no contract's address"), ({"contract": "0x" + "1" * 39}, "no contract's address"),
+        ({"contract": None}, "names no chain"),
+    ],
+)  # fmt: skip
+def test_a_context_that_can_name_no_contract_is_wrong_usage(change: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        ChainReader(msgspec.structs.replace(CONTEXT, **change))
 
 
 def test_a_writing_is_not_repeated_unless_asked(opened: Any) -> None:
