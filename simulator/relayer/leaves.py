@@ -37,12 +37,6 @@ def tree_of(rows: Sequence[Row], first: int) -> Tree:
     return Tree(hashes_of(rows, first))
 
 
-class _Head(msgspec.Struct):
-    """What a file says of its batch."""
-
-    root: str
-
-
 class LeafFiles:
     """One file a batch, in which anyone finds the leaves from which its root follows."""
 
@@ -56,7 +50,7 @@ class LeafFiles:
     def hold(self, batch: Row) -> bool:
         """Whether the file is there and holds the leaves of this root: a batch that was moved has another."""
         try:
-            said = msgspec.json.decode(self.path(batch["id"]).read_bytes(), type=_Head)
+            said = msgspec.json.decode(self.path(batch["id"]).read_bytes(), type=LeafFile)
         except (OSError, msgspec.MsgspecError):
             return False
         return said.root == _hex(batch["root"])

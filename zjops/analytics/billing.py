@@ -24,11 +24,12 @@ FOREVER_MS = 1 << 60
 
 
 class Month(NamedTuple):
-    """What the log says of a month: the usage of each tenant, and how far the log went (Unix ms)."""
+    """What the log says of a month: the usage of each tenant, and how far the log went (Unix ms, stream sequence)."""
 
     month: str
     usage: list[Usage]
     watermark_ms: int
+    through_sequence: int = 0
 
 
 class _Charged(NamedTuple):
@@ -79,7 +80,7 @@ def read_month(
         usage.append(Usage(
             name, month, filled, tuple(credits.get(name, ())), tuple(notes), availability.get(filled[-1].plan.name),
         ))  # fmt: skip
-    return Month(month, usage, watermark_ms)
+    return Month(month, usage, watermark_ms, max((file.last for file in warehouse.files["events"]), default=0))
 
 
 def _seen(
@@ -150,7 +151,8 @@ def _availability(warehouse: Warehouse, first_ms: int, after_ms: int) -> dict[st
 
 def draft_invoices(found: Month, book: PriceBook) -> list[Invoice]:
     """The drafts of a month."""
-    return [invoice_of(usage, book, watermark_ms=found.watermark_ms) for usage in found.usage]
+    reached = {"watermark_ms": found.watermark_ms, "through_sequence": found.through_sequence}
+    return [invoice_of(usage, book, **reached) for usage in found.usage]
 
 
 def invoice_for(log_dir: Path, tenant: str, month: str, now_ms: int) -> Invoice:

@@ -7,6 +7,7 @@ files) and its configuration locked.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -67,6 +68,13 @@ def check(db: duckdb.DuckDBPyConnection, text: str) -> None:
         raise UsageError(f"{ONE}, not {'several: PIVOT needs ON … IN (…)' if kind == 'MULTI' else kind}")
     for node in _nodes(_tree(db, text)):
         _check_node(node)
+
+
+def _bare(text: str) -> str:
+    """A statement without the semicolon, and comments behind it, that a subquery cannot have."""
+    held = text.encode()
+    said = [start for start, kind in duckdb.tokenize(text) if kind is not duckdb.token_type.comment]
+    return held[: said[-1]].decode() if said and held[said[-1] :].startswith(b";") else text
 
 
 def _tree(db: duckdb.DuckDBPyConnection, text: str) -> Any:
@@ -181,7 +189,7 @@ def _run(
     fetch: Callable[[duckdb.DuckDBPyRelation], Any],
 ) -> tuple[list[str], Any]:  # fmt: skip
     """One row more than the limit tells that there are more. What Python or Polars cannot hold becomes text."""
-    found = db.sql(text, params=params or None).limit(limit + 1)
+    found = db.sql(_bare(text), params=params or None).limit(limit + 1)
     names = ['"' + name.replace('"', '""') + '"' for name in found.columns]
     kinds = zip(names, found.types, strict=True)
     shown = [name if _simple(kind) else f"{name}::VARCHAR AS {name}" for name, kind in kinds]
@@ -198,27 +206,34 @@ def _bounded(db: duckdb.DuckDBPyConnection, work: Callable[[], T], timeout_s: fl
     """Do it in a thread, so that neither time nor Ctrl-C has to wait for it."""
     done: list[T] = []
     failed: list[BaseException] = []
+    ended = threading.Event()
 
     def run() -> None:
         try:
             done.append(work())
         except BaseException as exc:  # raised again below
             failed.append(exc)
+        ended.set()
 
-    thread = threading.Thread(target=run, name="query", daemon=True)
-    thread.start()
     try:
-        thread.join(timeout_s)
-        late = thread.is_alive()
+        threading.Thread(target=run, name="query", daemon=True).start()
+        ended.wait(timeout_s)
+        late = not ended.is_set()
     finally:
-        while thread.is_alive():
-            db.interrupt()
-            thread.join(0.1)
+        _end(db, ended)
     if late and not done:
         raise UsageError(f"the query took longer than {timeout_s:g} s; give it more by --timeout")
     if failed:
         raise failed[0]
     return done[0]
+
+
+def _end(db: duckdb.DuckDBPyConnection, ended: threading.Event) -> None:
+    """Interrupt what runs until it has ended, however often Ctrl-C is pressed: the database cannot be let go before."""
+    while not ended.is_set():
+        with contextlib.suppress(KeyboardInterrupt):
+            db.interrupt()
+            ended.wait(0.1)
 
 
 def _refusal(error: duckdb.Error, warehouse: Warehouse) -> Exception:

@@ -85,7 +85,7 @@ def rendered(asked: Asked) -> str:
             end += 1
         pieces += [text[position:start].decode(), literal(asked.params[text[start + 1 : end].decode()])]
         position = end
-    return "".join([*pieces, text[position:].decode()]).strip()
+    return "".join([*pieces, text[position:].decode()]).strip().removesuffix(";")
 
 
 def literal(value: Any) -> str:

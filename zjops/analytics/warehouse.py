@@ -15,7 +15,7 @@ from zjops.analytics.logfiles import LogFile, files_that_count, read_folder, req
 from zjops.analytics.schema import LOGS, comments, empty, select
 from zjops.analytics.soundness import doubtful, require_columns, require_complete
 from zjops.analytics.statements import functions, literal, record, sql, views
-from zjops.domain.errors import InvariantError, UnreachableError, ZjopsError
+from zjops.domain.errors import InvariantError, UnreachableError, UsageError, ZjopsError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,11 +28,15 @@ T = TypeVar("T")
 
 
 def _connect(memory: str, threads: int, spill: Path) -> duckdb.DuckDBPyConnection:
-    """A database that fetches no extension and sees no variable of the program."""
-    return duckdb.connect(":memory:", config={
-        "memory_limit": memory, "threads": threads, "temp_directory": str(spill), "python_enable_replacements": False,
-        "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-    })  # fmt: skip
+    """A database that fetches no extension and sees no variable of the program. Raises `UsageError`."""
+    try:
+        return duckdb.connect(":memory:", config={
+            "memory_limit": memory, "threads": threads, "temp_directory": str(spill),
+            "python_enable_replacements": False, "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        })  # fmt: skip
+    except duckdb.Error as exc:
+        raise UsageError(f"{memory} is no amount of memory; write it as 2GB or 500MB") from exc
 
 
 def _parquet(files: list[LogFile]) -> str:
@@ -45,7 +49,7 @@ class Warehouse:
 
     `events_once` and `ops_once` hold each event once, whatever the files hold twice. `memory` and `threads` bound
     DuckDB; what does not fit is spilled to a temporary folder. With `whole` a log with a gap is refused; without it,
-    what is there is read. `exact` as in `doubtful`.
+    what is there is read. `exact` as in `doubtful`. With `through` the event log ends at that sequence, as it once did.
 
     Raises `UnreachableError` when there is no log, `UsageError` that names a file which is damaged or not the log's,
     `InvariantError` that names a missing range.
@@ -53,15 +57,19 @@ class Warehouse:
 
     def __init__(
         self, log_dir: Path, *, memory: str = MEMORY, threads: int = THREADS, whole: bool = True,
-        exact: bool | None = None,
+        exact: bool | None = None, through: int | None = None,
     ) -> None:  # fmt: skip
-        self.log_dir, self._whole, self._exact = log_dir, whole, exact
+        self.log_dir, self._whole, self._exact, self._through = log_dir, whole, exact, through
         if not log_dir.is_dir():
             raise UnreachableError(f"there is no log in {log_dir}; has a platform run there?")
         self.files: dict[str, list[LogFile]] = {}
         self.twice: dict[str, list[LogFile]] = {}
         self._spill = Path(tempfile.mkdtemp(prefix="zjops-warehouse-"))
-        self.db = _connect(memory, threads, self._spill)
+        try:
+            self.db = _connect(memory, threads, self._spill)
+        except UsageError:
+            self._spill.rmdir()
+            raise
         try:
             self._again(self._attach)
         except BaseException:
@@ -132,7 +140,7 @@ class Warehouse:
             self.files[name] = files = self._choose(name)
             if files:
                 require_columns(self.db, files, log)
-            self._view(name, select(log, _parquet(files)) if files else empty(log))
+            self._view(name, select(log, self._source(name, files)) if files else empty(log))
             if log.gapless:
                 self._view(f"{name}_once", self._once(name))
         self.db.execute(functions())
@@ -156,9 +164,15 @@ class Warehouse:
             require_complete(self.db, twice)
         apart = set(twice)
         plain = [file for file in files if file not in apart]
-        parts = [f"({select(LOGS[name], _parquet(twice), once=True)})"] if twice else []
-        parts += [select(LOGS[name], _parquet(plain))] if plain else []
+        parts = [f"({select(LOGS[name], self._source(name, twice), once=True)})"] if twice else []
+        parts += [select(LOGS[name], self._source(name, plain))] if plain else []
         return " UNION ALL ".join(parts) if files else empty(LOGS[name])
+
+    def _source(self, name: str, files: list[LogFile]) -> str:
+        """The rows of files, of the event log only those that `through` lets in."""
+        if self._through is None or name != "events":
+            return _parquet(files)
+        return f"(SELECT * FROM {_parquet(files)} WHERE stream_seq <= {int(self._through)})"  # noqa: S608 - a number
 
     def _view(self, name: str, text: str) -> None:
         self.db.execute(f'CREATE OR REPLACE VIEW "{name}" AS {text}')
@@ -185,7 +199,9 @@ class Warehouse:
     def gone(self, error: duckdb.Error) -> bool:
         """Whether a file that was chosen is not there any more."""
         chosen = (file.path for files in self.files.values() for file in files)
-        return isinstance(error, duckdb.IOException) and not all(path.exists() for path in chosen)
+        # A name that is no file is tried as a folder, which a locked database may not look into.
+        missed = isinstance(error, duckdb.IOException | duckdb.PermissionException)
+        return missed and not all(path.exists() for path in chosen)
 
     def told(self, error: Exception) -> ZjopsError:
         """An error of reading, for people."""

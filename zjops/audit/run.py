@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from zjops.audit.altered import check_events
 from zjops.audit.batches import Chain, check_chain
 from zjops.audit.checks import check_jobs, count
 from zjops.audit.findings import Report
@@ -30,6 +31,7 @@ def audit_once(
     count(export, counts)
     findings = check_history(history, export, counts)
     findings += check_jobs(export, log, expect_settled)
+    findings += check_events(log_dir, export) if log_dir is not None else []
     findings += check_repairs(export, log)
     if chain is not None:
         findings += check_chain(export, log, chain, next_before, expect_settled)

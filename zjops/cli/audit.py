@@ -43,7 +43,7 @@ def audit(
     out = Out(output, json, quiet)
     with tempfile.TemporaryDirectory(prefix="zjops-audit-") as folder:
         report = run(
-            records, _exporter(found, export, Path(folder)), Path(found.log_dir) if found.log_dir else None,
+            records, exporter(found, export, Path(folder)), Path(found.log_dir) if found.log_dir else None,
             ChainReader(found) if chain and found.contract else None, expect_settled=settled,
             wait_s=0 if export else wait, clock=SystemClock(),
         )  # fmt: skip
@@ -75,7 +75,7 @@ def _json(value: dict[str, Any]) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
-def _exporter(context: Context, saved: Path | None, folder: Path) -> Any:
+def exporter(context: Context, saved: Path | None, folder: Path) -> Any:
     """How an export is had: the saved one, or a fresh one of the API at every question."""
     from zjops.client.admin import Admin
 

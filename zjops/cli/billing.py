@@ -15,7 +15,6 @@ from zjops.domain.clock import SystemClock, parse_rfc3339, rfc3339, utc_month
 from zjops.domain.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from zjops.analytics.billing import Month
     from zjops.domain.invoices import Invoice
 
 PRICES = Annotated[Path | None, typer.Option("--prices", help="Another price book (TOML) than the one that ships.")]
@@ -116,17 +115,18 @@ class Found(msgspec.Struct):
 
 def month_of(month: str | None, log_dir: Path, prices: Path | None, tenant: str | None) -> Found:
     """The invoices of a month. Raises `UsageError`, `UnreachableError`."""
-    from zjops.analytics.billing import draft_invoices, read_book, read_month
+    from zjops.analytics.billing import read_book
+    from zjops.analytics.issued import billing_dir, invoices_of
     from zjops.analytics.warehouse import Warehouse
 
     now_ms = SystemClock().now_ms()
-    chosen, book = month or utc_month(now_ms), read_book(prices)
+    chosen, book, place = month or utc_month(now_ms), read_book(prices), billing_dir(log_dir)
     with Warehouse(log_dir) as warehouse:
-        found: Month = read_month(warehouse, chosen, book, now_ms=now_ms, tenant=tenant)
-    if not found.usage:
+        found, made = invoices_of(warehouse, place, chosen, book, now_ms=now_ms, tenant=tenant)
+    if not made:
         whose = f"tenant {tenant}" if tenant else "any tenant"
         raise UnreachableError(f"the log holds nothing of {whose} in {chosen}; see: zjops usage --by tenant,month")
-    return Found(chosen, found.watermark_ms, draft_invoices(found, book))
+    return Found(chosen, found.watermark_ms, made)
 
 
 def _all(found: Found, out: Out) -> None:

@@ -66,7 +66,7 @@ def log_folder(context: str | None, home: Path | None, log: Path | None) -> Path
 
 
 def show_sql(asked: Iterable[Asked]) -> None:
-    """Print statements that were asked of the warehouse (see `recording`), each once, for `zjops query`."""
+    """Print what was asked of the warehouse (see `recording`), each statement once, fit for `zjops query`."""
     from zjops.analytics.statements import rendered
 
-    print(";\n\n".join(dict.fromkeys(map(rendered, asked))))
+    print("\n\n".join(f"{text};" for text in dict.fromkeys(map(rendered, asked))))

@@ -167,12 +167,11 @@ def _frame(rows: Sequence[dict[str, Any]], names: list[str]) -> pl.DataFrame:
 def _column(values: list[Any]) -> pl.Series:
     import polars
 
-    kinds = {type(value) for value in values if value is not None}
-    if len(kinds) == 1 and kinds <= {bool, int, float, str}:
-        try:
-            return polars.Series(values)
-        except (OverflowError, TypeError):
-            pass
+    held = [value for value in values if value is not None]
+    kinds = {type(value) for value in held}
+    whole = kinds == {int} and all(-(2**63) <= value < 2**63 for value in held)
+    if whole or (len(kinds) == 1 and kinds <= {bool, float, str}):
+        return polars.Series(values)
     return polars.Series([None if value is None else _cell(value) for value in values], dtype=polars.String)
 
 

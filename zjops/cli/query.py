@@ -51,7 +51,12 @@ def _ask(out: Out, folder: Path, text: str, limit: int, settings: dict[str, Any]
         answer = ask(folder, text, limit=limit, **settings)
         out.rows("zjops.query/1", answer.rows, answer.columns)
     count = len(answer.rows)
-    said = f"the first {count:,} rows, there are more; raise --limit" if answer.more else f"{count:,} rows"
+    rows = f"{count:,} rows" if count != 1 else "1 row"
+    said = (
+        f"the first {rows.removeprefix('1 ') if count == 1 else rows}, there are more; raise --limit"
+        if answer.more
+        else rows
+    )
     out.say(f"{said}; log complete to {rfc3339(answer.watermark)}" if answer.watermark else f"{said}; no event yet")
 
 

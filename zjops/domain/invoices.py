@@ -74,7 +74,8 @@ class InvoiceLine(msgspec.Struct, frozen=True):
 class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant's month: its lines, their total in cents, and the units behind them.
 
-    `number` is given when it is issued; dates are UTC days; `watermark_ms` says how far the log went (Unix ms).
+    `number` is given when it is issued; dates are UTC days; `watermark_ms` says how far the log went (Unix ms), and
+    `through_sequence` which event of the stream was its last.
     """
 
     number: str | None = None
@@ -92,6 +93,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     tax: str = "excluding tax"
     watermark_ms: int = 0
+    through_sequence: int = 0
     units: Split
     jobs: int
     lines: list[InvoiceLine]
@@ -110,8 +112,9 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Overage(msgspec.Struct, frozen=True):
-    """What one term adds: units above its allowance, after `before` units of the month that were overage already."""
+    """What term number `term` adds above its allowance, after `before` units of the month that were overage already."""
 
+    term: int
     plan: Plan
     before: int
     units: int
@@ -130,14 +133,14 @@ def split_terms(terms: Sequence[Term]) -> tuple[Split, list[Overage]]:
     """
     used = over = covered = 0
     widest, found = terms[0].plan, list[Overage]()
-    for term in terms:
+    for number, term in enumerate(terms):
         used += term.units
         if _allowance(term.plan) >= _allowance(widest):
             widest = term.plan
         covered = min(used - over, max(_allowance(term.plan), covered))
         more = used - over - covered
         if more:
-            found.append(Overage(term.plan, over, more))
+            found.append(Overage(number, term.plan, over, more))
             over += more
     included = min(covered, widest.compute_units)
     return Split(included, covered - included, over), found
@@ -240,7 +243,7 @@ def _note_lines(usage: Usage) -> list[InvoiceLine]:
     return lines
 
 
-def invoice_of(usage: Usage, book: PriceBook, *, watermark_ms: int = 0, customer: str = "") -> Invoice:
+def invoice_of(usage: Usage, book: PriceBook, *, watermark_ms: int = 0, through_sequence: int = 0) -> Invoice:
     """The draft invoice of a month (R81-R84, C75-C77): fee, usage, credits, corrections. Total = sum of lines."""
     units, overages = split_terms(usage.terms)
     fees = _fee_lines(usage.terms, usage.month)
@@ -249,8 +252,8 @@ def invoice_of(usage: Usage, book: PriceBook, *, watermark_ms: int = 0, customer
     first_ms, after_ms = month_bounds_ms(usage.month)
     return Invoice(
         tenant=usage.tenant, month=usage.month, period_start=utc_date(first_ms), period_end=utc_date(after_ms - 1),
-        seller=book.seller, customer=customer or usage.tenant, plan=usage.terms[-1].plan.name,
-        price_book=book.version, currency=book.currency, watermark_ms=watermark_ms, units=units,
+        seller=book.seller, customer=usage.tenant, plan=usage.terms[-1].plan.name, price_book=book.version,
+        currency=book.currency, watermark_ms=watermark_ms, through_sequence=through_sequence, units=units,
         jobs=sum(term.jobs for term in usage.terms), lines=lines, total_cents=sum(line.amount_cents for line in lines),
     )  # fmt: skip
 

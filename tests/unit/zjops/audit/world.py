@@ -74,6 +74,7 @@ class World:
             )
             for row in self.rows
         ]
+        self.size = 0
         self.next_sequence_value = 1 + sum(b.count for b in self.batches)
 
     def _row(self, n: int, outcome: str) -> ExportRow:
@@ -213,10 +214,18 @@ class World:
         return self.commits.get(first)
 
     def _write_acts(self, folder: Path) -> None:
+        if not self.acts:
+            return
         folder.mkdir(parents=True)
         rows = [
             dict.fromkeys(OPS_SCHEMA)
-            | {"event_id": uuid.UUID(int=n).bytes, "outbox_no": 0, "kind": "relayer", "action": "relayer.reanchored"}
+            | {
+                "event_id": uuid.UUID(int=n).bytes,
+                "outbox_no": 0,
+                "stream_seq": n,
+                "kind": "relayer",
+                "action": "relayer.reanchored",
+            }
             | act
             for n, act in enumerate(self.acts, 1)
         ]
@@ -228,7 +237,7 @@ class World:
         log = folder / "log/events/date=2026-11-24"
         log.mkdir(parents=True)
         frame = pl.DataFrame(self.events, schema=SCHEMA, orient="row")
-        frame.write_parquet(log / f"events-{1:020d}-{max(len(self.events), 1):020d}.parquet")
+        frame.write_parquet(log / f"events-{1:020d}-{max(self.size or len(self.events), 1):020d}.parquet")
         self._write_acts(folder / "log/ops/date=2026-11-24")
         head = ExportHead(
             at_ms=START_MS, jobs=len(self.rows), batches=len(self.batches), outbox_last=10**6, outbox_unpublished=0

@@ -96,8 +96,10 @@ def test_an_outage_that_lasts_is_said_with_what_to_do(opened: Any) -> None:
 
 
 def test_a_node_that_hangs_is_asked_once_and_one_that_is_away_again(opened: Any) -> None:
-    for answer, asked, why in ((httpx2.ReadTimeout("x"), 1, "nothing came in time"),
-                               (httpx2.ConnectError("[Errno 111] Connection refused"), 4, "Connection refused")):  # fmt: skip
+    refused = httpx2.ConnectError("[Errno 111] Connection refused")
+    for answer, asked, why in (
+        (httpx2.ReadTimeout("x"), 1, "nothing came in time"), (refused, 4, "Connection refused"),
+    ):  # fmt: skip
         http, server, _ = opened(answer, late_again=False)
         with pytest.raises(ChainUnavailable) as caught:
             ChainReader(CONTEXT, http).head()
