@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     meter_flush_s: Wait = 1.0
     # The same for rollups of requests; less than the broker's patience with the meter (10 s).
     requests_flush_s: Wait = 5.0
+    # How often the meter looks for files of an hour or a day that has ended, to make one of many.
+    compact_every_s: Span = 300.0
     # Published outbox rows are kept this long, so that a lost tail of a stream can be published again (C82).
     outbox_keep_s: Annotated[int, msgspec.Meta(ge=1, le=366 * DAY_S)] = 3600
     audience: str = "https://api.zama.ai"

@@ -154,13 +154,18 @@ class Platform:
         )  # fmt: skip
 
     def _meter(self) -> Service:
+        from simulator.compaction import Compactor
         from simulator.metering import Meter
 
         ports, settings = self.ports, self.settings
-        return Meter(
+        meter = Meter(
             ports.broker, self._log_dir, ports.clock, self.telemetry, flush_s=settings.meter_flush_s,
             requests_flush_s=settings.requests_flush_s, idle_s=settings.idle_s, offload=ports.offload,
         )  # fmt: skip
+        every_s = settings.compact_every_s
+        return Stack(meter, Compactor(
+            self._log_dir, ports.clock, self.telemetry, every_s=every_s, offload=ports.offload
+        ))  # fmt: skip
 
     def _worker(self) -> Service:
         from simulator.worker.executor import Executor
@@ -246,9 +251,11 @@ def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> P
     from simulator.metering import in_place
     from simulator.store.sqlite import MemorySqliteStore
 
-    chosen = Settings(
-        **({"poll_s": 10.0, "lease_s": 60.0, "worker_slots": 8, "meter_flush_s": 600.0, "idle_s": 3600.0} | settings)
-    )
+    unhurried: dict[str, Any] = {
+        "poll_s": 10.0, "lease_s": 60.0, "worker_slots": 8, "meter_flush_s": 600.0, "idle_s": 3600.0,
+        "compact_every_s": 3600.0,
+    }  # fmt: skip
+    chosen = Settings(**(unhurried | settings))
     clock = VirtualClock(start_ms)
     ports = Ports(
         store=MemorySqliteStore(), broker=MemoryBroker(clock), blobs=MemoryBlobs(), slots=InlineSlots(), clock=clock,

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from simulator.api.admin.abuse import AbuseRoutes
 from simulator.api.admin.chain import ChainRoutes
+from simulator.api.admin.credits import CreditRoutes
 from simulator.api.admin.events import EventRoutes
 from simulator.api.admin.platform import PlatformRoutes
 from simulator.api.admin.tenants import TenantRoutes
@@ -50,7 +51,8 @@ class Api:
         public = PublicRoutes(deps, self.document)
         parts = (
             JobRoutes(deps), self._live, WebhookRoutes(deps), TenantRoutes(deps), PlatformRoutes(deps),
-            AbuseRoutes(deps), EventRoutes(deps), ChainRoutes(deps), public, *(more(deps) for more in EXTRA),
+            CreditRoutes(deps), AbuseRoutes(deps), EventRoutes(deps), ChainRoutes(deps), public,
+            *(more(deps) for more in EXTRA),
         )  # fmt: skip
         self.operations: list[Operation] = [one for part in parts for one in part.operations()]
         self._routing = Routing(self.operations)

@@ -311,3 +311,22 @@ def test_a_detached_platform_is_audited_when_it_is_dead(zjops: Cli, tmp_path: Pa
     status, out, err = zjops("audit", "--home", str(home), "--export", str(export), "--no-chain", "--json")
     assert status == 0, err
     assert json.loads(out)["completed"] == 1
+
+
+def test_a_credit_is_previewed_granted_once_and_listed(zjops: Cli) -> None:
+    key = "8e03978e-40d5-43e8-bc93-6894a57f9324"
+    asked = ["tenants", "credit", "crowd", "--usd", "5.00", "--reason", "outage", "--key", key]
+    status, out, err = zjops(*asked)
+    assert (status, out) == (2, "")
+    assert err.startswith("credit crowd (enterprise) with $5.00: outage\n")
+    assert "say --yes" in err
+    assert zjops.json("tenants", "credits", "crowd")["rows"] == []
+    made = zjops.json(*asked, "--yes")
+    assert (made["schema"], made["credit id"], made["microusd"]) == ("zjops.credit/1", key, 5_000_000)
+    assert zjops.json(*asked, "--yes") == made
+    assert "granted for" in zjops(*asked)[2]
+    assert [row["credit id"] for row in zjops.json("tenants", "credits", "crowd")["rows"]] == [key]
+    for wrong in (["--usd", "no"], ["--month", "2000-01"], ["--job", "job_1"], ["--key", "no"]):
+        status, _, err = zjops(*asked, "--key", "8e03978e-40d5-43e8-bc93-6894a57f9325", *wrong, "--yes")
+        assert (status, err.count("error: ")) == (2, 1), err
+    assert zjops("tenants", "credit", "nobody", "--usd", "1", "--reason", "x", "--yes")[0] == 2

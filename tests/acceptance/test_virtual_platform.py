@@ -21,6 +21,7 @@ from tests.support.virtual import START_MS, play, settled
 from zjops.domain.clock import run_virtual, utc_month
 from zjops.domain.errors import Problem
 from zjops.domain.jobs import ANCHORED, JobState
+from zjops.domain.logfiles import log_files, those_that_count
 
 ROOT = Path(__file__).parents[2]
 SIEVE = {"jobType": "compute_heavy", "parameters": {"algorithm": "prime_sieve", "limit": 100}}
@@ -61,7 +62,22 @@ async def _usage(platform: Platform) -> Row:
 
 
 def _log(folder: Path) -> pl.DataFrame:
-    return pl.read_parquet(sorted((folder / "events").glob("date=*/*.parquet"))).sort("stream_seq")
+    return pl.read_parquet([file.path for file in those_that_count(log_files(folder / "events"))]).sort("stream_seq")
+
+
+def test_each_finished_day_of_the_log_is_one_file_of_the_same_rows(tmp_path: Path) -> None:
+    async def story(platform: Platform, tenant: Tenant) -> None:
+        for key in range(30):
+            await _submit(platform, tenant, SIEVE, key)
+            await platform.ports.clock.sleep(7_200)
+        await platform.ports.clock.sleep(86_400)
+
+    _run(tmp_path, story, batch_max_age_s=60.0)
+    log = _log(tmp_path)
+    assert log["stream_seq"].to_list() == list(range(1, 30 * 4 + 1))
+    files = log_files(tmp_path / "events")
+    assert those_that_count(files) == files
+    assert len({file.day for file in files}) == len(files) >= 3
 
 
 def test_every_job_ends_once_is_charged_once_and_confirmed_once(tmp_path: Path) -> None:

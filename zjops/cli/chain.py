@@ -12,8 +12,8 @@ import msgspec
 import typer
 
 from zjops.cli.exits import BROKEN, UNREACHABLE
-from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Yes
-from zjops.cli.output import Format, Out, agree
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Yes, agree
+from zjops.cli.output import Format, Out
 from zjops.cli.reanchor import reanchor
 from zjops.client.admin import Admin
 from zjops.client.chain import ChainReader
@@ -112,7 +112,8 @@ def _seen(context: Context, rpc: Rpc, view: RelayerView) -> dict[str, Any]:
 def _evidence(context: Context, rpc: Rpc) -> Evidence | None:
     """What the newest batch that is in a block tells of the chain's clock."""
     for batch in Admin(context).batches(limit=RECENT).batches:
-        if batch.block_number is not None:
+        # One that was anchored again was told of before its block was made.
+        if batch.block_number is not None and not batch.repairs:
             # A block that is gone, or that the node does not know yet, tells nothing.
             with contextlib.suppress(ChainUnavailable):
                 return evidence_of(batch, int(rpc.block(hex(batch.block_number))["timestamp"], 16))

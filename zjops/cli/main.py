@@ -29,7 +29,7 @@ COMMANDS: dict[str, Command] = {
     "env": Command("platform", "Print settings for curl, nats, cast and others.", 'eval "$(zjops env)"'),
     "exec": Command("platform", "Start, run a command, stop.", "zjops exec -- zjops jobs list"),
     "context": Command("context", "Which platform to speak to.", "zjops context list"),
-    "tenants": Command("tenants", "List, add, change and suspend tenants.", "zjops tenants add acme --plan pro"),
+    "tenants": Command("tenants", "List, add, change, credit, suspend tenants.", "zjops tenants add acme --plan pro"),
     "token": Command("tenants", "Print an access token.", "zjops token --tenant demo-pro"),
     "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
     "chain": Command("chain", "The chain, its batches and relayer; reorg, mine, pause.", "zjops chain status"),
@@ -38,6 +38,8 @@ COMMANDS: dict[str, Command] = {
     "invoice": Command("billing", "Invoices of a month; explain, verify and compare.", "zjops invoice --all -o html"),
     "close": Command("bills", "Issue every invoice of a month for good.", "zjops close 2026-10 --dry-run"),
     "query": Command("query", "Ask the logs by SQL; only reads.", 'zjops query "FROM usage_daily LIMIT 5"'),
+    "whatif": Command("whatif", "Price the same log by other prices.", "zjops whatif --prices new.toml"),
+    "cost": Command("cost", "Cost and margin of a job, with the formula.", "zjops cost --window 60 --spot 80"),
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
@@ -50,6 +52,9 @@ COMMANDS: dict[str, Command] = {
 VERBS: dict[str, Command] = {
     "invoice explain": Command("bills", "The events behind a line.", "zjops invoice explain demo-pro 3"),
     "invoice verify": Command("bills", "Derive an invoice again, and ask the chain.", "zjops invoice verify FILE"),
+    "invoice diff": Command(
+        "diff", "A change as volume, mix and price.", "zjops invoice diff demo-pro:2026-10 demo-pro:2026-11"
+    ),
 }
 """Verbs of commands that also stand alone: the second word decides."""
 GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain"})

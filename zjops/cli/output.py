@@ -131,18 +131,6 @@ class Out:
                 print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def agree(yes: bool) -> None:
-    """Ask before something is done, unless that was said already. Raises `UsageError` where nobody can be asked."""
-    import typer
-
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("nothing was done: say --yes where nobody can be asked")
-    if not typer.confirm("do it?", err=True):
-        raise typer.Exit(0)
-
-
 def _draw(names: list[str], cells: list[list[str]]) -> None:
     from rich import box
     from rich.console import Console

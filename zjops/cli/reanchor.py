@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Reason, Yes
-from zjops.cli.output import Format, Out, agree
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Reason, Yes, agree
+from zjops.cli.output import Format, Out
 from zjops.client.admin import Admin
 from zjops.client.anchoring import Planned, repairs_of
 from zjops.client.chain import ChainReader

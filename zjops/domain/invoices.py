@@ -57,7 +57,7 @@ class InvoiceLine(msgspec.Struct, frozen=True):
     """One line: units of `unit`, a price in nano-dollars a unit (0 for a flat amount), the amount in cents.
 
     `reference` names what the line rests on besides usage: a credit's id or the number of the invoice it corrects;
-    `jobs` how many a correction adds.
+    `jobs` how many a correction adds; `days` how many days of the month a fee pays for.
     """
 
     code: str
@@ -69,6 +69,7 @@ class InvoiceLine(msgspec.Struct, frozen=True):
     plan: str = ""
     reference: str | None = None
     jobs: int = 0
+    days: int = 0
 
 
 class Invoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +174,7 @@ def _fee_lines(terms: Sequence[Term], month: str) -> list[InvoiceLine]:
             text += f", {count} of {days} days from day {start + 1}"
         # Half up, of the exact share: rounding twice could differ by a cent.
         cents = (2 * plan.fee_microusd * count + days * MICROUSD_PER_CENT) // (2 * days * MICROUSD_PER_CENT)
-        lines.append(InvoiceLine(FEE, text, 1, "month", 0, cents, plan.name))
+        lines.append(InvoiceLine(FEE, text, 1, "month", 0, cents, plan.name, days=count))
     return lines
 
 

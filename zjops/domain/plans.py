@@ -195,6 +195,14 @@ def split_units(plan: Plan, used: int) -> Split:
     return Split(included, buffer, used - included - buffer)
 
 
+def quota_limit(plan: Plan) -> tuple[int, Verdict]:
+    """The most units that a month may hold, and what the quota says to the job that would go above it."""
+    allowance = plan.compute_units + plan.buffer_units
+    if plan.overage_allowed and plan.overage_enabled:
+        return allowance + plan.overage_cap_units, Verdict.CAP_REACHED
+    return allowance, Verdict.PAYMENT_REQUIRED
+
+
 def decide_quota(plan: Plan, used: int, needed: int) -> QuotaDecision:
     """Whether `needed` more units fit (R54): primary, buffer, overage enabled, cap.
 

@@ -74,6 +74,11 @@ class Node:
         mined = (receipt for _, receipt in self._chain._mined if receipt.block_number == number)
         return None if found is None else Block(found.hash, frozenset(receipt.tx_hash for receipt in mined))
 
+    def tagged(self, tag: str) -> int:
+        found = _now(self._chain.block(tag))
+        assert found is not None
+        return int(found.number)
+
     def commit_of(self, first: int, told: int | None = None) -> Committed | None:
         found = _now(self._chain.find_root(first))
         if found is None:
@@ -84,9 +89,6 @@ class Node:
     def gas_of(self, tx_hash: str) -> int | None:
         found = _now(self._chain.receipt(tx_hash))
         return None if found is None else int(found.gas_used)
-
-    def tagged(self, tag: str) -> int:
-        return int(_now(self._chain.block(tag)).number)
 
 
 class Play:

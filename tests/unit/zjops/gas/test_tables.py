@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zjops.gas.tables import Measured, Prices, gas_rows, jobs_per_batch, promise_rows, rate_rows
+from zjops.domain.batches import jobs_per_batch
+from zjops.gas.tables import Measured, Prices, gas_rows, promise_rows, rate_rows
 
 MEASURED = [
     Measured("original_single", 1, 192_500), Measured("original_batch", 100, 16_134_453),
