@@ -7,7 +7,7 @@ import enum
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -80,9 +80,26 @@ class Out:
         else:
             self._table(rows, names)
 
-    def record(self, schema: str, record: dict[str, Any]) -> None:
-        """One thing: its members beneath each other."""
-        if self.format is Format.JSON:
+    def preview(self, lines: Iterable[str], *, agreed: bool) -> None:
+        """What is about to be done: talk, but shown to whoever is asked to agree to it, however quiet they like it."""
+        if self.quiet and agreed:
+            return
+        for line in lines:
+            print(plain(line), file=sys.stderr, flush=True)
+
+    def done(self, schema: str, text: str, **record: Any) -> None:
+        """What was done: a sentence for people, its facts for programs."""
+        if self.format is Format.TABLE:
+            self.text(text)
+        else:
+            self.record(schema, record)
+
+    def record(self, schema: str, record: dict[str, Any], people: dict[str, str] | None = None) -> None:
+        """One thing: its members beneath each other; `people` is the same for a table that is read."""
+        if people is not None and self.format is Format.TABLE:
+            width = max(map(len, people))
+            self.text("\n".join(f"{name:<{width}}  {one_line(value)}" for name, value in people.items()))
+        elif self.format is Format.JSON:
             self._json({"schema": schema} | record)
         elif self.format is Format.JSONL:
             self._line({"schema": schema} | record)
@@ -136,7 +153,7 @@ def _draw(names: list[str], cells: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in names:
         # An id that is cut in two cannot be copied.
         table.add_column(name, overflow="fold", no_wrap=name in WHOLE)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from zjops.client.http import Http, Outage
+from zjops.config import Context
 from zjops.domain.errors import ChainUnavailable, Problem, UnreachableError, UsageError
 
 NO_METHOD = -32601
@@ -75,3 +78,12 @@ class Rpc:
     def close(self) -> None:
         """Let go of the connection."""
         self.http.close()
+
+
+@contextmanager
+def node_of(context: Context) -> Iterator[Rpc]:
+    """The node of a context, let go of at the end. Raises `UsageError` where it names none."""
+    if context.rpc_url is None:
+        raise UsageError(f"context {context.name} names no chain (rpc_url)")
+    with closing(Rpc(context.rpc_url)) as rpc:
+        yield rpc
