@@ -30,7 +30,6 @@ from simulator.store.port import Store, Tx
 from simulator.telemetry import Telemetry
 from simulator.worker.handlers import validate
 from simulator.worker.slots import InlineSlots, ProcessSlots, Slots
-from zjops.domain.chains import parse_finality
 from zjops.domain.clock import Clock, SystemClock, VirtualClock
 from zjops.domain.errors import ChainUnavailable, StoreUnavailable, UnreachableError
 from zjops.domain.events import DURABLES, EVENTS, STREAMS
@@ -145,7 +144,7 @@ class Platform:
         ports, settings = self.ports, self.settings
         rules = Rules(
             Batching(settings.batch_max_jobs, settings.batch_max_age_s, settings.batch_by),
-            parse_finality(settings.finality), round(settings.fee_ceiling_gwei * GWEI),
+            settings.final_by, round(settings.fee_ceiling_gwei * GWEI),
             poll_s=settings.block_time_s / 2, again_after_s=AGAIN_AFTER_BLOCKS * settings.block_time_s,
             stuck_after_s=settings.stuck_after_s,
         )  # fmt: skip

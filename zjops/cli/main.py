@@ -124,8 +124,18 @@ def _unknown(name: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    args = sys.argv[1:] if argv is None else argv
+    """Run the command line; returns the exit code. That a reader leaves early, as `head` does, is no error."""
+    code = 0
+    try:
+        code = _main(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has had enough; nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
+
+
+def _main(args: list[str]) -> int:
     completing = COMPLETING in os.environ
     if not completing:
         if not args or args[0] in ("--help", "-h", "help"):
@@ -147,16 +157,14 @@ def _run(args: list[str], names: list[str]) -> int:
     try:
         _application(names).main(args, prog_name="zjops", complete_var=COMPLETING)
     except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):
+            raise exc.__context__ from None
         return exc.code if isinstance(exc.code, int) else 1 if exc.code else 0
     except ZjopsError as exc:
         say_error(exc)
         return exit_code_of(exc)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read us has had enough; nothing more may be written, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     return 0
 
 
