@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -57,6 +57,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     requests_flush_s: float = 5.0
     # How often the meter looks for files of an hour or a day that has ended, to make one of many.
     compact_every_s: float = 300.0
+    # Whether the supervisor probes the API (C79): a read every so many seconds, and a no-op job.
+    prober: bool = True
+    prober_read_s: Annotated[float, msgspec.Meta(ge=0.1)] = 1.0
+    prober_job_s: Annotated[float, msgspec.Meta(ge=1)] = 60.0
     # Published outbox rows are kept this long, so that a lost tail of a stream can be published again (C82).
     outbox_keep_s: int = 3600
     audience: str = "https://api.zama.ai"
