@@ -24,6 +24,7 @@ from simulator.supervisor.broker import broker_spec
 from simulator.supervisor.children import Child
 from simulator.supervisor.control import Control
 from simulator.supervisor.faults import Faults
+from simulator.supervisor.logs import LogKeeper
 from simulator.supervisor.probelog import ProbeLog
 from simulator.supervisor.prober import Prober
 from simulator.supervisor.readiness import http_ready
@@ -66,6 +67,7 @@ class Supervisor:
         self._state = "starting"
         self._asked_to_end = asyncio.Event()
         self._control: WebServer | None = None
+        self._keeper: Service | None = None
         self._prober: Service | None = None
 
     async def run(self) -> None:
@@ -106,6 +108,7 @@ class Supervisor:
         for spec in specs:
             self._children[spec.name] = Child(spec, self._home, self._clock, self._tell, self._save)
         self._save()
+        await self._keep_logs(settings)
         control = Control(self._children, self._faults, self._run.control_token, lambda: self._state, self._end)
         self._control = WebServer(control.app, self._listeners["control"])
         await self._control.start()
@@ -116,6 +119,15 @@ class Supervisor:
         self._save()
         await self._probe(settings)
         self._tell(Notice(event="up", seconds=round(self._clock.monotonic() - began, 2)))
+
+    async def _keep_logs(self, settings: Settings) -> None:
+        """Keep what processes say to a size, this one's own words among it."""
+        paths = [path for child in self._children.values() for path in child.growing_logs]
+        self._keeper = LogKeeper(
+            [*paths, self._home / "process-logs" / "supervisor.log"], self._clock, self._tell,
+            most_bytes=settings.log_bytes, keep=settings.logs_kept,
+        )  # fmt: skip
+        await self._keeper.start()
 
     async def _probe(self, settings: Settings) -> None:
         """Ask the API from outside from now on, unless it takes no tokens of ours."""
@@ -192,7 +204,7 @@ class Supervisor:
     def _role(self, name: str, roles: tuple[str, ...], listener: socket.socket) -> ChildSpec:
         port = ports.port_of(listener)
         argv = role_argv(name, roles, self._home, os.getpid(), "--fd", str(listener.fileno()))
-        return ChildSpec(name, roles, argv, partial(http_ready, port), port, listener)
+        return ChildSpec(name, roles, argv, partial(http_ready, port), port, listener, keeps_log=True)
 
     def _save(self) -> None:
         """Write down what is known now; readers never see half of it."""
@@ -214,6 +226,8 @@ class Supervisor:
             await child.stop()
         if self._control is not None:
             await self._control.stop()
+        if self._keeper is not None:
+            await self._keeper.stop()
         for listener in self._listeners.values():
             listener.close()
         if self._run is not None:
