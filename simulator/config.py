@@ -72,6 +72,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     requests_flush_s: Wait = 5.0
     # How often the meter looks for files of an hour or a day that has ended, to make one of many.
     compact_every_s: Span = 300.0
+    # Whether the supervisor probes the API (C79): a read every so many seconds, and a no-op job.
+    prober: bool = True
+    prober_read_s: Annotated[float, msgspec.Meta(ge=0.1)] = 1.0
+    prober_job_s: Annotated[float, msgspec.Meta(ge=1)] = 60.0
+    # A process's log begins anew at this size, and so many older files of it are kept.
+    log_bytes: Annotated[int, msgspec.Meta(ge=1_000)] = 16_777_216
+    logs_kept: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
     # Published outbox rows are kept this long, so that a lost tail of a stream can be published again (C82).
     outbox_keep_s: Annotated[int, msgspec.Meta(ge=1, le=366 * DAY_S)] = 3600
     audience: str = "https://api.zama.ai"

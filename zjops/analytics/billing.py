@@ -18,9 +18,8 @@ from zjops.domain.errors import UnreachableError, UsageError
 from zjops.domain.invoices import Correction, Credit, Invoice, Term, Usage, invoice_of
 from zjops.domain.jobs import MAX_ATTEMPTS, MAX_TIMEOUT_S
 from zjops.domain.plans import PriceBook, price_book, read_price_book
+from zjops.domain.requests import UNBILLED
 
-UNBILLED = frozenset({"zjops-prober"})
-"""Tenants of the platform itself (C79)."""
 KEYS = {"tenant": "tenant", "plan": "plan", "day": '"day"', "month": '"month"', "job_type": "job_type"}
 FOREVER_MS = 1 << 60
 SETTLED_WITHIN_MS = MAX_ATTEMPTS * (MAX_TIMEOUT_S + 3_600) * 1000

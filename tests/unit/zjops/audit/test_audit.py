@@ -17,6 +17,7 @@ from zjops.client.chain import Block
 from zjops.client.history import Read, Submitted
 from zjops.domain.errors import UsageError
 from zjops.domain.jobs import JobState
+from zjops.domain.requests import PROBER_TENANT
 
 ALL = ["done", "fault", "crash", "early", "late", "done", "done", "done"]
 Break = Callable[[World], None]
@@ -267,6 +268,12 @@ def test_what_still_runs_is_in_flight_unless_everything_should_have_ended(tmp_pa
     report = World(["done", "running"]).audit(tmp_path / "b", expect_settled=True)
     assert [f.kind for f in report.findings] == ["not_settled"]
     assert report.only_late
+
+
+def test_the_prober_always_has_a_job_on_its_way(tmp_path: Path) -> None:
+    world = World(["done", "running"])
+    world.change(1, tenant=PROBER_TENANT)
+    assert world.audit(tmp_path, expect_settled=True).findings == []
 
 
 def test_mined_is_not_final(tmp_path: Path) -> None:
