@@ -225,6 +225,12 @@ async def _reading(play: Play) -> None:
     await play.go("cancelJob", token, path=f"/v1/jobs/{job}/cancel")
 
 
+async def _billing(play: Play) -> None:
+    token = await play.stage.client("bill", "enterprise")
+    assert (await play.go("getUsage", token)).status_code == 200
+    await play.go("getUsage", token, path="/v1/billing/usage?month=2026-13")
+
+
 async def _webhooks(play: Play) -> None:
     stage = play.stage
     token = await stage.client("hugo", "enterprise")
@@ -452,7 +458,8 @@ async def _elsewhere(play: Play) -> None:
 
 
 SCENES: tuple[Callable[[Play], Coroutine[Any, Any, None]], ...] = (
-    _platform, _identity, _submissions, _reading, _webhooks, _operators, _upgrade, _elsewhere, _below_http, _shared,
+    _platform, _identity, _submissions, _reading, _billing, _webhooks, _operators, _upgrade, _elsewhere,
+    _below_http, _shared,
 )  # fmt: skip
 
 
