@@ -42,7 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     finality: str = ""
     # The most that the relayer offers for a unit of gas; above it, batches wait.
     fee_ceiling_gwei: Gwei = 500.0
-    # A transaction that is not mined by then is replaced by one that offers a tenth more.
+    # The most of it that may go to the block's maker, whatever the node suggests and however often more is offered.
+    tip_ceiling_gwei: Gwei = 50.0
+    # A transaction that is not mined by then, though blocks are made, is replaced by one that offers a tenth more.
     stuck_after_s: Span = 30.0
     # A keystore of the operator and the file with its password, in place of those that the home makes.
     keystore_file: str = ""

@@ -13,6 +13,7 @@ from simulator.chain.port import Chain, Outlook
 from simulator.lease import Lease
 from simulator.policy.backoff import BackOff
 from simulator.policy.batching import Batching
+from simulator.policy.fees import Fees
 from simulator.relayer.closing import Closer
 from simulator.relayer.confirming import DISAGREE, Confirmer, Standing
 from simulator.relayer.desk import Desk
@@ -45,14 +46,15 @@ PATIENT = (DISAGREE, "node_behind")
 
 @dataclass(frozen=True)
 class Rules:
-    """The relayer's settings; durations in seconds, fees in wei a unit of gas."""
+    """The relayer's settings; durations in seconds, fees in wei a unit of gas. `most` is what it may offer at most."""
 
     batching: Batching
     finality: Finality
-    fee_ceiling_wei: int
+    most: Fees
     poll_s: float
     again_after_s: float
     stuck_after_s: float
+    stalled_after_s: float
 
 
 class Relayer(Looped):
@@ -68,7 +70,7 @@ class Relayer(Looped):
         desk = Desk(store, chain, clock, ids, telemetry, lease)
         self._report = Report(desk, lease.owner)
         self._closer = Closer(desk, LeafFiles(folder), rules.batching, offload)
-        self._sender = Sender(desk, rules.fee_ceiling_wei)
+        self._sender = Sender(desk, rules.most)
         self._watcher = Watcher(
             desk, self._sender, again_after_s=rules.again_after_s, stuck_after_s=rules.stuck_after_s
         )  # fmt: skip
@@ -76,7 +78,7 @@ class Relayer(Looped):
         self._desk = desk
         self._outlook: Outlook | None = None
         self._identified_at = float("-inf")
-        self._highest = 0
+        self._highest, self._head_since = -1, float("-inf")
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -138,10 +140,19 @@ class Relayer(Looped):
             await self._report.halt(gone)
             return 0
         unmined = [batch for batch in batches if not await self._is_mined(view, batch)]
-        await self._advance(unmined)
+        await self._advance(unmined, (await view.head()).number)
         self._telemetry.gauge("relayer_breaker_open", 0)
-        await self._report.tell("active", outlook=self._outlook, fees=self._sender.last_fees)
+        await self._tell_how_it_stands()
         return len(batches)
+
+    async def _tell_how_it_stands(self) -> None:
+        still_s = self._clock.monotonic() - self._head_since
+        outlook, fees = self._outlook, self._sender.last_fees
+        if still_s >= self._rules.stalled_after_s:
+            text = f"the chain has made no block after {self._highest} for {self._rules.stalled_after_s:g} s and more"
+            await self._report.tell("waiting", "chain_stalled", text, outlook, fees)
+        else:
+            await self._report.tell("active", outlook=outlook, fees=fees)
 
     async def _check_chain(self, view: View) -> None:
         """Whether this is our chain and contract, and a node that does not go back. Raises what says why not."""
@@ -152,7 +163,8 @@ class Relayer(Looped):
         head = (await view.head()).number
         if head + BACK_MOST < self._highest:
             raise ChainUnavailable(f"the head went back from block {self._highest} to {head}", "node_behind")
-        self._highest = max(self._highest, head)
+        if head > self._highest:
+            self._highest, self._head_since = head, now
 
     async def _ask(self) -> Outlook:
         """The operator's account and the fees, asked for once a step."""
@@ -184,13 +196,13 @@ class Relayer(Looped):
         batch["state"] = "sent"
         return False
 
-    async def _advance(self, unmined: list[Row]) -> None:
+    async def _advance(self, unmined: list[Row], head: int) -> None:
         """Look after the first that is not mined, and send those behind it while there is room."""
         leads, flying = True, 0
         for batch in unmined:
             await self._lease.hold()
             if batch["state"] == "sent":
-                fate = await self._watcher.look(batch, self._ask) if leads else Fate.WAITS
+                fate = await self._watcher.look(batch, head, self._ask) if leads else Fate.WAITS
                 if fate is Fate.REOPENED:
                     return
             elif leads or (flying < IN_FLIGHT_MOST and self._sender.can_follow):
