@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     idempotency_s: Annotated[int, msgspec.Meta(ge=1, le=366 * DAY_S)] = 86_400
     # Rows wait at most this long before they are written to the metering log.
     meter_flush_s: Wait = 1.0
+    # The same for rollups of requests; less than the broker's patience with the meter (10 s).
+    requests_flush_s: Annotated[float, msgspec.Meta(ge=0, lt=10)] = 5.0
     # Published outbox rows are kept this long, so that a lost tail of a stream can be published again (C82).
     outbox_keep_s: Annotated[int, msgspec.Meta(ge=1, le=366 * DAY_S)] = 3600
     audience: str = "https://api.zama.ai"

@@ -165,7 +165,7 @@ class Platform:
         ports, settings = self.ports, self.settings
         return Meter(
             ports.broker, self._log_dir, ports.clock, self.telemetry, flush_s=settings.meter_flush_s,
-            idle_s=settings.idle_s, offload=ports.offload,
+            requests_flush_s=settings.requests_flush_s, idle_s=settings.idle_s, offload=ports.offload,
         )  # fmt: skip
 
     def _worker(self) -> Service:

@@ -17,6 +17,7 @@ from simulator.chain.port import ChainIdentity
 from simulator.config import Settings
 from simulator.gateway.addresses import AddressGuard
 from simulator.gateway.directory import Directory
+from simulator.gateway.tally import RequestTally
 from simulator.gateway.tenants import TenantGuard
 from simulator.gateway.versions import Versions
 from simulator.gateway.watchlist import Watchlist
@@ -25,6 +26,7 @@ from simulator.identity.keys import RemoteKeys, SigningKeys
 from simulator.identity.verifier import Verifier
 from simulator.intake import Intake
 from simulator.live.hub import Hub
+from simulator.rollups import Rollups
 from simulator.service import Service, Stack
 from simulator.store.port import Store
 from simulator.telemetry import Telemetry
@@ -73,7 +75,7 @@ async def build_interface(
     issuer, verifier = await _identity(store, clock, ids, settings, base_url)
     watch, abuse = Watchlist(store, clock, verifier), Abuse(store, clock, ids)
     directory, hub = Directory(store, clock), Hub(store, broker, clock)
-    tracing = Tracing(ids, "api", settings.otlp_endpoint, settings.trace_share)
+    tracing, tally = Tracing(ids, "api", settings.otlp_endpoint, settings.trace_share), RequestTally()
     tenants = TenantGuard(
         directory, clock, telemetry, watch, abuse, readiness, processes=processes,
         most_jobs=settings.admission_jobs, most_lag_s=settings.admission_lag_s,
@@ -82,10 +84,11 @@ async def build_interface(
         store=store, broker=broker, blobs=blobs, clock=clock, ids=ids, settings=settings, intake=intake,
         issuer=issuer, verifier=verifier, directory=directory, tenants=tenants, versions=Versions(), watch=watch,
         abuse=abuse, addresses=AddressGuard(clock, telemetry, watch, abuse, processes=processes), hub=hub,
-        telemetry=telemetry, tracing=tracing, chain=chain, readiness=readiness, base_url=base_url, wake=wake,
-        processes=processes,
+        telemetry=telemetry, tracing=tracing, tally=tally, chain=chain, readiness=readiness, base_url=base_url,
+        wake=wake, processes=processes,
     )  # fmt: skip
-    return Interface(Api(deps), deps, Stack(tracing, watch, hub))
+    rollups = Rollups(tally.take, broker, clock, ids, telemetry)
+    return Interface(Api(deps), deps, Stack(tracing, watch, hub, rollups))
 
 
 async def _identity(

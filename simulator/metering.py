@@ -1,15 +1,15 @@
 """Metering: events to the Parquet log, exactly once.
 
 A file is named by the range of stream sequences that it holds, written beside, renamed, and only then acknowledged.
-After a crash the names say where to go on; what comes again is skipped. Rows are in stream order without a gap.
+After a crash the names say where to go on; what comes again is skipped. Rows are in stream order without a gap, unless
+the stream itself no longer holds what is missing: then the names say so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import re
+import itertools
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -18,18 +18,22 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import polars as pl
 
-from simulator.broker.port import Broker, Message
+from simulator.broker.port import Broker, Logged, Message, matches
+from simulator.logfiles import REQUEST_SCHEMA, drop_parts, write_file
 from simulator.outbox import OUTBOX_HEADER
 from simulator.service import background
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock, parse_rfc3339, utc_date
-from zjops.domain.errors import StoreUnavailable, UnreachableError
-from zjops.domain.events import CloudEvent, OpsEvent, open_envelope
+from zjops.domain.errors import UnreachableError
+from zjops.domain.events import DURABLES, CloudEvent, OpsEvent, open_envelope
 from zjops.domain.ids import job_key
+from zjops.domain.logfiles import PROBER_FIRST, log_files
+from zjops.domain.requests import REQUEST_LOG, Rollup
 
 FETCH = 2_000
 FLUSH_ROWS = 20_000
-_NAME = re.compile(r"\w+-(\d{20})-(\d{20})\.parquet")
+LOOK_AHEAD = 1_000
+"""How many messages of a stream are looked at for what stands where one is missing."""
 
 EVENT_SCHEMA: dict[str, pl.DataType] = {
     "event_id": pl.Binary(), "outbox_no": pl.Int64(), "stream_seq": pl.Int64(), "type": pl.String(),
@@ -37,7 +41,7 @@ EVENT_SCHEMA: dict[str, pl.DataType] = {
     "accepted_at": pl.Int64(), "payload_bytes": pl.Int64(), "compute_units": pl.Int64(), "charge": pl.String(),
     "status": pl.String(), "error_code": pl.String(), "attempt": pl.Int32(), "processing_ms": pl.Int64(),
     "batch_id": pl.Int64(), "chain_sequence": pl.Int64(), "leaf_index": pl.Int32(), "tx_hash": pl.Binary(),
-    "gas_share": pl.Int64(), "traceparent": pl.String(),
+    "block_number": pl.Int64(), "block_hash": pl.Binary(), "gas_share": pl.Int64(), "traceparent": pl.String(),
 }  # fmt: skip
 """The metering log's columns: times Unix ms, ids 16 bytes, hashes 32 bytes, gas in units."""
 
@@ -47,7 +51,10 @@ OPS_SCHEMA: dict[str, pl.DataType] = {
     "values": pl.String(),
 }  # fmt: skip
 
-RowOf = Callable[[Message], dict[str, Any]]
+EVENTS_DURABLE, OPS_DURABLE, REQUESTS_DURABLE = "meter-events", "meter-ops", "meter-http"
+SPECS = {spec.name: spec for spec in DURABLES}
+
+RowsOf = Callable[[Message], list[dict[str, Any]]]
 T = TypeVar("T")
 
 
@@ -73,9 +80,13 @@ def event_row(message: Message) -> dict[str, Any]:
         "charge": event.charge, "status": event.status, "error_code": event.error_code, "attempt": event.attempt,
         "processing_ms": event.processing_ms, "batch_id": event.batch_id, "chain_sequence": event.chain_sequence,
         "leaf_index": event.leaf_index,
-        "tx_hash": bytes.fromhex(event.tx_hash.removeprefix("0x")) if event.tx_hash else None,
+        "tx_hash": _digest(event.tx_hash), "block_number": event.block_number, "block_hash": _digest(event.block_hash),
         "gas_share": event.gas_share, "traceparent": cloud.traceparent,
     }  # fmt: skip
+
+
+def _digest(text: str | None) -> bytes | None:
+    return bytes.fromhex(text.removeprefix("0x")) if text else None
 
 
 def ops_row(message: Message) -> dict[str, Any]:
@@ -90,21 +101,36 @@ def ops_row(message: Message) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def request_rows(message: Message) -> list[dict[str, Any]]:
+    """The rows of the request log from a message on TELEMETRY. Raises `msgspec.MsgspecError` when malformed."""
+    return [msgspec.structs.asdict(row) for row in msgspec.json.decode(message.data, type=list[Rollup])]
+
+
 class LogWriter:
     """Writes one stream to Parquet files under `folder/date=YYYY-MM-DD/`, by the stream's own time in UTC."""
 
     def __init__(
-        self, folder: Path, prefix: str, schema: dict[str, pl.DataType], row_of: RowOf, offload: Offload
+        self, folder: Path, prefix: str, schema: dict[str, pl.DataType], rows_of: RowsOf, offload: Offload
     ) -> None:
-        self._folder, self._prefix, self._schema, self._row_of = folder, prefix, schema, row_of
+        self._folder, self._prefix, self._schema, self._rows_of = folder, prefix, schema, rows_of
         self._offload = offload
         self._waiting: dict[int, Message] = {}
-        self._last: int | None = None
+        self._foreign: set[int] = set()
+        self._last = 0
+        self.begun = False
 
     def last_named(self) -> int:
         """The last stream sequence that a finished file holds; 0 for none."""
-        names = (_NAME.fullmatch(path.name) for path in self._folder.glob("date=*/*.parquet"))
-        return max((int(name[2]) for name in names if name), default=0)
+        return max((file.last for file in log_files(self._folder) if file.last < PROBER_FIRST), default=0)
+
+    async def begin(self, oldest: int) -> None:
+        """Find where to go on; with no file yet, the stream's oldest message that is left begins the log."""
+        self._last = await self._offload(self._look) or oldest - 1
+        self.begun = True
+
+    def _look(self) -> int:
+        drop_parts(self._folder)
+        return self.last_named()
 
     @property
     def waiting(self) -> int:
@@ -113,8 +139,6 @@ class LogWriter:
 
     async def take(self, messages: list[Message]) -> None:
         """Keep what is new; what a file already holds is acknowledged at once."""
-        if self._last is None:
-            self._last = await self._offload(self.last_named)
         for message in messages:
             if message.sequence <= self._last:
                 await message.ack()
@@ -122,43 +146,63 @@ class LogWriter:
                 self._waiting[message.sequence] = message
 
     async def flush(self) -> int:
-        """Write the run of messages that follows the last file without a gap, then acknowledge it; returns rows."""
-        run = self._run()
-        if not run:
-            return 0
-        for day in sorted({utc_date(m.timestamp_ms) for m in run}):
-            part = [m for m in run if utc_date(m.timestamp_ms) == day]
-            await self._offload(self._write, day, part)
-        self._last = run[-1].sequence
-        for message in run:
+        """Write the run of messages that follows the last file without a gap, then acknowledge it; returns rows.
+
+        What stands between them in the stream and belongs to others is part of the range that a file is named by.
+        """
+        run, _ = self._run()
+        parts = itertools.groupby(run, lambda message: utc_date(message.timestamp_ms))
+        return sum([await self._finish(day, list(part)) for day, part in parts])
+
+    async def _finish(self, day: str, part: list[Message]) -> int:
+        last = part[-1].sequence
+        rows = await self._offload(self._write, day, part, self._last + 1)
+        self._last = last
+        self._foreign = {sequence for sequence in self._foreign if sequence > last}
+        for message in part:
             del self._waiting[message.sequence]
             await message.ack()
-        return len(run)
+        return rows
 
-    def _run(self) -> list[Message]:
-        if not self._waiting:
-            return []
-        # With no file yet, the stream's oldest message that is left begins the log.
-        position = self._last + 1 if self._last else min(self._waiting)
+    def missing(self) -> int | None:
+        """The sequence for want of which messages wait; None when none does."""
+        run, position = self._run()
+        return position if len(run) < len(self._waiting) else None
+
+    def explain(self, position: int, found: list[Logged], ours: Callable[[str], bool]) -> int:
+        """Why a sequence does not come: `found` is what the stream holds from there on. Returns how many are lost.
+
+        One that is ours will be delivered again; one of others is passed over; of one that is gone the names will tell.
+        """
+        lost = 0
+        for logged in found:
+            lost += self._lose(position, logged.sequence)
+            if ours(logged.subject):
+                return lost
+            self._foreign.add(logged.sequence)
+            position = logged.sequence + 1
+        return lost if found else self._lose(position, min(self._waiting))
+
+    def _lose(self, position: int, until: int) -> int:
+        if until > position:
+            self._last, self._foreign = until - 1, set()
+        return until - position
+
+    def _run(self) -> tuple[list[Message], int]:
+        """What can be written, and the sequence behind it."""
         run: list[Message] = []
-        while position in self._waiting:
-            run.append(self._waiting[position])
+        position = self._last + 1
+        while position in self._waiting or position in self._foreign:
+            if position in self._waiting:
+                run.append(self._waiting[position])
             position += 1
-        return run
+        return run, position
 
-    def _write(self, day: str, part: list[Message]) -> None:
-        folder = self._folder / f"date={day}"
-        target = folder / f"{self._prefix}-{part[0].sequence:020d}-{part[-1].sequence:020d}.parquet"
-        beside = folder / f".{target.name}.part"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            frame = pl.DataFrame([self._row_of(m) for m in part], schema=self._schema, orient="row")
-            frame.write_parquet(beside, compression="zstd")
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
-            beside.replace(target)
-        except OSError as exc:
-            raise StoreUnavailable(f"log folder {folder}: {exc.strerror}; free some space") from exc
+    def _write(self, day: str, part: list[Message], first: int) -> int:
+        rows = [row for message in part for row in self._rows_of(message)]
+        frame = pl.DataFrame(rows, schema=self._schema, orient="row")
+        write_file(frame, self._folder / f"date={day}", self._prefix, first, part[-1].sequence)
+        return len(rows)
 
 
 class Meter:
@@ -166,13 +210,15 @@ class Meter:
 
     def __init__(
         self, broker: Broker, log_dir: Path, clock: Clock, telemetry: Telemetry, *,
-        flush_s: float, idle_s: float, offload: Offload,
+        flush_s: float, requests_flush_s: float, idle_s: float, offload: Offload,
     ) -> None:  # fmt: skip
         self._broker, self._clock, self._telemetry = broker, clock, telemetry
-        self._flush_s, self._idle_s = flush_s, idle_s
+        self._idle_s = idle_s
+        self._flush_s = {EVENTS_DURABLE: flush_s, OPS_DURABLE: flush_s, REQUESTS_DURABLE: requests_flush_s}
         self._writers = {
-            "meter-events": LogWriter(log_dir / "events", "events", EVENT_SCHEMA, event_row, offload),
-            "meter-ops": LogWriter(log_dir / "ops", "ops", OPS_SCHEMA, ops_row, offload),
+            EVENTS_DURABLE: LogWriter(log_dir / "events", "events", EVENT_SCHEMA, lambda m: [event_row(m)], offload),
+            OPS_DURABLE: LogWriter(log_dir / "ops", "ops", OPS_SCHEMA, lambda m: [ops_row(m)], offload),
+            REQUESTS_DURABLE: LogWriter(log_dir / REQUEST_LOG, "requests", REQUEST_SCHEMA, self._request_rows, offload),
         }
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -188,13 +234,21 @@ class Meter:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
+    def _request_rows(self, message: Message) -> list[dict[str, Any]]:
+        """Rows of the request log. What another version counted in another way is left out, and said to be."""
+        try:
+            return request_rows(message)
+        except msgspec.MsgspecError as exc:
+            self._telemetry.log("warning", "request rollups cannot be read", reason=str(exc))
+            return []
+
     async def _run(self, durable: str) -> None:
         while True:
             try:
                 await self.step(durable, self._idle_s)
             except UnreachableError as exc:
                 self._telemetry.log("warning", "meter waits", reason=str(exc))
-                await self._clock.sleep(self._flush_s)
+                await self._clock.sleep(self._flush_s[durable])
 
     async def step(self, durable: str, wait_s: float) -> int:
         """Gather messages for one flush interval after the first, then write them; returns rows."""
@@ -202,12 +256,26 @@ class Meter:
         messages = await self._broker.fetch(durable, FETCH, wait_s)
         if not messages:
             return 0
+        if not writer.begun:
+            oldest = await self._broker.read(SPECS[durable].stream, 1)
+            await writer.begin(oldest[0].sequence if oldest else 1)
         await writer.take(messages)
         if len(messages) < FETCH:
-            await self._clock.sleep(self._flush_s)
+            await self._clock.sleep(self._flush_s[durable])
         while writer.waiting < FLUSH_ROWS and (messages := await self._broker.fetch(durable, FETCH, 0)):
             await writer.take(messages)
-        rows = await writer.flush()
-        if rows:
-            self._telemetry.count("metering_rows_total", rows, log=durable)
-        return rows
+        written = await writer.flush()
+        while (position := writer.missing()) is not None and await self._explain(durable, writer, position):
+            written += await writer.flush()
+        if written:
+            self._telemetry.count("metering_rows_total", written, log=durable)
+        return written
+
+    async def _explain(self, durable: str, writer: LogWriter, position: int) -> bool:
+        """Ask the stream for what is missing; whether the writer can go on without it."""
+        spec = SPECS[durable]
+        found = await self._broker.read(spec.stream, LOOK_AHEAD, first=position)
+        lost = writer.explain(position, found, lambda subject: matches(spec.filter, subject))
+        if lost:
+            self._telemetry.log("error", "the stream no longer holds what the log misses", log=durable, messages=lost)
+        return writer.missing() != position

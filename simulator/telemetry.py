@@ -18,8 +18,9 @@ from prometheus_client.registry import Collector
 
 from zjops.domain.clock import Clock, rfc3339
 from zjops.domain.ids import Ids
+from zjops.domain.requests import LATENCY_BOUNDS_MS
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.3, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+SECONDS = tuple(bound / 1000 for bound in LATENCY_BOUNDS_MS)
 """OpenTelemetry's advised boundaries with 0.3 added, without which p95 < 300 ms cannot be judged (C60)."""
 BYTES = (256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 10_485_760, 104_857_600)
 VALUES_MOST = 1_000
@@ -34,6 +35,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "jobs_cancelled_total": ("Jobs that were cancelled.", ("job_type",)),
     "blockchain_confirmations_total": ("Confirmation transactions by outcome.", ("outcome",)),
     "relayer_transactions_total": ("Transactions sent, sent again and replaced.", ("outcome",)),
+    "relayer_repairs_total": ("Batches anchored again after a reorganisation beyond finality.", ("act",)),
     "blockchain_gas_used_total": ("Gas of confirmation transactions.", ()),
     "breaker_opened_total": ("Circuit breakers of tenants that opened.", ()),
     "webhook_attempts_total": ("Attempts to deliver a webhook.", ("outcome",)),
@@ -85,7 +87,7 @@ class Telemetry:
     """Metrics and logs of one process. `stream=None` says nothing, as tests and virtual time want it."""
 
     def __init__(self, service: str, clock: Clock, stream: TextIO | None = sys.stdout, process: bool = False) -> None:
-        self._service, self._clock = service, clock
+        self.service, self._clock = service, clock
         self.registry = CollectorRegistry()
         # Labels are found once; looking them up costs more than counting. Callers name them in one order.
         self._sums: dict[tuple[str, ...], float] = {}
@@ -112,7 +114,7 @@ class Telemetry:
         if self._logger is None:
             return
         top = {name: fields.pop(name) for name in ("trace_id", "tenant_id", "job_id") if name in fields}
-        line = {"timestamp": rfc3339(self._clock.now_ms()), "level": level, "service": self._service}
+        line = {"timestamp": rfc3339(self._clock.now_ms()), "level": level, "service": self.service}
         self._logger.msg(message, **line, **top, metadata=fields)
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:

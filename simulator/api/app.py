@@ -63,7 +63,7 @@ class Api:
         proxies = frozenset(part.strip() for part in deps.settings.trusted_proxies.split(",") if part.strip())
         app: ASGIApp = Gateway(
             self._application(public), guards, deps.clock, deps.ids, deps.telemetry, deps.tracing,
-            trusted_proxies=proxies,
+            deps.tally, trusted_proxies=proxies,
         )  # fmt: skip
         self._app = _with_cors(app, deps.settings.cors_origins)
 

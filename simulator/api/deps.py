@@ -19,6 +19,7 @@ from simulator.config import Settings
 from simulator.gateway.addresses import AddressGuard
 from simulator.gateway.context import context_of
 from simulator.gateway.directory import Directory
+from simulator.gateway.tally import RequestTally
 from simulator.gateway.tenants import TenantGuard
 from simulator.gateway.versions import Versions
 from simulator.gateway.watchlist import Watchlist
@@ -57,6 +58,7 @@ class ApiDeps:
     hub: Hub
     telemetry: Telemetry
     tracing: Tracing
+    tally: RequestTally
     chain: Callable[[], ChainIdentity]
     readiness: Readiness
     base_url: str

@@ -165,7 +165,9 @@ class JobRoutes:
         headers |= applied(request, wait_s)
         if not wait_s:
             return None
+        began = deps.clock.monotonic()
         await wait_for_end(deps.hub, deps.clock, tenant_of(request.scope).tenant, key, wait_s)
+        context_of(request.scope).waited_s += deps.clock.monotonic() - began
         return await self._store.read(lambda tx: tx.one("job_get", id=key))
 
     async def submit_many(self, request: Request) -> Response:

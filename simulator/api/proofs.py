@@ -23,6 +23,8 @@ def read_proof(tx: Tx, tenant: str, name: str) -> Found:
     batch = None if row["confirmed_at"] is None else tx.one("batch_get", id=row["batch_id"])
     if batch is None:
         raise Problem("not-final", f"The job is {row['status']}; a proof exists once its outcome is final on chain.")
+    if batch["state"] != "final":
+        raise Problem("not-final", "The job's batch was reorganised away; it is anchored again and not final yet.")
     return row, batch, tx.all("batch_jobs", batch_id=row["batch_id"])
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
-from simulator.broker.port import Callback, Logged, Message, Outgoing, Unlisten
+from simulator.broker.port import Callback, Logged, Message, Outgoing, Unlisten, matches
 from zjops.domain.clock import Clock
 from zjops.domain.errors import BrokerUnavailable, Fenced, UsageError
 from zjops.domain.events import DurableSpec, StreamSpec
@@ -18,14 +18,6 @@ from zjops.domain.events import DurableSpec, StreamSpec
 _TICK_S = 0.001
 """Timers closer than this count as due, so that a rounded virtual time cannot stand just before one."""
 _log = logging.getLogger(__name__)
-
-
-def matches(pattern: str, subject: str) -> bool:
-    """Whether a subject falls under a pattern: `*` stands for one part, a last `>` for one or more."""
-    wanted, parts = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted, parts = wanted[:-1], parts[: len(wanted) - 1] if len(parts) >= len(wanted) else []
-    return len(wanted) == len(parts) and all(w in ("*", p) for w, p in zip(wanted, parts, strict=True))
 
 
 class _Stored:

@@ -71,6 +71,14 @@ Callback = Callable[[str, bytes], Awaitable[None]]
 Unlisten = Callable[[], Awaitable[None]]
 
 
+def matches(pattern: str, subject: str) -> bool:
+    """Whether a subject falls under a pattern: `*` stands for one part, a last `>` for one or more."""
+    wanted, parts = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted, parts = wanted[:-1], parts[: len(wanted) - 1] if len(parts) >= len(wanted) else []
+    return len(wanted) == len(parts) and all(w in ("*", p) for w, p in zip(wanted, parts, strict=True))
+
+
 class Broker(Protocol):
     """What roles need of a broker. Every method but `signal` raises `BrokerUnavailable` after a bounded wait."""
 

@@ -147,9 +147,14 @@ class MemoryChain:
             return self._block(head)
         return self._block(at) if 0 <= at <= head else None
 
-    async def next_sequence(self) -> int:
+    async def next_sequence(self, at: int | str = "latest") -> int:
         self._asked()
-        return self._next
+        if isinstance(at, str):
+            return self._next
+        if at > self._number() - self.stale:
+            raise ChainUnavailable(f"no block {at} yet", "node_behind")
+        done = (entry[0].commit for entry in self._committed.values() if entry[1].block_number <= at)
+        return max((commit.first + commit.count for commit in done), default=1)
 
     async def root_of(self, first: int, at: int | str = "latest") -> bytes | None:
         self._asked()

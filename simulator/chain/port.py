@@ -109,8 +109,8 @@ class Chain(Protocol):
         """The block of a number or a tag (`latest`, `safe`, `finalized`), None when there is none."""
         ...
 
-    async def next_sequence(self) -> int:
-        """The first sequence number that the contract will accept next."""
+    async def next_sequence(self, at: int | str = "latest") -> int:
+        """The first sequence number that the contract will accept next, in the state after a block."""
         ...
 
     async def root_of(self, first: int, at: int | str = "latest") -> bytes | None:

@@ -173,8 +173,9 @@ class Web3Chain:
         hashes = (HexBytes(found[name]).to_0x_hex() for name in ("hash", "parentHash"))
         return Head(int(found["number"]), next(hashes), int(found["timestamp"]), next(hashes))
 
-    async def next_sequence(self) -> int:
-        return int(await self._ask(self._contract.functions.nextSequence().call()))
+    async def next_sequence(self, at: int | str = "latest") -> int:
+        question = self._contract.functions.nextSequence().call(block_identifier=cast("BlockIdentifier", at))
+        return int(await self._ask(question))
 
     async def root_of(self, first: int, at: int | str = "latest") -> bytes | None:
         question = self._contract.functions.rootOf(first).call(block_identifier=cast("BlockIdentifier", at))

@@ -19,7 +19,7 @@ class RequestContext:
     """Trace, address, caller and plan of one request, and the headers that its answer must carry.
 
     `given` holds the request's own headers, names in lower case; of one that stands twice the last. `answer` sends a
-    whole answer in one step.
+    whole answer in one step. `waited_s` is how long the answer was held back because the caller preferred that.
     """
 
     traceparent: str
@@ -32,6 +32,7 @@ class RequestContext:
     desk: Desk | None = None
     headers: dict[str, str] = field(default_factory=dict)
     admitted: bool = False
+    waited_s: float = 0.0
     answer: Callable[[int, list[tuple[bytes, bytes]], bytes], Awaitable[None]] | None = None
 
     @property

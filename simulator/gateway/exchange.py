@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -32,12 +33,21 @@ def _wire_name(name: str) -> bytes:
 
 
 class Exchange:
-    """Between the server and the application, for one request."""
+    """Between the server and the application, for one request.
 
-    __slots__ = ("_left", "_limit", "_receive", "_scope", "_send", "context", "started", "status")
+    `answering_since` is when an answer in parts began, by the given clock; 0 for one that goes out whole.
+    """
 
-    def __init__(self, context: RequestContext, receive: Receive, send: Send, scope: Scope) -> None:
+    __slots__ = (
+        "_left", "_limit", "_monotonic", "_receive", "_scope", "_send", "answering_since", "context", "started",
+        "status",
+    )  # fmt: skip
+
+    def __init__(
+        self, context: RequestContext, receive: Receive, send: Send, scope: Scope, monotonic: Callable[[], float]
+    ) -> None:
         self.context, self._receive, self._send, self._scope = context, receive, send, scope
+        self._monotonic, self.answering_since = monotonic, 0.0
         self._left: int | None = None
         self._limit = 0
         self.started, self.status = False, 0
@@ -74,10 +84,10 @@ class Exchange:
     async def send(self, message: Message) -> None:
         kind = message["type"]
         if kind in STARTS:
-            self.started, self.status = True, message["status"]
+            self.started, self.status, self.answering_since = True, message["status"], self._monotonic()
             message["headers"] = self._headers(message.get("headers", []))
         elif kind == "websocket.accept":
-            self.started, self.status = True, 101
+            self.started, self.status, self.answering_since = True, 101, self._monotonic()
         elif kind == "websocket.close" and not self.started:
             self.started, self.status = True, 403
         await self._send(message)

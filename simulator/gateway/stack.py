@@ -26,6 +26,7 @@ from simulator.tracing import Tracing
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem
 from zjops.domain.ids import Ids
+from zjops.domain.requests import NOBODY, PROBER, PROBER_TENANT, UNKNOWN
 
 BODY_CAP = 100_000_000
 SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"idempotency-key"})
@@ -59,13 +60,13 @@ class Gateway:
     """Pure ASGI around the application; every answer passes back through it."""
 
     def __init__(
-        self, app: ASGIApp, guards: Guards, clock: Clock, ids: Ids, telemetry: Telemetry, tracing: Tracing, *,
-        trusted_proxies: frozenset[str] = frozenset(),
+        self, app: ASGIApp, guards: Guards, clock: Clock, ids: Ids, telemetry: Telemetry, tracing: Tracing,
+        tally: RequestTally, *, trusted_proxies: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         self._app, self._guards, self._clock, self._ids = app, guards, clock, ids
         self._telemetry, self._tracing, self._trusted = telemetry, tracing, trusted_proxies
-        self._tally = RequestTally()
-        telemetry.registry.register(self._tally)
+        self._tally = tally
+        telemetry.registry.register(tally)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -76,7 +77,7 @@ class Gateway:
         headers: dict[bytes, bytes] = dict(raw)
         span = self._tracing.begin(headers.get(b"traceparent"), headers.get(b"tracestate"))
         context = scope[KEY] = RequestContext(span.traceparent, headers)
-        exchange = Exchange(context, receive, send, scope)
+        exchange = Exchange(context, receive, send, scope, self._clock.monotonic)
         context.answer = exchange.answer
         rule = self._guards.rules(scope.get("method", "GET"), scope["path"])
         try:
@@ -87,7 +88,7 @@ class Gateway:
             await self._fail(scope, exchange, exc)
         seconds = self._clock.monotonic() - began
         self._guards.tenants.answered(context, exchange.status)
-        self._measure(scope, headers, context, exchange.status, rule, seconds)
+        self._measure(scope, headers, context, exchange, rule, (exchange.answering_since or began + seconds) - began)
         self._tracing.end(span, scope, rule.name if rule else "unknown", exchange.status, seconds)
 
     async def _checks(
@@ -149,14 +150,23 @@ class Gateway:
             await response(scope, exchange.receive, exchange.send)
 
     def _measure(
-        self, scope: Scope, headers: dict[bytes, bytes], context: RequestContext, status: int, rule: Rule | None,
+        self, scope: Scope, headers: dict[bytes, bytes], context: RequestContext, exchange: Exchange, rule: Rule | None,
         seconds: float,
     ) -> None:  # fmt: skip
-        plan = context.tenant.plan.name if context.tenant else "none"
+        """Count the answer, with the time until it began: how long a stream then runs says nothing of the platform.
+
+        Neither does how long a caller preferred to wait.
+        """
+        tenant, status = context.tenant, exchange.status
+        if tenant is None:
+            plan = NOBODY if context.principal is None else UNKNOWN
+        else:
+            plan = tenant.plan.name if tenant.tenant != PROBER_TENANT else PROBER
         route = rule.name if rule and status != 404 else "unknown"
         method = scope.get("method", "WEBSOCKET") if rule else "other"
         length = headers.get(b"content-length", b"0")
-        self._tally.add((method, route, status, plan), seconds, float(length) if length.isdigit() else 0.0)
+        size = float(length) if length.isdigit() else 0.0
+        self._tally.add((method, route, status, plan), seconds - context.waited_s, size)
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:

@@ -1,5 +1,7 @@
 """What was answered, counted by method, route, status and plan: one look-up a request, laid out when it is asked for.
 
+The metrics are asked for by Prometheus; what came in since the last second is taken for the request log.
+
 The library's own counters look a label up and take a lock for each of the three metrics of every request, which costs
 as much as half of the gateway's checks; a collector of ours is its documented way to hand over counts kept elsewhere.
 """
@@ -15,6 +17,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from simulator.telemetry import BYTES, SECONDS
+from zjops.domain.requests import Rollup, rollup_of
 
 Key = tuple[str, str, int, str]
 """Method, route, status and plan."""
@@ -44,6 +47,7 @@ class RequestTally(Collector):
 
     def __init__(self) -> None:
         self._cells: dict[Key, tuple[_Counts, _Counts]] = {}
+        self._taken: dict[Key, list[int]] = {}
 
     def add(self, key: Key, seconds: float, size: float) -> None:
         """Count one answered request; a value that equals a bound lies below it, as Prometheus has it."""
@@ -55,6 +59,20 @@ class RequestTally(Collector):
         times.total += seconds
         sizes.counts[bisect_left(BYTES, size)] += 1
         sizes.total += size
+
+    def take(self, second: int, process: str) -> list[Rollup]:
+        """What was answered since the last call, as rows of the request log: the counts have its boundaries."""
+        found = []
+        for key, (times, _) in self._cells.items():
+            taken, self._taken[key] = self._taken.get(key), list(times.counts)
+            if taken == times.counts:
+                continue
+            counts = times.counts if taken is None else [a - b for a, b in zip(times.counts, taken, strict=True)]
+            method, route, status, plan = key
+            found.append(rollup_of(
+                counts, second=second, process=process, route=route, method=method, status=status, plan=plan
+            ))  # fmt: skip
+        return found
 
     def collect(self) -> Iterable[Metric]:
         """The three metrics as they stand."""

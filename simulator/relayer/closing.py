@@ -60,8 +60,8 @@ class Closer:
         return batch, hashes
 
     async def publish(self, batch: Row) -> None:
-        """Write the file of a batch unless it is there: whoever closed it may have been killed in between."""
-        if self._files.path(batch["id"]).exists():
+        """Write the file of a batch unless it is there: whoever closed or moved it may have been killed in between."""
+        if await self._offload(self._files.hold, batch):
             return
         rows = await self._desk.store.read(lambda tx: tx.all("batch_outcomes", batch_id=batch["id"]))
         await self._offload(self._files.write, batch, hashes_of(rows, batch["first_sequence"]))

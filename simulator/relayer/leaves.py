@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from simulator.store.port import Row
 from zjops.domain.ids import job_id
 from zjops.domain.jobs import CHAIN_STATUS, JobState
@@ -35,6 +37,12 @@ def tree_of(rows: Sequence[Row], first: int) -> Tree:
     return Tree(hashes_of(rows, first))
 
 
+class _Head(msgspec.Struct):
+    """What a file says of its batch."""
+
+    root: str
+
+
 class LeafFiles:
     """One file a batch, in which anyone finds the leaves from which its root follows."""
 
@@ -45,6 +53,14 @@ class LeafFiles:
         """Where the leaves of a batch are."""
         return leaf_file_path(self._folder, batch)
 
+    def hold(self, batch: Row) -> bool:
+        """Whether the file is there and holds the leaves of this root: a batch that was moved has another."""
+        try:
+            said = msgspec.json.decode(self.path(batch["id"]).read_bytes(), type=_Head)
+        except (OSError, msgspec.MsgspecError):
+            return False
+        return said.root == _hex(batch["root"])
+
     def write(self, batch: Row, hashes: Sequence[bytes]) -> None:
         """Write the file beside, make it durable, then rename it: readers never see half of it."""
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -52,10 +68,14 @@ class LeafFiles:
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         said = LeafFile(
             batch=batch["id"], first_sequence=batch["first_sequence"], count=batch["count"],
-            root="0x" + batch["root"].hex(), leaves=["0x" + leaf.hex() for leaf in hashes],
+            root=_hex(batch["root"]), leaves=[_hex(leaf) for leaf in hashes],
         )  # fmt: skip
         with beside.open("wb") as file:
             file.write(said.content())
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + data.hex()

@@ -15,9 +15,10 @@ from simulator.policy.backoff import BackOff
 from simulator.policy.batching import Batching
 from simulator.policy.fees import Fees
 from simulator.relayer.closing import Closer
-from simulator.relayer.confirming import DISAGREE, Confirmer, Standing
+from simulator.relayer.confirming import Confirmer, Standing
 from simulator.relayer.desk import Desk
 from simulator.relayer.leaves import LeafFiles
+from simulator.relayer.repairing import UNSETTLED, Asked, Repairer
 from simulator.relayer.reporting import PAUSED, Report
 from simulator.relayer.sending import Sender
 from simulator.relayer.view import View
@@ -25,6 +26,7 @@ from simulator.relayer.watching import Fate, Watcher
 from simulator.service import Looped
 from simulator.store.port import Row, Store
 from simulator.telemetry import Telemetry
+from zjops.domain.anchoring import DISAGREE
 from zjops.domain.chains import Finality
 from zjops.domain.clock import Clock
 from zjops.domain.errors import ChainRefused, ChainUnavailable, Fenced, UnreachableError
@@ -40,7 +42,7 @@ IDLE_SHARE = 10
 IDENTITY_S = 60.0
 BACK_MOST = 1
 """Nodes behind one address may differ by a block; a head that goes back further is a stale one."""
-PATIENT = (DISAGREE, "node_behind")
+PATIENT = (DISAGREE, "node_behind", UNSETTLED)
 """A node that answers oddly answers: no reason to hold off."""
 
 
@@ -75,6 +77,7 @@ class Relayer(Looped):
             desk, self._sender, again_after_s=rules.again_after_s, stuck_after_s=rules.stuck_after_s
         )  # fmt: skip
         self._confirmer = Confirmer(desk, broker, rules.finality)
+        self._repairer = Repairer(desk, self._confirmer, self._watcher, rules.finality, offload)
         self._desk = desk
         self._outlook: Outlook | None = None
         self._identified_at = float("-inf")
@@ -127,6 +130,8 @@ class Relayer(Looped):
 
     async def step(self) -> int:
         """Close what is due, then move every open batch one step on; returns how many are open."""
+        if asked := await self._repairer.asked():
+            return await self._repair(asked)
         if await self._report.is_paused():
             await self._report.paused()
             return 0
@@ -144,6 +149,14 @@ class Relayer(Looped):
         self._telemetry.gauge("relayer_breaker_open", 0)
         await self._tell_how_it_stands()
         return len(batches)
+
+    async def _repair(self, asked: Asked) -> int:
+        """Anchor again what an operator asked for: first of all, and also while everything else is held back."""
+        self._outlook, view = None, View(self._chain)
+        await self._check_chain(view)
+        if await self._repairer.repair(view, asked):
+            self._watcher.forget()
+        return 1
 
     async def _tell_how_it_stands(self) -> None:
         still_s = self._clock.monotonic() - self._head_since
@@ -183,7 +196,7 @@ class Relayer(Looped):
 
     async def _moved(self, batch: Row) -> bool:
         """After a reorganisation: mined in another block, or out of all of them and to be sent again."""
-        receipt = await self._watcher.receipt(await self._watcher.transactions(batch))
+        receipt = await self._watcher.receipt(await self._watcher.transactions(batch["id"]))
         if receipt is not None and receipt.block_hash == batch["block_hash"]:
             text = f"block {batch['block_number']} has another hash than the receipt of batch {batch['id']} says"
             raise ChainUnavailable(text, DISAGREE)

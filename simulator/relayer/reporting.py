@@ -11,14 +11,15 @@ from simulator.chain.port import Outlook
 from simulator.policy.fees import Fees
 from simulator.relayer.desk import Desk
 from simulator.store.port import Row, Tx
+from zjops.domain.anchoring import REORGED
 from zjops.domain.events import OpsKind
 
 STATE = "relayer_state"
 PAUSED = "relayer_paused"
 ACTOR = "relayer"
-REORGED = "reorg_beyond_finality"
 REFRESH_S = 5.0
 """How often numbers that move by themselves, such as the balance, are written again."""
+NAMED_MOST = 20
 Kind = Literal["active", "waiting", "paused"]
 
 
@@ -35,6 +36,18 @@ def _said(row: Row | None) -> _Said:
         return _Said() if row is None else msgspec.json.decode(row["value"], type=_Said)
     except msgspec.MsgspecError:
         return _Said()
+
+
+def has_stopped(tx: Tx) -> bool:
+    """Whether the relayer says that it has stopped, because what was final is gone."""
+    return (_said(tx.one("setting_get", name=STATE)).reason or "").startswith(REORGED)
+
+
+def _named(batches: list[int]) -> str:
+    """Batches by their numbers, the many by their range."""
+    if len(batches) <= NAMED_MOST:
+        return ", ".join(map(str, batches))
+    return f"{batches[0]} to {batches[-1]} ({len(batches)} of them)"
 
 
 class Report:
@@ -99,7 +112,7 @@ class Report:
 
     async def halt(self, batches: list[int]) -> None:
         """Stop for good: what was final is gone, and only a person can say what is true now."""
-        named = ", ".join(map(str, sorted(batches)))
+        named = _named(sorted(batches))
         text = f"batch {named} was final and its block is no longer on the chain; nothing more is sent or confirmed"
         self._kind, self._reason, self._since_ms = "paused", f"{REORGED}: {text}", self._desk.clock.now_ms()
         self._desk.telemetry.log("critical", "reorganised beyond finality", batches=sorted(batches))

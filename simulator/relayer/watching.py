@@ -78,13 +78,13 @@ class Watcher:
         self._again_after_s, self._stuck_after_s = again_after_s, stuck_after_s
         self._patience: dict[int, _Patience] = {}
 
-    async def transactions(self, batch: Row) -> list[Row]:
+    async def transactions(self, batch_id: int) -> list[Row]:
         """What was signed for a batch, the newest first."""
-        return await self._desk.store.read(lambda tx: tx.all("batch_transactions", batch_id=batch["id"]))
+        return await self._desk.store.read(lambda tx: tx.all("batch_transactions", batch_id=batch_id))
 
     async def look(self, batch: Row, head: int, ask: Ask) -> Fate:
         """See what became of a sent batch by the newest block; press on when nothing did."""
-        signed = await self.transactions(batch)
+        signed = await self.transactions(batch["id"])
         receipt = await self.receipt(signed)
         if receipt is not None and receipt.status == 1:
             await self.mined(batch, receipt)
@@ -98,6 +98,10 @@ class Watcher:
         """Remember that a transaction has just left, so that it is not sent again at once."""
         now = self._desk.clock.monotonic()
         self._patience[batch["id"]] = _Patience(tried={tx_hash: now})
+
+    def forget(self) -> None:
+        """Be patient anew with every batch: what was sent for them is another chain's."""
+        self._patience.clear()
 
     async def receipt(self, signed: list[Row]) -> Receipt | None:
         """The receipt of whichever transaction was mined."""

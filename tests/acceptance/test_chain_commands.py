@@ -105,6 +105,18 @@ async def test_a_pause_is_previewed_holds_back_and_is_lifted(zjops: Cli, target:
     _final(zjops, job)
 
 
+def test_where_nothing_is_gone_nothing_is_anchored_again(zjops: Cli) -> None:
+    _final(zjops, _submit(zjops))
+    before = zjops.json("chain", "batches")["rows"]
+    for arguments, what in (((), "every batch"), (("--all",), "every batch"), (("--batch", "1"), "batch 1 ")):
+        status, out, err = zjops("chain", "reanchor", *arguments, "--yes")
+        assert (status, out, err.startswith("nothing to anchor again: " + what)) == (0, "", True), err
+    assert zjops.json("chain", "batches")["rows"] == before
+    status, _, err = zjops("chain", "reanchor", "--batch", "999", "--yes")
+    assert (status, err.startswith("error: 404 not-found")) == (2, True)
+    assert zjops("chain", "reanchor", "--batch", "1", "--all")[0] == 2
+
+
 def test_keys_are_in_no_output(zjops: Cli) -> None:
     secrets = [(zjops.stage.home / "chain" / "password").read_text().strip(), admin_key(zjops.stage.home)]
     assert secrets
@@ -134,5 +146,5 @@ def test_a_chain_that_is_away_is_said_so_and_what_the_platform_knows_is_shown(zj
     status, out, err = zjops("chain", "batches", "--context", "away", "--json")
     assert (status, "the chain is away" in err) == (0, True)
     assert json.loads(out)["rows"]
-    for command in (("mine",), ("reorg", "--depth", "1"), ("pause", "contract", "--yes")):
+    for command in (("mine",), ("reorg", "--depth", "1"), ("pause", "contract", "--yes"), ("reanchor", "--yes")):
         assert zjops("chain", *command, "--context", "away")[0] == 3

@@ -119,6 +119,8 @@ async def test_a_root_is_committed_and_found(chain: Chain) -> None:
     assert block.hash == receipt.block_hash
     assert await chain.root_of(1, receipt.block_number) == _root("a")
     assert await chain.root_of(1, receipt.block_number - 1) is None
+    assert await chain.next_sequence(receipt.block_number) == 6
+    assert await chain.next_sequence(receipt.block_number - 1) == 1
 
 
 async def test_roots_follow_each_other(chain: Chain) -> None:

@@ -126,6 +126,7 @@ async def staged(folder: Path, **settings: Any) -> AsyncIterator[Stage]:
     """A running interface on ports in memory."""
     clock = SystemClock()
     chosen = Settings(**({"batch_max_age_s": 0.05, "block_time_s": 0.02, "poll_s": 0.02, "meter_flush_s": 0.05,
+                          "requests_flush_s": 0.05,
                           "webhook_waits_s": (0.01, 0.01, 0.01, 0.01)} | settings))  # fmt: skip
     store = FaultyStore()
     ports = Ports(

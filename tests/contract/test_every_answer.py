@@ -309,6 +309,19 @@ async def _batches(play: Play, token: str) -> None:
         await asyncio.sleep(0.02)
     await play.go("getBatch", token, path="/v1/admin/batches/1")
     await play.go("getBatch", token)
+    await _reanchoring(play, token)
+
+
+async def _reanchoring(play: Play, token: str) -> None:
+    """What is final may be anchored again, one batch after the other; the relayer finds nothing gone and goes on."""
+    stage = play.stage
+    await stage.sql("UPDATE settings SET value = '1' WHERE name = 'relayer_paused'")
+    await stage.sql("UPDATE batches SET state = 'closed' WHERE id = 1")
+    await play.go("reanchorBatches", token, {"batch": 1})
+    await play.go("reanchorBatches", token, {"batch": 10**9})
+    await play.go("reanchorBatches", token, {"batch": 0})
+    await play.go("reanchorBatches", token, {}, Content_Type="text/plain")
+    assert (await play.go("reanchorBatches", token, {"reason": "test"})).status_code == 202
 
 
 async def _dead_letters(play: Play, token: str) -> None:

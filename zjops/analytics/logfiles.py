@@ -1,49 +1,19 @@
-"""Which files of a log count, by their names alone: a name says the range of sequences that the file holds.
-
-A file whose range lies inside another's was compacted into that one and waits to be taken away.
-"""
+"""Which files of a log count and what is missing between them, by their names alone."""
 
 from __future__ import annotations
 
 import itertools
-import re
 from pathlib import Path
-from typing import NamedTuple
 
 from zjops.domain.errors import InvariantError, UsageError
+from zjops.domain.logfiles import LogFile, log_file, log_files, those_that_count
 
-_NAME = re.compile(r"(\w+)-(\d{20})-(\d{20})\.parquet")
-
-
-class LogFile(NamedTuple):
-    """One file: its prefix, the first and last sequence that it holds, and where it lies."""
-
-    prefix: str
-    first: int
-    last: int
-    path: Path
-
-
-def log_file(path: Path) -> LogFile | None:
-    """A path as a file of a log; None when its name is not one."""
-    found = _NAME.fullmatch(path.name)
-    return LogFile(found[1], int(found[2]), int(found[3]), path) if found is not None else None
-
-
-def covering(files: list[LogFile]) -> list[LogFile]:
-    """The files by prefix and sequence, without those whose range lies inside another's."""
-    chosen: list[LogFile] = []
-    for file in sorted(files, key=lambda f: (f.prefix, f.first, -f.last)):
-        before = chosen[-1] if chosen and chosen[-1].prefix == file.prefix else None
-        if before is None or file.last > before.last:
-            chosen.append(file)
-    return chosen
+__all__ = ["LogFile", "files_that_count"]
 
 
 def read_folder(folder: Path) -> list[LogFile]:
     """The files of a log that count now."""
-    found = (log_file(path) for path in folder.glob("date=*/*.parquet"))
-    return covering([file for file in found if file is not None])
+    return those_that_count(log_files(folder))
 
 
 def files_that_count(folder: Path) -> list[Path]:
@@ -75,7 +45,7 @@ def require_gapless(files: list[LogFile]) -> None:
     if found is None:
         return
     before, after = found
-    days = before.path.parent.name.removeprefix("date="), after.path.parent.name.removeprefix("date=")
+    days = before.day, after.day
     where = f"between {days[0]} and {days[1]}" if days[0] != days[1] else f"on {days[0]}"
     raise InvariantError(
         f"log {before.path.parents[1]} has a gap: {before.prefix} {before.last + 1} to {after.first - 1} are missing, "

@@ -47,6 +47,8 @@ EVENTS = Log("What happened to jobs, one row an event, as the meter wrote it; se
     Column("chain_sequence", "BIGINT", "its number on chain"),
     Column("leaf_index", "INTEGER", "its place in the batch"),
     Column("tx_hash", "BLOB", "the confirming transaction, 32 bytes"),
+    Column("block_number", "BIGINT", "number of the block that held it when it became final"),
+    Column("block_hash", "BLOB", "hash of that block, 32 bytes"),
     Column("gas_share", "BIGINT", "its share of the batch's gas; the shares of a batch add up to the receipt"),
     Column("traceparent", "VARCHAR", "W3C trace context"),
 ), gapless=True)  # fmt: skip

@@ -14,8 +14,8 @@ from zjops.analytics.faults import told
 from zjops.analytics.logfiles import LogFile, files_that_count, read_folder, require_gapless, require_own
 from zjops.analytics.schema import LOGS, comments, empty, select
 from zjops.analytics.soundness import doubtful, require_columns, require_complete
-from zjops.analytics.statements import sql, views
-from zjops.domain.errors import InvariantError, UnreachableError
+from zjops.analytics.statements import functions, literal, record, sql, views
+from zjops.domain.errors import InvariantError, UnreachableError, UsageError, ZjopsError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,17 +28,20 @@ T = TypeVar("T")
 
 
 def _connect(memory: str, threads: int, spill: Path) -> duckdb.DuckDBPyConnection:
-    """A database that fetches no extension and sees no variable of the program."""
-    return duckdb.connect(":memory:", config={
-        "memory_limit": memory, "threads": threads, "temp_directory": str(spill), "python_enable_replacements": False,
-        "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-    })  # fmt: skip
+    """A database that fetches no extension and sees no variable of the program. Raises `UsageError`."""
+    try:
+        return duckdb.connect(":memory:", config={
+            "memory_limit": memory, "threads": threads, "temp_directory": str(spill),
+            "python_enable_replacements": False, "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        })  # fmt: skip
+    except duckdb.Error as exc:
+        raise UsageError(f"{memory} is no amount of memory; write it as 2GB or 500MB") from exc
 
 
 def _parquet(files: list[LogFile]) -> str:
     """A table of files. Their names are written out, since a view cannot take parameters."""
-    paths = ", ".join("'" + str(file.path).replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{paths}], hive_partitioning=false)"
+    return f"read_parquet({literal([str(file.path) for file in files])}, hive_partitioning=false)"
 
 
 class Warehouse:
@@ -46,7 +49,7 @@ class Warehouse:
 
     `events_once` and `ops_once` hold each event once, whatever the files hold twice. `memory` and `threads` bound
     DuckDB; what does not fit is spilled to a temporary folder. With `whole` a log with a gap is refused; without it,
-    what is there is read. `exact` as in `doubtful`.
+    what is there is read. `exact` as in `doubtful`. With `through` the event log ends at that sequence, as it once did.
 
     Raises `UnreachableError` when there is no log, `UsageError` that names a file which is damaged or not the log's,
     `InvariantError` that names a missing range.
@@ -54,14 +57,19 @@ class Warehouse:
 
     def __init__(
         self, log_dir: Path, *, memory: str = MEMORY, threads: int = THREADS, whole: bool = True,
-        exact: bool | None = None,
+        exact: bool | None = None, through: int | None = None,
     ) -> None:  # fmt: skip
-        self.log_dir, self._whole, self._exact = log_dir, whole, exact
+        self.log_dir, self._whole, self._exact, self._through = log_dir, whole, exact, through
         if not log_dir.is_dir():
             raise UnreachableError(f"there is no log in {log_dir}; has a platform run there?")
         self.files: dict[str, list[LogFile]] = {}
+        self.twice: dict[str, list[LogFile]] = {}
         self._spill = Path(tempfile.mkdtemp(prefix="zjops-warehouse-"))
-        self._db = _connect(memory, threads, self._spill)
+        try:
+            self.db = _connect(memory, threads, self._spill)
+        except UsageError:
+            self._spill.rmdir()
+            raise
         try:
             self._again(self._attach)
         except BaseException:
@@ -70,7 +78,7 @@ class Warehouse:
 
     def close(self) -> None:
         """Let go of the database and what it spilled."""
-        self._db.close()
+        self.db.close()
         shutil.rmtree(self._spill, ignore_errors=True)
 
     def __enter__(self) -> Warehouse:
@@ -81,27 +89,48 @@ class Warehouse:
 
     def rows(self, name: str, **params: Any) -> list[dict[str, Any]]:
         """A named statement's rows. A file that compaction took away meanwhile is looked for once more."""
-        return self._asked(lambda: self._fetch(sql(name), params))
+        return self.ask(sql(name), **params)
+
+    def ask(self, text: str, **params: Any) -> list[dict[str, Any]]:
+        """The rows of a statement of this project's own that was put together, not of what a user wrote."""
+        record(text, params)
+        return self._asked(lambda: self._fetch(text, params))
 
     def frame(self, name: str, **params: Any) -> pl.DataFrame:
         """A named statement's rows as a Polars frame."""
         import polars
 
-        return self._asked(lambda: polars.DataFrame(self._db.sql(sql(name), params=params or None)))
+        record(sql(name), params)
+        return self._asked(lambda: polars.DataFrame(self.db.sql(sql(name), params=params or None)))
 
     def watermark(self) -> int:
         """Unix ms up to which the log is complete: the time of the newest event in stream order; 0 when empty."""
         return self._asked(self._newest)
 
+    def describe(self) -> None:
+        """Write what tables, views and columns hold into the catalogue, where `--schema` and tools find it."""
+        for name in LOGS:
+            self.db.execute(comments(name))
+        for text in views().values():
+            for statement in self.db.extract_statements(text)[1:]:
+                self.db.execute(statement)
+
+    def lock(self) -> None:
+        """From now on nothing but the chosen files can be read, nothing written, and no setting changed."""
+        chosen = [str(file.path) for files in self.files.values() for file in files]
+        self.db.execute("SET allowed_paths = $1", [chosen]) if chosen else None
+        self.db.execute("SET enable_external_access = false")
+        self.db.execute("SET lock_configuration = true")
+
     def _newest(self) -> int:
         if not self.files["events"]:
             return 0
         text = "SELECT arg_max(time, stream_seq) FROM read_parquet($1)"
-        found = self._db.execute(text, [str(self.files["events"][-1].path)]).fetchone()
+        found = self.db.execute(text, [str(self.files["events"][-1].path)]).fetchone()
         return int(found[0]) if found and found[0] is not None else 0
 
     def _fetch(self, text: str, params: dict[str, Any]) -> list[dict[str, Any]]:
-        cursor = self._db.execute(text, params or None)
+        cursor = self.db.execute(text, params or None)
         columns = [column[0] for column in cursor.description or ()]
         return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
@@ -110,13 +139,13 @@ class Warehouse:
         for name, log in LOGS.items():
             self.files[name] = files = self._choose(name)
             if files:
-                require_columns(self._db, files, log)
-            self._view(name, select(log, _parquet(files)) if files else empty(log))
+                require_columns(self.db, files, log)
+            self._view(name, select(log, self._source(name, files)) if files else empty(log))
             if log.gapless:
                 self._view(f"{name}_once", self._once(name))
-            self._db.execute(comments(name))
+        self.db.execute(functions())
         for text in views().values():
-            self._db.execute(text)
+            self.db.execute(self.db.extract_statements(text)[0])
 
     def _choose(self, name: str) -> list[LogFile]:
         folder = self.log_dir / name
@@ -130,16 +159,23 @@ class Warehouse:
     def _once(self, name: str) -> str:
         """The table with each event once: only the files that may hold one twice are made distinct."""
         files = self.files[name]
-        twice = doubtful(self._db, files, self._exact) if self._whole else files
+        self.twice[name] = twice = doubtful(self.db, files, self._exact) if self._whole else files
         if self._whole:
-            require_complete(self._db, twice)
-        plain = [file for file in files if file not in twice]
-        parts = [f"({select(LOGS[name], _parquet(twice), once=True)})"] if twice else []
-        parts += [select(LOGS[name], _parquet(plain))] if plain else []
+            require_complete(self.db, twice)
+        apart = set(twice)
+        plain = [file for file in files if file not in apart]
+        parts = [f"({select(LOGS[name], self._source(name, twice), once=True)})"] if twice else []
+        parts += [select(LOGS[name], self._source(name, plain))] if plain else []
         return " UNION ALL ".join(parts) if files else empty(LOGS[name])
 
+    def _source(self, name: str, files: list[LogFile]) -> str:
+        """The rows of files, of the event log only those that `through` lets in."""
+        if self._through is None or name != "events":
+            return _parquet(files)
+        return f"(SELECT * FROM {_parquet(files)} WHERE stream_seq <= {int(self._through)})"  # noqa: S608 - a number
+
     def _view(self, name: str, text: str) -> None:
-        self._db.execute(f'CREATE OR REPLACE VIEW "{name}" AS {text}')
+        self.db.execute(f'CREATE OR REPLACE VIEW "{name}" AS {text}')
 
     def _asked(self, work: Callable[[], T]) -> T:
         def again() -> T:
@@ -153,17 +189,20 @@ class Warehouse:
         try:
             return work()
         except (duckdb.Error, OSError, InvariantError) as exc:
-            if isinstance(exc, duckdb.Error) and not self._gone(exc):
-                raise self._told(exc) from exc
+            if isinstance(exc, duckdb.Error) and not self.gone(exc):
+                raise self.told(exc) from exc
         try:
             return (second or work)()
         except (duckdb.Error, OSError) as exc:
-            raise self._told(exc) from exc
+            raise self.told(exc) from exc
 
-    def _gone(self, error: duckdb.Error) -> bool:
+    def gone(self, error: duckdb.Error) -> bool:
         """Whether a file that was chosen is not there any more."""
         chosen = (file.path for files in self.files.values() for file in files)
-        return isinstance(error, duckdb.IOException) and not all(path.exists() for path in chosen)
+        # A name that is no file is tried as a folder, which a locked database may not look into.
+        missed = isinstance(error, duckdb.IOException | duckdb.PermissionException)
+        return missed and not all(path.exists() for path in chosen)
 
-    def _told(self, error: Exception) -> Exception:
+    def told(self, error: Exception) -> ZjopsError:
+        """An error of reading, for people."""
         return told(error, self.log_dir, (file.path for files in self.files.values() for file in files))

@@ -7,6 +7,10 @@ from typing import Any, NamedTuple
 
 SCHEMA = "zjops.audit/1"
 LOST, DOUBLED, DOUBLE_BILLED, DOUBLE_CONFIRMED = "lost", "doubled", "double_billed", "double_confirmed"
+REORGED = "reorged"
+"""A final batch whose block is no longer the chain's, wherever its root is now."""
+REPAIRED = "repaired"
+"""No fault: a batch that was anchored again after such a reorganisation."""
 LATE = frozenset({"event_missing", "not_settled", "not_final"})
 """Findings that time alone may heal: the log and the chain follow the store."""
 
@@ -20,12 +24,13 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """Counts and findings of an audit, and by how many outbox rows the log was behind the store."""
+    """Counts and findings of an audit, by how many outbox rows the log was behind the store, and what was repaired."""
 
     counts: Counter[str]
     findings: list[Finding]
     behind: int = 0
     late: tuple[Finding, ...] = ()
+    repaired: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -12,8 +12,9 @@ import msgspec
 import typer
 
 from zjops.cli.exits import BROKEN, UNREACHABLE
-from zjops.cli.options import ContextName, Home, Json, Output, Quiet
-from zjops.cli.output import Format, Out
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Yes
+from zjops.cli.output import Format, Out, agree
+from zjops.cli.reanchor import reanchor
 from zjops.client.admin import Admin
 from zjops.client.chain import ChainReader
 from zjops.client.development import Development
@@ -44,7 +45,6 @@ RECENT = 20
 """How many of the newest batches are looked at to learn something of the chain."""
 DEPTH_MOST = 256
 Target = Annotated[str, typer.Argument(metavar="[contract|relayer]", help="What to hold back.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="For the relayer: goes into the audit log.")]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="For the contract: the pauser's key.")]
 
@@ -76,11 +76,19 @@ def status(
     out.record("zjops.chain/1", seen | {
         "relayer": owner_state(view), "reason": view.reason, "since": view.since, "owner": view.owner,
         "epoch": view.epoch, "batches_waiting": view.open_batches, "jobs_in_batches": view.open_jobs,
-        "jobs_waiting": view.waiting_jobs,
+        "jobs_waiting": view.waiting_jobs, "reanchor": _asked(view),
         "oldest_waiting_s": None if view.oldest_waiting_ms is None else view.oldest_waiting_ms / 1000,
     })  # fmt: skip
     if "height" not in seen:
         raise typer.Exit(UNREACHABLE)
+
+
+def _asked(view: RelayerView) -> str | None:
+    """What is to be anchored again, in a few words."""
+    if view.reanchor is None:
+        return None
+    what = "all" if view.reanchor.batch is None else f"batch {view.reanchor.batch}"
+    return f"{what}, asked by {view.reanchor.actor}" + (f", refused: {told}" if (told := view.reanchor.refused) else "")
 
 
 def _seen(context: Context, rpc: Rpc, view: RelayerView) -> dict[str, Any]:
@@ -126,6 +134,7 @@ def _row(batch: BatchView, head: int | None, depth: int | None) -> dict[str, Any
         "state": progress(batch, head, depth), "block": batch.block_number, "gas": batch.gas_used,
         "gas_per_job": None if batch.gas_used is None else round(batch.gas_used / batch.count, 2),
         "closed": batch.closed_at, "final_after_s": seconds_to_final(batch), "tx": batch.tx_hash, "root": batch.root,
+        "repairs": len(batch.repairs),
     }  # fmt: skip
 
 
@@ -170,6 +179,7 @@ def batch(
     row = _row(view, _head(found, out), depth) | {"block_hash": view.block_hash, "gas_price_wei": view.gas_price_wei}
     leaves: list[dict[str, Any]] = [msgspec.to_builtins(leaf) for leaf in view.leaves]
     file = published(view, found.log_dir)
+    row["repairs"] = [msgspec.to_builtins(one) for one in view.repairs]
     if out.format in (Format.JSON, Format.JSONL):
         out.record("zjops.batch/1", row | {"leaf_file": msgspec.to_builtins(file), "leaves": leaves})
     else:
@@ -253,7 +263,7 @@ def _turn(
     if stands == wanted:
         out.say(f"the {target} is {'paused' if wanted else 'not paused'} already; nothing was done")
         return
-    _agree(yes)
+    agree(yes)
     if target == "relayer":
         Admin(context).pause_relayer(wanted, reason)
         out.say(f"the relayer is {'paused' if wanted else 'not paused'}")
@@ -279,15 +289,6 @@ def _preview(
         yield f"  note: the {'relayer' if target == 'contract' else 'contract'} is paused too"
 
 
-def _agree(yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("nothing was done: say --yes where nobody can be asked")
-    if not typer.confirm("do it?", err=True):
-        raise typer.Exit(0)
-
-
 def _send(context: Context, verb: str, key_file: Path | None) -> int:
     from zjops.client.wallet import Wallet, key_of
 
@@ -298,4 +299,8 @@ def _send(context: Context, verb: str, key_file: Path | None) -> int:
     return int(receipt["blockNumber"], 16)
 
 
+chain.command(
+    help="Anchor again what a reorganisation beyond finality took away, after a preview.\n\n"
+    "Example: zjops chain reanchor --all --yes"
+)(reanchor)
 groups = {"chain": chain}

@@ -34,16 +34,24 @@ COMMANDS: dict[str, Command] = {
     "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
     "chain": Command("chain", "The chain, its batches and relayer; reorg, mine, pause.", "zjops chain status"),
     "gas": Command("gas", "Measure what every way of confirming costs.", "zjops gas --gas-price 1 --coin-price 2600"),
-    "invoice": Command("money", "A tenant's invoice of a month.", "zjops invoice demo-pro --month 2026-11"),
+    "usage": Command("billing", "Jobs and compute units, by tenant, day, type.", "zjops usage --by tenant,day"),
+    "invoice": Command("billing", "Invoices of a month; explain, verify and compare.", "zjops invoice --all -o html"),
+    "close": Command("bills", "Issue every invoice of a month for good.", "zjops close 2026-10 --dry-run"),
+    "query": Command("query", "Ask the logs by SQL; only reads.", 'zjops query "FROM usage_daily LIMIT 5"'),
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
     "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
-    "export": Command("export", "Write the API's OpenAPI document.", "zjops export openapi -o openapi.json"),
+    "export": Command("export", "Write the API's document; the views as SQL.", "zjops export views > views.sql"),
     "audit": Command(
-        "money", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
+        "audit", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
 }
+VERBS: dict[str, Command] = {
+    "invoice explain": Command("bills", "The events behind a line.", "zjops invoice explain demo-pro 3"),
+    "invoice verify": Command("bills", "Derive an invoice again, and ask the chain.", "zjops invoice verify FILE"),
+}
+"""Verbs of commands that also stand alone: the second word decides."""
 GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain"})
 COMPLETING = "_ZJOPS_COMPLETE"
 
@@ -71,6 +79,8 @@ def _load(name: str) -> Any:
     """The Typer application of one command or group."""
     import importlib
 
+    if name in VERBS:
+        return importlib.import_module(f"zjops.cli.{VERBS[name].module}").verbs[name.split()[1]]
     module = importlib.import_module(f"zjops.cli.{COMMANDS[name].module}")
     return module.groups[name] if name in GROUPS else module.commands[name]
 
@@ -81,10 +91,17 @@ def _application(names: list[str]) -> Any:
     app = typer.Typer(name="zjops", no_args_is_help=True, rich_markup_mode=None)
     app.callback()(lambda: None)
     for name in names:
-        command = COMMANDS[name]
-        help_text = f"{command.summary}\n\nExample: {command.example}"
+        command = VERBS.get(name) or COMMANDS[name]
+        more = "".join(f"\n\n{verb.summary} {verb.example}" for key, verb in VERBS.items() if key.split()[0] == name)
+        help_text = f"{command.summary}\n\nExample: {command.example}{more}"
         found = _load(name)
-        if name in GROUPS:
+        if name in VERBS:
+            group, verb = name.split()
+            inner = typer.Typer(rich_markup_mode=None)
+            inner.callback()(lambda: None)
+            inner.command(verb, help=help_text)(found)
+            app.add_typer(inner, name=group)
+        elif name in GROUPS:
             app.add_typer(found, name=name, help=help_text, no_args_is_help=True)
         else:
             settings = {"allow_extra_args": True, "ignore_unknown_options": True} if name == "exec" else {}
@@ -114,7 +131,8 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if args[0] not in COMMANDS:
             return _unknown(args[0])
-    return _run(args, list(COMMANDS) if completing else [args[0]])
+    verb = " ".join(args[:2])
+    return _run(args, list(COMMANDS) if completing else [verb if verb in VERBS else args[0]])
 
 
 def _run(args: list[str], names: list[str]) -> int:

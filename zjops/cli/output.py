@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import enum
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from zjops.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 WHOLE = frozenset({"jobId", "client id", "name", "tenant"})
 
@@ -22,6 +28,7 @@ class Format(enum.StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
     MD = "md"
+    PARQUET = "parquet"
 
 
 class Out:
@@ -30,6 +37,9 @@ class Out:
     def __init__(self, output: Format = Format.TABLE, json: bool = False, quiet: bool = False) -> None:
         self.format = Format.JSON if json else output
         self.quiet = quiet
+        self._tables = 0
+        if self.format is Format.PARQUET and sys.stdout.isatty():
+            raise UsageError("parquet is for a file or a pipe, not for a terminal; add: > rows.parquet")
 
     def say(self, text: str) -> None:
         """Talk, unless asked to be quiet."""
@@ -52,6 +62,8 @@ class Out:
             print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
             for row in rows:
                 print("| " + " | ".join(_cell(row.get(name)).replace("|", "\\|") for name in names) + " |")
+        elif self.format is Format.PARQUET:
+            self.frame(_frame(rows, names))
         else:
             self._table(rows, names)
 
@@ -61,8 +73,20 @@ class Out:
             self._json({"schema": schema} | record)
         elif self.format is Format.JSONL:
             self._line({"schema": schema} | record)
+        elif self.format is Format.PARQUET:
+            self.rows(schema, [record])
         else:
             self.rows(schema, [{"field": name, "value": value} for name, value in record.items()], ["field", "value"])
+
+    def frame(self, frame: pl.DataFrame) -> None:
+        """A frame as the one Parquet file that the output is. Raises `UsageError` for a second one."""
+        self._tables += 1
+        if self._tables > 1:
+            raise UsageError("this has more tables than one, a parquet file has one; take -o json")
+        made = io.BytesIO()
+        frame.write_parquet(made)
+        sys.stdout.buffer.write(made.getvalue())
+        sys.stdout.buffer.flush()
 
     def text(self, text: str) -> None:
         """Data that is text already."""
@@ -90,6 +114,18 @@ class Out:
                 print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def agree(yes: bool) -> None:
+    """Ask before something is done, unless that was said already. Raises `UsageError` where nobody can be asked."""
+    import typer
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("nothing was done: say --yes where nobody can be asked")
+    if not typer.confirm("do it?", err=True):
+        raise typer.Exit(0)
+
+
 def _draw(names: list[str], cells: list[list[str]]) -> None:
     from rich import box
     from rich.console import Console
@@ -102,6 +138,24 @@ def _draw(names: list[str], cells: list[list[str]]) -> None:
     for line in cells:
         table.add_row(*line)
     Console(no_color="NO_COLOR" in os.environ, highlight=False, markup=False, soft_wrap=False).print(table)
+
+
+def _frame(rows: Sequence[dict[str, Any]], names: list[str]) -> pl.DataFrame:
+    """Rows with a type for each column; what has none, such as mixed or nested values, becomes text."""
+    import polars
+
+    return polars.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def _column(values: list[Any]) -> pl.Series:
+    import polars
+
+    held = [value for value in values if value is not None]
+    kinds = {type(value) for value in held}
+    whole = kinds == {int} and all(-(2**63) <= value < 2**63 for value in held)
+    if whole or (len(kinds) == 1 and kinds <= {bool, float, str}):
+        return polars.Series(values)
+    return polars.Series([None if value is None else _cell(value) for value in values], dtype=polars.String)
 
 
 def _cell(value: Any) -> str:

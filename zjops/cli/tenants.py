@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Tenant, read_object
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Reason, Tenant, read_object
 from zjops.cli.output import Format, Out
 from zjops.client.admin import Admin
 from zjops.config import resolve
@@ -17,7 +17,6 @@ tenants = typer.Typer()
 Overrides = Annotated[str | None, typer.Option("--overrides", help="Negotiated values as JSON, or @FILE.")]
 Plan = Annotated[str | None, typer.Option("--plan", help="free, starter, pro or enterprise.")]
 Name = Annotated[str, typer.Argument(help="The tenant.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Goes into the audit log.")]
 
 
 def _row(view: TenantView) -> dict[str, Any]:

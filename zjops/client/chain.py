@@ -45,6 +45,13 @@ class Commit(NamedTuple):
         return cls(int(log["blockNumber"], 16), str(log["transactionHash"]), jobs, root)
 
 
+class Block(NamedTuple):
+    """A block's hash and the hashes of its transactions, 0x-prefixed lower case."""
+
+    hash: str
+    transactions: frozenset[str]
+
+
 class ChainReader:
     """Reads a registry contract. Raises `ChainUnavailable`."""
 
@@ -54,8 +61,9 @@ class ChainReader:
         self.rpc, self._contract = Rpc(context.rpc_url, http), context.contract
         self.http = self.rpc.http
 
-    def _call(self, data: bytes) -> bytes:
-        return self.rpc.data("eth_call", {"to": self._contract, "data": "0x" + data.hex()}, "latest")
+    def _call(self, data: bytes, at: int | None = None) -> bytes:
+        block = "latest" if at is None else hex(at)
+        return self.rpc.data("eth_call", {"to": self._contract, "data": "0x" + data.hex()}, block)
 
     def chain_id(self) -> int:
         """Which chain this is."""
@@ -69,14 +77,24 @@ class ChainReader:
         """The newest block's number."""
         return self.rpc.number("eth_blockNumber")
 
-    def root_of(self, first: int) -> bytes | None:
-        """The root of the batch that begins with a number."""
-        root = self._call(ROOT_OF + _word(first))
+    def block(self, number: int) -> Block | None:
+        """The block of a number, None when the node has none."""
+        found = self.rpc.ask("eth_getBlockByNumber", hex(number), False)
+        try:
+            if found is None:
+                return None
+            return Block(str(found["hash"]).lower(), frozenset(str(name).lower() for name in found["transactions"]))
+        except (KeyError, TypeError) as exc:
+            raise ChainUnavailable(f"{self.rpc.url} answers eth_getBlockByNumber strangely: {exc}") from exc
+
+    def root_of(self, first: int, at: int | None = None) -> bytes | None:
+        """The root of the batch that begins with a number, in the state after a block, the newest by default."""
+        root = self._call(ROOT_OF + _word(first), at)
         return root if any(root) else None
 
-    def next_sequence(self) -> int:
-        """The number that the next batch will begin with."""
-        return int.from_bytes(self._call(NEXT_SEQUENCE), "big")
+    def next_sequence(self, at: int | None = None) -> int:
+        """The number that the next batch will begin with, in the state after a block, the newest by default."""
+        return int.from_bytes(self._call(NEXT_SEQUENCE, at), "big")
 
     def paused(self) -> bool:
         """Whether the contract takes no confirmations."""
@@ -93,14 +111,14 @@ class ChainReader:
         except (KeyError, TypeError, ValueError) as exc:
             raise ChainUnavailable(f"{self.rpc.url} answers for block {tag} strangely: {exc}") from exc
 
-    def commit_of(self, first: int, told: int) -> Commit | None:
+    def commit_of(self, first: int, told: int | None = None) -> Commit | None:
         """Where a batch was committed, from the contract's own log.
 
         Asks about the block that somebody told, and only when it is not that one about all since the deployment, in
         pieces: public nodes refuse long ranges.
         """
         head = self.head()
-        found = self._committed(first, told, told) if 0 <= told <= head else None
+        found = self._committed(first, told, told) if told is not None and 0 <= told <= head else None
         if found is not None or self.root_of(first) is None:
             return found
         pieces = Pieces(self._deployed_at(head), head)

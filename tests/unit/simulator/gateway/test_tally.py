@@ -36,3 +36,20 @@ def test_it_is_what_counters_and_histograms_of_the_library_say() -> None:
         times.labels(method, route, plan).observe(seconds)
         sizes.labels(method, route).observe(size)
     assert _lines(ours) == _lines(theirs)
+
+
+def test_what_came_in_since_the_last_second_is_taken_once() -> None:
+    tally = RequestTally()
+    for method, route, status, plan, seconds, size in ANSWERS:
+        tally.add((method, route, status, plan), seconds, size)
+    first = {(row.method, row.status, row.plan): row for row in tally.take(7, "api")}
+    assert {key: row.count for key, row in first.items()} == {
+        ("GET", 200, "pro"): 1, ("GET", 200, "free"): 1, ("GET", 503, "pro"): 1, ("POST", 202, "pro"): 2,
+    }  # fmt: skip
+    assert first["GET", 200, "free"].within_300ms == 1
+    assert first["GET", 503, "pro"].errors_5xx == 1
+    assert {row.second for row in first.values()} == {7}
+    assert tally.take(8, "api") == []
+    tally.add(("POST", "/v1/jobs", 202, "pro"), 0.4, 1.0)
+    (row,) = tally.take(9, "api")
+    assert (row.count, row.within_300ms, row.within_500ms, sum(row.latency_ms_histogram)) == (1, 0, 1, 1)

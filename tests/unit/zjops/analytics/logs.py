@@ -48,3 +48,19 @@ def write(log: Path, name: str, rows: Iterable[dict[str, Any]], span: tuple[int,
 def events(first: int, last: int, **other: Any) -> list[dict[str, Any]]:
     """Endings in a row."""
     return [event(seq, **other) for seq in range(first, last + 1)]
+
+
+def requests(log: Path, rows: int) -> Path:
+    """A request log of one row a second, one request each."""
+    second = START_MS // 1000
+    row = {
+        "second": second, "process": "api-1", "source": "api", "route": "/v1/jobs", "method": "POST", "status": 202,
+        "plan": "pro", "count": 1, "within_300ms": 1, "within_500ms": 1, "errors_5xx": 0, "timeouts": 0,
+        "latency_ms_histogram": [1, 0],
+    }  # fmt: skip
+    folder = log / "requests" / f"date={utc_date(START_MS)}"
+    folder.mkdir(parents=True)
+    path = folder / f"requests-{1:020d}-{rows:020d}.parquet"
+    made = [row | {"second": second + n, "status": 202 if n % 3 else 503} for n in range(rows)]
+    pl.DataFrame(made, schema_overrides={"status": pl.Int32}).write_parquet(path)
+    return path

@@ -16,6 +16,7 @@ from zjops.analytics.schema import LOGS
 from zjops.analytics.warehouse import Warehouse, files_that_count
 from zjops.domain.errors import InvariantError, UnreachableError, UsageError
 from zjops.domain.ids import SeededIds
+from zjops.domain.logfiles import PROBER_FIRST
 
 CHARGED = {"tenant": "acme", "first_ms": START_MS, "after_ms": START_MS + 1}
 
@@ -23,14 +24,14 @@ CHARGED = {"tenant": "acme", "first_ms": START_MS, "after_ms": START_MS + 1}
 def charged(log: Path, *, exact: bool | None = None) -> tuple[int, int]:
     """Jobs and units in `charged_jobs`."""
     with Warehouse(log, exact=exact) as w:
-        found = w._db.execute("SELECT count(*), sum(compute_units) FROM charged_jobs").fetchall()[0]
+        found = w.db.execute("SELECT count(*), sum(compute_units) FROM charged_jobs").fetchall()[0]
         return int(found[0]), int(found[1])
 
 
 def plain(log: Path) -> bool:
     """Whether `events_once` reads the files without making anything distinct."""
     with Warehouse(log) as w:
-        (text,) = w._db.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'events_once'").fetchall()[0]
+        (text,) = w.db.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'events_once'").fetchall()[0]
     return "DISTINCT" not in text
 
 
@@ -43,10 +44,10 @@ def test_the_columns_are_those_that_the_meter_writes(name: str, schema: dict[str
 def test_an_empty_log_has_every_table_and_view_with_its_columns(tmp_path: Path) -> None:
     with Warehouse(tmp_path) as w:
         for name, log in LOGS.items():
-            described = w._db.execute(f"DESCRIBE {name}").fetchall()
+            described = w.db.execute(f"DESCRIBE {name}").fetchall()
             assert [(d[0], d[1]) for d in described] == [(c.name, c.type) for c in log.columns]
         for name in (*warehouse.views(), "events_once", "ops_once"):
-            assert w._db.execute(f"SELECT count(*) FROM {name}").fetchall() == [(0,)]
+            assert w.db.execute(f"SELECT count(*) FROM {name}").fetchall() == [(0,)]
         assert w.watermark() == 0
 
 
@@ -80,7 +81,7 @@ def test_an_event_that_is_doubled_in_its_file_counts_once(tmp_path: Path) -> Non
     write(tmp_path, "events", events(6, 9))
     assert charged(tmp_path) == (9, 900)
     with Warehouse(tmp_path) as w:
-        assert w._db.execute("SELECT count(*) FROM events").fetchall() == [(10,)]
+        assert w.db.execute("SELECT count(*) FROM events").fetchall() == [(10,)]
 
 
 def test_order_of_rows_changes_nothing(tmp_path: Path) -> None:
@@ -119,11 +120,11 @@ def test_the_watermark_is_the_time_of_the_newest_event_in_stream_order(tmp_path:
 def test_a_frame_has_the_rows_of_the_statement(tmp_path: Path) -> None:
     write(tmp_path, "events", events(1, 5))
     with Warehouse(tmp_path) as w:
-        frame, rows = w.frame("usage", **CHARGED), w.rows("usage", **CHARGED)
-        none = w.frame("gas")
+        frame, rows = w.frame("charged_by_plan", **CHARGED), w.rows("charged_by_plan", **CHARGED)
+        none = w.frame("availability", first_ms=0, after_ms=1)
     assert frame.to_dicts() == rows
-    assert rows[0]["compute_units"] == 500
-    assert none.schema == {"batch_id": pl.Int64, "gas": pl.Int64}
+    assert rows[0]["units"] == 500
+    assert none.schema == {"plan": pl.String, "source": pl.String, "total": pl.Int64, "good": pl.Int64}
 
 
 def test_a_log_whose_beginning_has_expired_is_whole(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_a_missing_file_is_named_by_its_range(tmp_path: Path) -> None:
     ):
         Warehouse(tmp_path)
     with Warehouse(tmp_path, whole=False) as w:
-        assert w._db.execute("SELECT count(*) FROM events_once").fetchall() == [(9,)]
+        assert w.db.execute("SELECT count(*) FROM events_once").fetchall() == [(9,)]
 
 
 def test_a_missing_day_is_named_by_the_days_around_it(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_files_replaced_between_choice_and_reading_are_looked_for_once_more(tmp_
         write(tmp_path, "events", events(1, 9))
         for path in old:
             path.unlink()
-        assert w.rows("usage", **CHARGED)[0]["jobs"] == 9
+        assert w.rows("charged_by_plan", **CHARGED)[0]["jobs"] == 9
         assert w.watermark() == START_MS + 9
 
 
@@ -226,7 +227,7 @@ def test_files_that_go_and_do_not_come_again_are_unreachable(tmp_path: Path, mon
         path.unlink()
         monkeypatch.setattr(warehouse, "read_folder", lambda folder: chosen if folder.name == "events" else [])
         with pytest.raises(UnreachableError, match="cannot be read"):
-            w.rows("usage", **CHARGED)
+            w.rows("charged_by_plan", **CHARGED)
 
 
 def test_a_log_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
@@ -243,16 +244,17 @@ def test_what_was_spilled_is_taken_away(tmp_path: Path) -> None:
 
 def test_the_catalogue_says_what_every_column_holds(tmp_path: Path) -> None:
     with Warehouse(tmp_path) as w:
-        bare = w._db.execute(
+        w.describe()
+        bare = w.db.execute(
             "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL"
         ).fetchall()
-        unsaid = w._db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL").fetchall()
+        unsaid = w.db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL").fetchall()
     assert (bare, unsaid) == ([], [])
 
 
 def test_every_view_file_begins_with_why_and_is_listed() -> None:
     folder = Path(warehouse.__file__).parent / "views"
-    assert {path.stem for path in folder.glob("*.sql")} == set(warehouse.views())
+    assert {path.stem for path in folder.glob("*.sql")} == {*warehouse.views(), "functions"}
     for name, text in warehouse.views().items():
         assert re.match(rf"-- .+\n(-- .+\n)*CREATE OR REPLACE VIEW {name} AS\n", text), name
 
@@ -268,9 +270,11 @@ def test_a_request_log_is_read_and_folded_rows_add_up(tmp_path: Path) -> None:
     rows = [row, row | {"second": row["second"] + 59}, row | {"second": row["second"] + 60}]
     frame = pl.DataFrame(rows, schema_overrides={"status": pl.Int32})
     frame.write_parquet(folder / f"requests-{1:020d}-{3:020d}.parquet")
-    frame.head(1).with_columns(source=pl.lit("prober")).write_parquet(folder / f"prober-{1:020d}-{1:020d}.parquet")
+    frame.head(1).with_columns(source=pl.lit("prober")).write_parquet(
+        folder / f"prober-{PROBER_FIRST:020d}-{PROBER_FIRST:020d}.parquet"
+    )
     with Warehouse(tmp_path) as w:
-        found = w._db.execute(
+        found = w.db.execute(
             "SELECT source, requests, within_300ms FROM requests_by_minute ORDER BY source, minute"
         ).fetchall()
     assert found == [("api", 10, 8), ("api", 5, 4), ("prober", 5, 4)]
@@ -278,5 +282,5 @@ def test_a_request_log_is_read_and_folded_rows_add_up(tmp_path: Path) -> None:
 
 def test_an_error_of_duckdb_keeps_its_reason(tmp_path: Path) -> None:
     with Warehouse(tmp_path) as w, pytest.raises(UnreachableError, match="cannot be read: Invalid Input Error"):
-        w.rows("usage")
+        w.rows("charged_by_plan")
     assert issubclass(duckdb.InvalidInputException, duckdb.Error)

@@ -10,7 +10,7 @@ import httpx2
 import msgspec
 import pytest
 
-from zjops.client.chain import ChainReader
+from zjops.client.chain import Block, ChainReader
 from zjops.client.history import History, Read, Submitted, read_history
 from zjops.client.http import Http, Outage
 from zjops.client.jobs import Jobs
@@ -285,6 +285,24 @@ def _topic() -> str:
     from eth_utils.crypto import keccak
 
     return keccak(text="RootCommitted(uint64,uint32,bytes32,uint64)").hex()
+
+
+def test_the_contract_is_asked_as_of_the_newest_block_or_of_one_that_is_named(opened: Any) -> None:
+    http, server, _ = opened(reply(body={"result": "0x" + "00" * 32}))
+    reader = ChainReader(CONTEXT, http)
+    assert (reader.next_sequence(), reader.next_sequence(18)) == (0, 0)
+    assert reader.root_of(7, 18) is None
+    assert [msgspec.json.decode(request.content)["params"][1] for request in server.asked] == ["latest", "0x12", "0x12"]
+
+
+def test_a_block_is_its_hash_and_its_transactions_or_none(opened: Any) -> None:
+    shown = {"hash": "0xAB", "transactions": ["0xCD", "0xef"]}
+    http, _, _ = opened(reply(body={"result": shown}), reply(body={"result": None}), reply(body={"result": {}}))
+    reader = ChainReader(CONTEXT, http)
+    assert reader.block(1) == Block("0xab", frozenset({"0xcd", "0xef"}))
+    assert reader.block(2) is None
+    with pytest.raises(ChainUnavailable, match="strangely"):
+        reader.block(3)
 
 
 def contracts_selector(signature: str) -> str:

@@ -1,0 +1,184 @@
+"""The meter's writers in virtual time: every message once, in files whose names say what they hold."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from simulator.broker.memory import MemoryBroker
+from simulator.broker.port import Outgoing
+from simulator.metering import EVENTS_DURABLE, REQUESTS_DURABLE, Meter, in_place
+from simulator.telemetry import Telemetry
+from zjops.domain.clock import VirtualClock, month_bounds_ms, run_virtual
+from zjops.domain.events import DURABLES, EVENTS, STREAMS, TELEMETRY, JobEvent, envelope
+from zjops.domain.ids import SeededIds, job_id
+from zjops.domain.logfiles import log_files, those_that_count
+from zjops.domain.requests import LATENCY_BOUNDS_MS, TELEMETRY_HTTP, rollup_of
+
+NOON_MS = month_bounds_ms("2026-11")[0] + 12 * 3_600_000
+MINUTE_S = 60.0
+
+
+class World:
+    """A broker with the streams, a log folder, and meters on them."""
+
+    def __init__(self, folder: Path, clock: VirtualClock) -> None:
+        self.folder, self.clock, self.broker = folder, clock, MemoryBroker(clock)
+        self.ids = SeededIds(clock, 1)
+        self.told = io.StringIO()
+
+    def meter(self) -> Meter:
+        """A meter that was not started: its steps are taken by hand."""
+        return Meter(
+            self.broker, self.folder, self.clock, Telemetry("meter", self.clock, self.told), flush_s=1.0,
+            requests_flush_s=5.0, idle_s=5.0, offload=in_place,
+        )  # fmt: skip
+
+    async def events(self, count: int) -> None:
+        """Tell of that many accepted jobs."""
+        for _ in range(count):
+            event = JobEvent(
+                tenant="acme", plan="pro", job_id=job_id(self.ids.key()), job_type="ml_inference", status="pending",
+                accepted_at=self.clock.now_ms(), payload_bytes=1, compute_units=100,
+            )  # fmt: skip
+            name = self.ids.name()
+            data = envelope(name, "acme", "x", event.job_id, self.clock.now_ms(), event, None)
+            await self.broker.publish(EVENTS, [Outgoing("jobs.submitted", data, name)])
+
+    async def requests(self, *counts: int, subject: str = TELEMETRY_HTTP) -> None:
+        """Publish a second of requests for each count."""
+        for count in counts:
+            row = rollup_of(
+                [count] + [0] * len(LATENCY_BOUNDS_MS), second=self.clock.now_ms() // 1_000, process="api", route="/x",
+                method="GET", status=200, plan="pro",
+            )  # fmt: skip
+            await self.broker.publish(TELEMETRY, [Outgoing(subject, msgspec.json.encode([row]), self.ids.name())])
+
+    def ranges(self, log: str) -> list[tuple[str, int, int]]:
+        """The files of a log that count."""
+        return [(f.day, f.first, f.last) for f in those_that_count(log_files(self.folder / log))]
+
+    def rows(self, log: str) -> pl.DataFrame:
+        """What they hold."""
+        return pl.concat([pl.read_parquet(f.path) for f in those_that_count(log_files(self.folder / log))])
+
+
+def _play(folder: Path, story: Callable[[World], Awaitable[Any]], start_ms: int = NOON_MS) -> World:
+    async def whole() -> World:
+        world = World(folder, VirtualClock(start_ms))
+        await world.broker.start()
+        await world.broker.ensure(STREAMS, DURABLES)
+        await story(world)
+        return world
+
+    return run_virtual(whole())
+
+
+def test_rollups_become_rows_of_the_request_log(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.requests(3, 4)
+        assert await world.meter().step(REQUESTS_DURABLE, 0) == 2
+
+    world = _play(tmp_path, story)
+    assert world.ranges("requests") == [("2026-11-01", 1, 2)]
+    rows = world.rows("requests")
+    assert rows["count"].to_list() == [3, 4]
+    assert rows["latency_ms_histogram"].to_list()[0] == [3] + [0] * 15
+    assert rows["source"].to_list() == ["api", "api"]
+
+
+def test_what_belongs_to_others_is_passed_over_and_leaves_no_gap_in_the_names(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        meter = world.meter()
+        await world.requests(1, subject="telemetry.roles")
+        await world.requests(2)
+        await world.requests(9, 9, subject="telemetry.roles")
+        await world.requests(3)
+        await meter.step(REQUESTS_DURABLE, 0)
+        await world.requests(9, subject="telemetry.roles")
+        await world.requests(4)
+        await meter.step(REQUESTS_DURABLE, 0)
+
+    world = _play(tmp_path, story)
+    assert world.ranges("requests") == [("2026-11-01", 1, 2), ("2026-11-01", 3, 5), ("2026-11-01", 6, 7)]
+    assert world.rows("requests")["count"].to_list() == [2, 3, 4]
+
+
+def test_what_a_killed_meter_had_taken_is_waited_for_even_where_it_would_begin_the_log(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.events(3)
+        assert len(await world.broker.fetch(EVENTS_DURABLE, 10, 0)) == 3
+        await world.events(2)
+        successor = world.meter()
+        assert await successor.step(EVENTS_DURABLE, 0) == 0
+        assert world.ranges("events") == []
+        await world.clock.sleep(10.0)
+        assert await successor.step(EVENTS_DURABLE, 0) == 5
+
+    world = _play(tmp_path, story)
+    assert world.ranges("events") == [("2026-11-01", 1, 5)]
+    assert world.rows("events")["stream_seq"].to_list() == [1, 2, 3, 4, 5]
+    assert "no longer holds" not in world.told.getvalue()
+
+
+def test_what_was_written_and_not_acknowledged_is_not_written_again(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.events(3)
+        killed = world.meter()
+        messages = await world.broker.fetch(EVENTS_DURABLE, 10, 0)
+        writer = killed._writers[EVENTS_DURABLE]
+        await writer.begin(1)
+        await writer.take(messages)
+        writer._write("2026-11-01", messages, 1)
+        await world.clock.sleep(10.0)
+        await world.events(1)
+        await world.meter().step(EVENTS_DURABLE, 0)
+        await world.clock.sleep(10.0)
+        assert await world.broker.pending(EVENTS_DURABLE) == 0
+
+    world = _play(tmp_path, story)
+    assert world.ranges("events") == [("2026-11-01", 1, 3), ("2026-11-01", 4, 4)]
+    assert world.rows("events")["stream_seq"].to_list() == [1, 2, 3, 4]
+
+
+def test_what_the_stream_has_lost_is_said_and_shows_in_the_names(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.requests(1, 2)
+        await world.meter().step(REQUESTS_DURABLE, 0)
+        await world.requests(3, 4)
+        await world.clock.sleep(86_400.0)
+        await world.requests(5)
+        await world.meter().step(REQUESTS_DURABLE, 0)
+
+    world = _play(tmp_path, story)
+    assert world.ranges("requests") == [("2026-11-01", 1, 2), ("2026-11-02", 5, 5)]
+    said = [json.loads(line) for line in world.told.getvalue().splitlines()]
+    assert [(line["level"], line["metadata"]) for line in said] == [("error", {"log": "meter-http", "messages": 2})]
+
+
+def test_files_are_cut_at_midnight_and_their_ranges_join(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.events(2)
+        await world.clock.sleep(2.0)
+        await world.events(3)
+        await world.meter().step(EVENTS_DURABLE, 0)
+
+    world = _play(tmp_path, story, NOON_MS + 12 * 3_600_000 - 1_000)
+    assert world.ranges("events") == [("2026-11-01", 1, 2), ("2026-11-02", 3, 5)]
+
+
+def test_rollups_of_another_version_do_not_end_the_meter(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.broker.publish(TELEMETRY, [Outgoing(TELEMETRY_HTTP, b'[{"second":"soon"}]', "old")])
+        await world.requests(2)
+        assert await world.meter().step(REQUESTS_DURABLE, 0) == 1
+
+    world = _play(tmp_path, story)
+    assert world.ranges("requests") == [("2026-11-01", 1, 2)]
+    assert "cannot be read" in world.told.getvalue()
