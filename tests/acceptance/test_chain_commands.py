@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 
@@ -58,8 +59,24 @@ def test_status_batches_and_a_batch(zjops: Cli) -> None:
     one = zjops.json("chain", "batch", "1")
     assert [leaf["jobId"] for leaf in one["leaves"]] == [job]
     assert one["leaves"][0]["hash"] == one["root"] == listed[0]["root"]
+    _held_against_its_file(zjops, one["leaf_file"])
     status, _, err = zjops("chain", "batch", "999")
     assert (status, err.startswith("error: 404 not-found")) == (2, True)
+
+
+def _held_against_its_file(zjops: Cli, told: dict[str, str]) -> None:
+    """The published file of a batch: it agrees, was altered, is missing."""
+    file = zjops.stage.home / "log/batches/1.json"
+    content = file.read_bytes()
+    assert (told["state"], told["path"]) == ("agrees", str(file))
+    assert told["digest"] == told["digest_of_store"] == hashlib.sha256(content).hexdigest()
+    file.write_bytes(content.replace(b'"leaves":["0x', b'"leaves":["0x00', 1))
+    status, out, err = zjops("chain", "batch", "1")
+    assert (status, "leaf_file" in out) == (4, True)
+    assert f"leaf file: {file} was altered: the leaf of number 1 is another; its leaves do not give its root" in err
+    file.unlink()
+    assert zjops.json("chain", "batch", "1", code=4)["leaf_file"]["state"] == "missing"
+    file.write_bytes(content)
 
 
 def test_mining_moves_the_head(zjops: Cli) -> None:

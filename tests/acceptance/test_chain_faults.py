@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,81 +23,20 @@ import contracts
 from simulator.chain.keys import ensure_keys
 from tests.support.cli import Cli
 from tests.support.nats import eventually
-from tests.support.platform import Stage, running_platform
-from tests.support.rpc_front import RpcFront, running_front
-from zjops.audit.findings import Report
+from tests.support.rpc_front import RpcFront
+from tests.support.scene import JOBS, Scene, running_scene
 from zjops.domain.bundle import bundle_of
 from zjops.domain.clock import SystemClock
 from zjops.domain.ids import SystemIds, job_id
 from zjops.domain.runfile import read_run_file
 
-JOBS = 8
 SETTINGS = ("batch_max_age_s=0.3", "block_time_s=0.2", "stuck_after_s=2", "lease_s=2", "trace_share=0")
-Told = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
-
-
-class Scene:
-    """A platform whose relayer sees its chain through a front."""
-
-    def __init__(self, stage: Stage, front: RpcFront) -> None:
-        self.stage, self.front, self.accepted = stage, front, 0
-
-    def submit(self) -> None:
-        """Submit some jobs and wait for the answers."""
-        for thread in self.stage.submit_many(JOBS, threads=2):
-            thread.join()
-        self.accepted += JOBS
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """What the store holds, read beside the platform."""
-        with contextlib.closing(sqlite3.connect(self.stage.home / "store.sqlite", timeout=10)) as connection:
-            return connection.execute(sql).fetchall()
-
-    def state(self) -> dict[str, Any]:
-        """What the relayer says of itself."""
-        rows = self.rows("SELECT value FROM settings WHERE name = 'relayer_state'")
-        found: dict[str, Any] = json.loads(rows[0][0]) if rows else {"state": None, "reason": None}
-        return found
-
-    async def waits_for(self, reason: str) -> dict[str, Any]:
-        """Return once the relayer says that it waits for that reason."""
-        await eventually(lambda: (self.state()["reason"] or "").startswith(reason), 20)
-        return self.state()
-
-    async def batches_are(self, *states: str) -> None:
-        """Return once there is a batch in one of these states."""
-        marks = ",".join(f"'{state}'" for state in states)
-        await eventually(lambda: bool(self.rows(f"SELECT 1 FROM batches WHERE state IN ({marks})")), 20)
-
-    def told(self) -> Told:
-        """Everything that was confirmed, and every event that told of it."""
-        events = self.rows("SELECT msg_id FROM outbox WHERE subject = 'jobs.confirmed' ORDER BY n")
-        return self.rows("SELECT id, confirmed_at FROM jobs WHERE confirmed_at IS NOT NULL ORDER BY id"), events
-
-    def holds(self) -> Report:
-        """The audit finds nothing, and every job is settled and confirmed once."""
-        report = self.stage.audit()
-        assert report.findings == []
-        summary = report.as_json()
-        assert summary["client_accepted"] == summary["settled"] == summary["confirmed"] == self.accepted
-        assert len(self.told()[1]) == self.accepted
-        return report
-
-    def devnet(self, method: str, *params: Any) -> Any:
-        """A method of the development chain; skips the test where the chain has none of that name."""
-        said = self.front.node(method, *params)
-        if said.get("error", {}).get("code") == -32601:
-            pytest.skip(f"this chain has no {method}")
-        return said["result"]
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("chain-faults")
-    with running_front(folder / "home") as front:
-        options = [word for setting in (*SETTINGS, f"rpc_url={front.url}") for word in ("--set", setting)]
-        with running_platform(folder, "--spread", *options) as stage:
-            yield Scene(stage, front)
+    with running_scene(tmp_path_factory.mktemp("chain-faults"), "--spread", settings=SETTINGS) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -462,7 +400,7 @@ async def test_numbers_that_something_else_took_meanwhile_move_and_every_job_is_
     (first,) = scene.rows(f"SELECT first_sequence FROM batches WHERE id = {lost.batches[0]}")[0]
     operator = ensure_keys(scene.stage.home, SystemIds(SystemClock())).operator
     _call(scene, operator, "commitRoot", first, 5, b"\7" * 32)
-    final = scene.front.head() + scene.stage.context.depth()
+    final = scene.front.head() + scene.stage.context.rule().depth
     await eventually(lambda: scene.front.head() >= final, 20)
     status, _, err = zjops("chain", "reanchor", "--batch", str(lost.batches[0]), "--yes")
     assert (status, "batches move together" in err) == (2, True), err

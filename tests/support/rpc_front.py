@@ -43,6 +43,7 @@ class RpcFront:
         self.heal()
         self.sent: list[str] = []
         self.ranges: list[tuple[int, int]] = []
+        self.tags: list[str] = []
         self.asked = 0
         front = self
 
@@ -118,6 +119,8 @@ class RpcFront:
     def _reply(self, asked: dict[str, Any]) -> dict[str, Any] | None:
         method, params = asked["method"], asked.get("params", [])
         frame = {"jsonrpc": "2.0", "id": asked["id"]}
+        if method == "eth_getBlockByNumber":
+            self.tags.append(params[0])
         if method in self.answers:
             return frame | {"result": self.answers[method]}
         if method == SEND:

@@ -202,19 +202,12 @@ def reorg(
     with _node(found) as rpc:
         development = Development(rpc)
         before, old = development.head()
-        if _undoes_final(found, rpc, before, depth):
+        if development.undoes_final(found.rule(), depth):
             out.say(f"note: {found.finality} counts as final here; what was final is undone by a depth of {depth}")
         development.reorganise(depth, drop=drop)
         after, new = development.head()
     kept = "their transactions are lost" if drop else "their transactions wait for a block again"
     out.say(f"replaced {depth} blocks below {before} ({old}); {kept}; the head is {after} ({new})")
-
-
-def _undoes_final(context: Context, rpc: Rpc, head: int, depth: int) -> bool:
-    """Whether one of the newest blocks is final already: they are the blocks above `head - depth`."""
-    rule = context.rule()
-    tagged = head if rule.tag is None else ChainReader(context, rpc.http).tagged(rule.tag)
-    return rule.reached(head - depth + 1, head, tagged)
 
 
 @chain.command(help="Make blocks of a development chain now.\n\nExample: zjops chain mine 3")

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zjops.client.rpc import Rpc
+from zjops.domain.chains import Finality
 from zjops.domain.errors import UsageError
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -37,6 +38,12 @@ class Development:
         """Number and hash of the newest block."""
         block = self.rpc.block()
         return int(block["number"], 16), str(block["hash"])
+
+    def undoes_final(self, rule: Finality, depth: int) -> bool:
+        """Whether one of the newest blocks, so many of them, is final already."""
+        head, _ = self.head()
+        tagged = head if rule.tag is None else int(self.rpc.block(rule.tag)["number"], 16)
+        return rule.reached(head - depth + 1, head, tagged)
 
     def mine(self, count: int) -> None:
         """Make blocks now."""

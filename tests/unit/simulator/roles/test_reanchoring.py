@@ -74,9 +74,12 @@ class Node:
         mined = (receipt for _, receipt in self._chain._mined if receipt.block_number == number)
         return None if found is None else Block(found.hash, frozenset(receipt.tx_hash for receipt in mined))
 
-    def commit_of(self, first: int) -> Committed | None:
+    def commit_of(self, first: int, told: int | None = None) -> Committed | None:
         found = _now(self._chain.find_root(first))
-        return None if found is None else Committed(found.block_number, found.tx_hash)
+        if found is None:
+            return None
+        commit = self._chain._committed[first][0].commit
+        return Committed(found.block_number, found.tx_hash, commit.count, commit.root)
 
 
 class Play:
@@ -193,7 +196,7 @@ class Play:
         node, identity = Node(self.chain), await self.chain.identity()
         context = Context(
             name="test", api_url="", token_url="", issuer="", contract=identity.contract, chain_id=identity.chain_id,
-            code_hash=identity.code_hash, finality=self.platform.settings.finality,
+            code_hash=identity.code_hash, finality=self.platform.settings.final_by.text,
         )  # fmt: skip
         for row in await self.sql("SELECT id, tenant, result_keccak FROM jobs WHERE confirmed_at IS NOT NULL"):
             name, tenant = job_id(row["id"]), row["tenant"]

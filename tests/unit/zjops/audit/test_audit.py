@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.zjops.audit.world import GAS, OUTCOMES, World, hash_of
 from zjops.audit.records import read_export
-from zjops.client.chain import Block, Commit
+from zjops.client.chain import Block
 from zjops.client.history import Read, Submitted
 from zjops.domain.errors import UsageError
 from zjops.domain.jobs import JobState
@@ -169,7 +169,7 @@ def _mined_again_elsewhere(world: World) -> None:
     """The root stands as before, so that only the blocks tell."""
     moved = world.blocks[11]
     world.blocks[11], world.blocks[40] = Block(hash_of("empty"), frozenset()), moved
-    world.commits[1] = Commit(40, str(world.batches[0].tx_hash))
+    world.commits[1] = world.commits[1]._replace(block=40)
 
 
 def _chain_is_shorter(world: World) -> None:

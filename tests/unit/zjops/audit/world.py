@@ -120,7 +120,9 @@ class World:
         assert batch.block_number is not None
         self.roots[batch.first_sequence] = bytes.fromhex(batch.root[2:])
         self.blocks[batch.block_number] = Block(str(batch.block_hash), frozenset({str(batch.tx_hash)}))
-        self.commits[batch.first_sequence] = Commit(batch.block_number, str(batch.tx_hash))
+        self.commits[batch.first_sequence] = Commit(
+            batch.block_number, str(batch.tx_hash), batch.count, bytes.fromhex(batch.root[2:])
+        )
 
     def replace_batch(self, index: int, **fields: Any) -> ExportBatch:
         """Change a batch of the store."""

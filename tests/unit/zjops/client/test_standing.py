@@ -21,6 +21,7 @@ from zjops.client.standing import (
     seconds_to_final,
     skew_text,
 )
+from zjops.domain.chains import parse_finality
 from zjops.domain.clock import parse_rfc3339
 from zjops.domain.errors import UsageError
 from zjops.domain.wire_chain import BatchView, RelayerView
@@ -126,7 +127,7 @@ class Node(Rpc):
         if method == "web3_clientVersion":
             return self.version
         if method == "eth_getBlockByNumber":
-            number = 9 if params[0] == "latest" else int(params[0], 16)
+            number = {"latest": 9, "finalized": 5}.get(params[0]) or int(params[0], 16)
             return {"number": hex(number), "hash": f"0x{number}", "transactions": [f"0xt{number}"]}
         if method == "eth_getRawTransactionByHash":
             return params[0].replace("t", "raw")
@@ -147,6 +148,16 @@ def test_a_tunnel_to_a_real_node_is_not_for_playing(url: str, version: str, play
     if not playing:
         with pytest.raises(UsageError, match="is not a development chain"):
             Development(node)
+
+
+@pytest.mark.parametrize(
+    ("finality", "deepest"), [("depth:3", 2), ("depth:1", 0), ("finalized", 4)],
+    ids=["three deep", "at once", "what the chain calls final"],
+)  # fmt: skip
+def test_a_reorganisation_undoes_what_is_final_from_a_depth_on(finality: str, deepest: int) -> None:
+    development, rule = Development(Node("http://127.0.0.1:1", "zjops-devnet/eth-tester")), parse_finality(finality)
+    undone = [depth for depth in range(1, 10) if development.undoes_final(rule, depth)]
+    assert undone == list(range(deepest + 1, 10))
 
 
 def test_each_kind_of_development_chain_is_asked_in_its_own_words() -> None:
