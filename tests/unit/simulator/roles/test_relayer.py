@@ -12,7 +12,7 @@ from simulator.chain.port import Commit, Outlook, Sent
 from simulator.environment import Platform
 from simulator.policy.fees import Fees
 from simulator.relayer import PAUSED, Relayer
-from tests.support.relaying import FAILS, batches_of, chain_of, heir_of, jobs_of, relayer_of, run, submit
+from tests.support.relaying import FAILS, batches_of, chain_of, heir_of, jobs_of, relayer_of, run, signed_of, submit
 from tests.support.virtual import START_MS, settled
 
 
@@ -246,6 +246,34 @@ def test_a_gap_before_a_nonce_is_filled(tmp_path: Path) -> None:
         assert await chain.next_sequence() == 3
 
     run(tmp_path, story)
+
+
+def test_what_was_signed_under_a_nonce_that_was_given_up_moves_no_later_one(tmp_path: Path) -> None:
+    """Whoever counted on from it would leave a gap before each batch that follows, and pay for filling it."""
+
+    async def story(platform: Platform) -> None:
+        chain, honest = chain_of(platform), chain_of(platform).outlook
+        await submit(platform, 1)
+        await settled(platform)
+
+        async def ahead() -> Outlook:
+            found = await honest()
+            return dataclasses.replace(found, nonce=found.nonce + 3, pending=found.nonce + 3)
+
+        chain.outlook = ahead  # type: ignore[method-assign]
+        sent = len(chain.sent)
+        await submit(platform, 1)
+        while len(chain.sent) == sent:
+            await platform.ports.clock.sleep(0.5)
+        chain.outlook = honest  # type: ignore[method-assign]
+        await submit(platform, 6)
+        await settled(platform)
+        # Each was signed behind the gap, and once more from its beginning on.
+        for batch in range(2, 9):
+            assert [row["nonce"] for row in await signed_of(platform, batch)] == [batch - 1, batch + 2]
+        assert len({batch["block_number"] for batch in (await batches_of(platform))[1:]}) == 1
+
+    run(tmp_path, story, batch_max_jobs=1)
 
 
 def test_several_roots_are_on_their_way_at_once_in_order(tmp_path: Path) -> None:
