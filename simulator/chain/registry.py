@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Iterator
 from typing import Any, TypeVar, cast
@@ -184,14 +185,12 @@ class Web3Chain:
 
     async def outlook(self) -> Outlook:
         eth, sender = self._web3.eth, self._account.address
-        block = await self._ask(eth.get_block("latest"))
-        return Outlook(
-            int(await self._ask(eth.get_transaction_count(sender, "latest"))),
-            int(await self._ask(eth.get_transaction_count(sender, "pending"))),
-            int(await self._ask(eth.get_balance(sender))),
-            int(block["baseFeePerGas"]),
-            int(await self._ask(eth.max_priority_fee)),
-        )
+        block, nonce, pending, balance, tip = await asyncio.gather(
+            self._ask(eth.get_block("latest")), self._ask(eth.get_transaction_count(sender, "latest")),
+            self._ask(eth.get_transaction_count(sender, "pending")), self._ask(eth.get_balance(sender)),
+            self._ask(eth.max_priority_fee),
+        )  # fmt: skip
+        return Outlook(int(nonce), int(pending), int(balance), int(block["baseFeePerGas"]), int(tip))
 
     def _encoded(self, commit: Commit) -> str:
         return str(self._contract.encode_abi("commitRoot", args=[commit.first, commit.count, commit.root]))

@@ -65,7 +65,6 @@ class Confirmer:
                 if await self._holds(view, batch):
                     return found
                 found.append(batch)
-            await self._desk.lease.hold()
         return found
 
     async def _finals(self, most: int, skip: int = 0) -> list[Row]:

@@ -18,12 +18,14 @@ from simulator.relayer.closing import Closer
 from simulator.relayer.confirming import Confirmer, Standing
 from simulator.relayer.desk import Desk
 from simulator.relayer.leaves import LeafFiles
+from simulator.relayer.pulse import Pulse
 from simulator.relayer.repairing import UNSETTLED, Asked, Repairer
 from simulator.relayer.reporting import PAUSED, Report
 from simulator.relayer.sending import Sender
+from simulator.relayer.timing import Timed
 from simulator.relayer.view import View
 from simulator.relayer.watching import Fate, Watcher
-from simulator.service import Looped
+from simulator.service import Looped, background
 from simulator.store.port import Row, Store
 from simulator.telemetry import Telemetry
 from zjops.domain.anchoring import DISAGREE
@@ -40,8 +42,6 @@ IN_FLIGHT_MOST = 8
 IDLE_SHARE = 10
 """With nothing on the way, ten looks in the life of a batch are enough."""
 IDENTITY_S = 60.0
-BACK_MOST = 1
-"""Nodes behind one address may differ by a block; a head that goes back further is a stale one."""
 PATIENT = (DISAGREE, "node_behind", UNSETTLED)
 """A node that answers oddly answers: no reason to hold off."""
 
@@ -67,9 +67,10 @@ class Relayer(Looped):
         *, rules: Rules, folder: Path, offload: Callable[..., Awaitable[Any]],
     ) -> None:  # fmt: skip
         super().__init__("relayer")
-        self._store, self._chain, self._clock, self._telemetry, self._lease = store, chain, clock, telemetry, lease
+        timed = Timed(chain, clock)
+        self._store, self._chain, self._clock, self._telemetry, self._lease = store, timed, clock, telemetry, lease
         self._rules, self._backoff = rules, BackOff(max(rules.poll_s, 1.0))
-        desk = Desk(store, chain, clock, ids, telemetry, lease)
+        desk = Desk(store, timed, clock, ids, telemetry, lease)
         self._report = Report(desk, lease.owner)
         self._closer = Closer(desk, LeafFiles(folder), rules.batching, offload)
         self._sender = Sender(desk, rules.most)
@@ -81,7 +82,7 @@ class Relayer(Looped):
         self._desk = desk
         self._outlook: Outlook | None = None
         self._identified_at = float("-inf")
-        self._highest, self._head_since = -1, float("-inf")
+        self._pulse = Pulse(timed, clock, telemetry, rules.stalled_after_s)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -90,11 +91,19 @@ class Relayer(Looped):
                 await self._lease.release()
 
     async def _run(self) -> None:
+        keeper = background(self._lease.keep(), "the relayer's lease")
+        try:
+            await self._turns()
+        finally:
+            keeper.cancel()
+
+    async def _turns(self) -> None:
         while True:
             delay_s = self._rules.poll_s
             try:
                 if await self._lease.hold():
-                    delay_s = await self._turn()
+                    with self._lease.busy():
+                        delay_s = await self._turn()
                 else:
                     self._report.forget()
             except Fenced:
@@ -147,7 +156,7 @@ class Relayer(Looped):
         unmined = [batch for batch in batches if not await self._is_mined(view, batch)]
         await self._advance(unmined, (await view.head()).number)
         self._telemetry.gauge("relayer_breaker_open", 0)
-        await self._tell_how_it_stands()
+        await self._report.tell(*self._pulse.feel(), self._outlook, self._sender.last_fees)
         return len(batches)
 
     async def _repair(self, asked: Asked) -> int:
@@ -158,26 +167,13 @@ class Relayer(Looped):
             self._watcher.forget()
         return 1
 
-    async def _tell_how_it_stands(self) -> None:
-        still_s = self._clock.monotonic() - self._head_since
-        outlook, fees = self._outlook, self._sender.last_fees
-        if still_s >= self._rules.stalled_after_s:
-            text = f"the chain has made no block after {self._highest} for {self._rules.stalled_after_s:g} s and more"
-            await self._report.tell("waiting", "chain_stalled", text, outlook, fees)
-        else:
-            await self._report.tell("active", outlook=outlook, fees=fees)
-
     async def _check_chain(self, view: View) -> None:
         """Whether this is our chain and contract, and a node that does not go back. Raises what says why not."""
         now = self._clock.monotonic()
         if now - self._identified_at >= IDENTITY_S:
             await self._chain.identity()
             self._identified_at = now
-        head = (await view.head()).number
-        if head + BACK_MOST < self._highest:
-            raise ChainUnavailable(f"the head went back from block {self._highest} to {head}", "node_behind")
-        if head > self._highest:
-            self._highest, self._head_since = head, now
+        self._pulse.see((await view.head()).number)
 
     async def _ask(self) -> Outlook:
         """The operator's account and the fees, asked for once a step."""
@@ -213,7 +209,6 @@ class Relayer(Looped):
         """Look after the first that is not mined, and send those behind it while there is room."""
         leads, flying = True, 0
         for batch in unmined:
-            await self._lease.hold()
             if batch["state"] == "sent":
                 fate = await self._watcher.look(batch, head, self._ask) if leads else Fate.WAITS
                 if fate is Fate.REOPENED:

@@ -128,7 +128,6 @@ class Repairer:
         chain, head = self._desk.chain, (await view.head()).number
         roots: dict[int, str | None] = {}
         for first in firsts(anchors):
-            await self._desk.lease.hold()
             root = await chain.root_of(first, head)
             roots[first] = None if root is None else _hex(root)
         following = await chain.next_sequence(head)

@@ -20,7 +20,7 @@ ACTOR = "relayer"
 REFRESH_S = 5.0
 """How often numbers that move by themselves, such as the balance, are written again."""
 NAMED_MOST = 20
-Kind = Literal["active", "waiting", "paused"]
+Kind = Literal["active", "slow", "waiting", "paused"]
 
 
 class _Said(msgspec.Struct):
@@ -84,9 +84,9 @@ class Report:
         former = (self._reason or "").partition(":")[0]
         if former:
             telemetry.gauge("relayer_waiting", 0, reason=former)
-        if kind == "waiting":
+        if kind in ("waiting", "slow"):
             telemetry.gauge("relayer_waiting", 1, reason=code)
-            telemetry.log("warning", "relayer waits", reason=code, why=text)
+            telemetry.log("warning", "relayer waits" if kind == "waiting" else "slow node", reason=code, why=text)
         elif former:
             telemetry.log("info", "relayer goes on", after=former)
 

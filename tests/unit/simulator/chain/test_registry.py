@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
-from simulator.chain.port import Sent
-from simulator.chain.registry import what_it_said
+from simulator.chain.port import Outlook, Sent
+from simulator.chain.registry import Web3Chain, what_it_said
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,25 @@ from simulator.chain.registry import what_it_said
 )  # fmt: skip
 def test_refusals_of_a_transaction_are_understood_by_their_words(words: str, meaning: Sent | None) -> None:
     assert what_it_said(words) is meaning
+
+
+def _chain() -> Web3Chain:
+    return Web3Chain("http://127.0.0.1:9", contract="0x" + "11" * 20, operator_key="0x" + "01" * 32, chain_id=1)
+
+
+async def test_what_belongs_together_is_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain, on_the_way, most = _chain(), 0, 0
+
+    async def ask(question: Any) -> Any:
+        nonlocal on_the_way, most
+        on_the_way += 1
+        most = max(most, on_the_way)
+        await asyncio.sleep(0)
+        on_the_way -= 1
+        name = question.__qualname__
+        question.close()
+        return {"baseFeePerGas": 7} if "get_block" in name else 3
+
+    monkeypatch.setattr(chain, "_ask", ask)
+    assert await chain.outlook() == Outlook(3, 3, 3, 7, 3)
+    assert most == 5
