@@ -11,7 +11,7 @@ from simulator.chain.port import Outlook
 from simulator.policy.fees import Fees
 from simulator.relayer.desk import Desk
 from simulator.store.port import Row, Tx
-from zjops.domain.anchoring import REORGED
+from zjops.domain.anchoring import REORGED, TAKEN
 from zjops.domain.events import OpsKind
 
 STATE = "relayer_state"
@@ -86,7 +86,8 @@ class Report:
             telemetry.gauge("relayer_waiting", 0, reason=former)
         if kind in ("waiting", "slow"):
             telemetry.gauge("relayer_waiting", 1, reason=code)
-            telemetry.log("warning", "relayer waits" if kind == "waiting" else "slow node", reason=code, why=text)
+            level = "critical" if code == TAKEN else "warning"
+            telemetry.log(level, "relayer waits" if kind == "waiting" else "slow node", reason=code, why=text)
         elif former:
             telemetry.log("info", "relayer goes on", after=former)
 

@@ -9,7 +9,8 @@ from simulator.chain.port import Commit, Outlook, Sent, Signed
 from simulator.policy.fees import Fees, covers, gas_limit, offer, replacement
 from simulator.relayer.desk import Desk
 from simulator.store.port import Row, Tx
-from zjops.domain.errors import ChainRefused
+from zjops.domain.anchoring import TAKEN
+from zjops.domain.errors import ChainRefused, ChainUnavailable
 
 GWEI = 10**9
 
@@ -22,6 +23,18 @@ def over_ceiling(outlook: Outlook, most: Fees) -> ChainRefused:
     else:
         text = f"the chain asks {outlook.base_fee / GWEI:g} gwei a gas and a tip, the ceiling is {fee:g} gwei"
     return ChainRefused(text, "fee_over_ceiling")
+
+
+def _out_of_order(batch: int, first: int, following: int) -> ChainRefused | ChainUnavailable:
+    """Why the contract does not take a number: it was taken, or the node does not know yet what stands before it."""
+    if following < first:
+        text = f"the node's contract takes number {following} next, batch {batch} begins at {first}"
+        return ChainUnavailable(text, "node_behind")
+    text = (
+        f"batch {batch} begins at number {first}, and something else has taken the contract's numbers up to "
+        f"{following - 1}; nothing is sent until an operator gives it others: zjops chain reanchor"
+    )
+    return ChainRefused(text, TAKEN)
 
 
 class Sender:
@@ -45,7 +58,7 @@ class Sender:
         """
         commit = Commit(batch["first_sequence"], batch["count"], batch["root"])
         if leads:
-            self._gas = gas_limit(await self._desk.chain.estimate(commit))
+            self._gas = gas_limit(await self._tried(batch, commit))
         behind, former = await self._desk.store.read(lambda tx: self._nonce(tx, batch["id"], outlook))
         fees = self._fees(former, outlook)
         self._check_funds(outlook, fees, behind - outlook.nonce + 1)
@@ -53,6 +66,16 @@ class Sender:
         await self._desk.send(signed.raw)
         self._desk.telemetry.count("relayer_transactions_total", outcome="sent")
         return signed.tx_hash
+
+    async def _tried(self, batch: Row, commit: Commit) -> int:
+        """The gas that a commit needs. Raises `ChainRefused`, which says so where its numbers are somebody else's."""
+        try:
+            return await self._desk.chain.estimate(commit)
+        except ChainRefused as exc:
+            following = await self._desk.chain.next_sequence()
+            if following == commit.first:
+                raise
+            raise _out_of_order(batch["id"], commit.first, following) from exc
 
     def covers(self, standing: Row, outlook: Outlook) -> bool:
         """Whether the offer of a signed transaction is good for the next block."""

@@ -15,7 +15,8 @@ from simulator.policy.sticking import Stood, may_raise
 from simulator.relayer.desk import Desk
 from simulator.relayer.sending import Sender
 from simulator.store.port import Row
-from zjops.domain.errors import ChainRefused
+from zjops.domain.anchoring import DISAGREE
+from zjops.domain.errors import ChainRefused, ChainUnavailable
 
 STRIKES = 3
 """How many blocks must see that a nonce is lost before a batch is signed under another."""
@@ -124,10 +125,13 @@ class Watcher:
         chain = self._desk.chain
         if await chain.root_of(batch["first_sequence"]) != batch["root"]:
             return False
-        receipt = await chain.find_root(batch["first_sequence"])
-        if receipt is not None:
-            await self.mined(batch, receipt)
-        return receipt is not None
+        receipt = await self.receipt(await self.transactions(batch["id"]))
+        if receipt is None or receipt.status != 1:
+            receipt = await chain.find_root(batch["first_sequence"])
+        if receipt is None:
+            raise ChainUnavailable(f"the root of batch {batch['id']} is on chain, the node's log has it not", DISAGREE)
+        await self.mined(batch, receipt)
+        return True
 
     async def _press(self, batch: Row, newest: Row, head: int, ask: Ask) -> Fate:
         now = _Mark(self._desk.clock.monotonic(), head)

@@ -293,7 +293,8 @@ def _send(context: Context, verb: str, key_file: Path | None) -> int:
 
 
 chain.command(
-    help="Anchor again what a reorganisation beyond finality took away, after a preview.\n\n"
+    help="Anchor again what a reorganisation beyond finality took away, and give other numbers to batches whose own "
+    "something else took, after a preview.\n\n"
     "Example: zjops chain reanchor --all --yes"
 )(reanchor)
 groups = {"chain": chain}
