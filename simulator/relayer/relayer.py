@@ -31,7 +31,7 @@ from simulator.telemetry import Telemetry
 from zjops.domain.anchoring import DISAGREE
 from zjops.domain.chains import Finality
 from zjops.domain.clock import Clock
-from zjops.domain.errors import ChainRefused, ChainUnavailable, Fenced, UnreachableError
+from zjops.domain.errors import ChainRefused, ChainUnavailable, Fenced, FileUnavailable, UnreachableError
 from zjops.domain.ids import Ids
 
 __all__ = ["PAUSED", "Relayer", "Rules"]
@@ -121,14 +121,14 @@ class Relayer(Looped):
             return min(held_s, self._rules.poll_s)
         try:
             open_batches = await self.step()
-        except (ChainUnavailable, ChainRefused) as exc:
+        except (ChainUnavailable, ChainRefused, FileUnavailable) as exc:
             await self._failed(exc)
             return self._rules.poll_s
         self._backoff.succeeded()
         idle_s = self._rules.batching.max_age_s / IDLE_SHARE
         return self._rules.poll_s if open_batches else max(self._rules.poll_s, idle_s)
 
-    async def _failed(self, exc: ChainUnavailable | ChainRefused) -> None:
+    async def _failed(self, exc: ChainUnavailable | ChainRefused | FileUnavailable) -> None:
         self._identified_at = float("-inf")
         if isinstance(exc, ChainUnavailable) and exc.reason not in PATIENT:
             self._backoff.failed(self._clock.monotonic())
