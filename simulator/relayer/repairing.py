@@ -14,7 +14,8 @@ import msgspec
 
 from simulator.abuse import record
 from simulator.chain.port import Receipt
-from simulator.relayer.confirming import STRIKES, Confirmer
+from simulator.policy.strikes import STRIKES
+from simulator.relayer.confirming import Confirmer
 from simulator.relayer.desk import Desk
 from simulator.relayer.leaves import hashes_of
 from simulator.relayer.reporting import ACTOR, PAUSED, has_stopped

@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 from simulator.chain.port import Outlook, Receipt, Sent
 from simulator.policy.sticking import Stood, may_raise
+from simulator.policy.strikes import Strikes
 from simulator.relayer.desk import Desk
 from simulator.relayer.sending import Sender
 from simulator.store.port import Row
 from zjops.domain.anchoring import DISAGREE
 from zjops.domain.errors import ChainRefused, ChainUnavailable
 
-STRIKES = 3
-"""How many blocks must see that a nonce is lost before a batch is signed under another."""
 Ask = Callable[[], Awaitable[Outlook]]
 
 
@@ -47,7 +46,8 @@ class _Patience:
     """What is remembered of a batch between looks.
 
     `since` is when it came to lead or last offered more: what waits behind another is not stuck. `held` is since when
-    the pool has held the present offer. `said` is what the node last said of it, `refusal` why it did not want it.
+    the pool has held the present offer. `said` is what the node last said of it, `refusal` why it did not want it;
+    `strikes` counts who found its nonce lost, before the batch is signed under another.
     """
 
     since: _Mark | None = None
@@ -55,20 +55,13 @@ class _Patience:
     tried: dict[str, float] = field(default_factory=dict)
     said: Sent | None = None
     refusal: tuple[str, str] | None = None
-    strikes: int = 0
-    struck_at: int = -1
+    strikes: Strikes = field(default_factory=Strikes)
 
     def begin(self, now: _Mark) -> _Mark:
         """Count from here on."""
         self.since = self.held = now
         self.said = self.refusal = None
         return now
-
-    def strike(self, head: int) -> bool:
-        """Count a look that found the nonce lost, one a block; whether enough blocks have seen it."""
-        if head > self.struck_at:
-            self.strikes, self.struck_at = self.strikes + 1, head
-        return self.strikes >= STRIKES
 
 
 class Watcher:
@@ -164,11 +157,11 @@ class Watcher:
             if tried_before:
                 self._desk.telemetry.log("warning", "the pool had lost it, sent again", tx_hash=newest["tx_hash"])
         if sent is not Sent.NONCE_USED and not _in_a_gap(newest["nonce"], outlook):
-            patience.strikes = 0
+            patience.strikes.clear()
             return False
         # Looked at again at once: its receipt may have come between two questions.
         patience.tried.clear()
-        return patience.strike(now.block)
+        return patience.strikes.strike(now.block)
 
     async def _offer_more(self, batch: Row, newest: Row, patience: _Patience, now: _Mark, outlook: Outlook) -> None:
         """Replace what is stuck, if more can help. Raises `ChainRefused` with the reason why it waits instead."""

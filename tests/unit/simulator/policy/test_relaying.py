@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.policy.backoff import FAILURES, MOST_S, BackOff
-from simulator.policy.batching import Batching, By, batch_due, confirmations, waited_s
+from simulator.policy.batching import Batching, By, batch_due, waited_s
 from simulator.policy.fees import Fees, covers, gas_limit, offer, replacement
 from simulator.policy.sticking import Stood, may_raise
 from zjops.domain.chains import Finality, parse_finality
@@ -33,10 +33,6 @@ def test_a_clock_that_is_ahead_does_not_hold_a_batch_back() -> None:
     assert waited_s(10_000, 12_000, 0.5) == 2.0
     assert waited_s(3_600_000, 0, 5.0) == 5.0
     assert waited_s(None, 0, 0.0) == 0.0
-
-
-def test_confirmations_count_the_block_itself() -> None:
-    assert [confirmations(10, block) for block in (11, 10, 8)] == [0, 1, 3]
 
 
 @given(WEI, WEI, WEI, WEI)

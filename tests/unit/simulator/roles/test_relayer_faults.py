@@ -63,28 +63,6 @@ def test_it_waits_says_why_and_goes_on(tmp_path: Path, reason: str, spoil: Calla
     run(tmp_path, story)
 
 
-def test_an_endpoint_that_is_away_is_asked_less_and_less(tmp_path: Path) -> None:
-    async def story(platform: Platform) -> None:
-        chain, clock = chain_of(platform), platform.ports.clock
-        asked: list[float] = []
-        honest = chain.block
-
-        async def counted(at: int | str) -> Any:
-            asked.append(clock.monotonic())
-            return await honest(at)
-
-        chain.block = counted  # type: ignore[method-assign]
-        chain.fault = ChainUnavailable("away")
-        await clock.sleep(300)
-        chain.fault = None
-        chain.block = honest  # type: ignore[method-assign]
-        assert len(asked) == 0  # the identity is asked first, and fails
-        await submit(platform, 1)
-        await settled(platform)
-
-    run(tmp_path, story)
-
-
 @pytest.mark.parametrize("keep", [False, True], ids=["without the batch", "with the batch"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_a_reorganisation_up_to_finality_changes_nothing_that_anyone_was_told(
