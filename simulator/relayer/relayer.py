@@ -117,7 +117,8 @@ class Relayer(Looped):
         """One step, and what its failure means; returns how long to wait for the next."""
         held_s = self._backoff.wait_s(self._clock.monotonic())
         if held_s:
-            await self._closer.close_due()
+            if not await self._is_paused():
+                await self._closer.close_due()
             return min(held_s, self._rules.poll_s)
         try:
             open_batches = await self.step()
@@ -127,6 +128,13 @@ class Relayer(Looped):
         self._backoff.succeeded()
         idle_s = self._rules.batching.max_age_s / IDLE_SHARE
         return self._rules.poll_s if open_batches else max(self._rules.poll_s, idle_s)
+
+    async def _is_paused(self) -> bool:
+        """Whether everything is held back; says so."""
+        paused = await self._report.is_paused()
+        if paused:
+            await self._report.paused()
+        return paused
 
     async def _failed(self, exc: ChainUnavailable | ChainRefused | FileUnavailable) -> None:
         self._identified_at = float("-inf")
@@ -141,8 +149,7 @@ class Relayer(Looped):
         """Close what is due, then move every open batch one step on; returns how many are open."""
         if asked := await self._repairer.asked():
             return await self._repair(asked)
-        if await self._report.is_paused():
-            await self._report.paused()
+        if await self._is_paused():
             return 0
         await self._closer.close_due()
         batches = await self._store.read(lambda tx: tx.all("batches_open", most=OPEN_MOST))
@@ -222,8 +229,8 @@ class Relayer(Looped):
 
     async def _send(self, batch: Row, leads: bool) -> Fate:
         """Send a closed batch: its leaves are public before its root is."""
+        await self._closer.publish(batch)
         if leads and await self._watcher.adopt(batch):
             return Fate.MINED
-        await self._closer.publish(batch)
         self._watcher.sent(batch, await self._sender.send(batch, await self._ask(), leads=leads))
         return Fate.WAITS

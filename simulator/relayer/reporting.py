@@ -76,8 +76,14 @@ class Report:
         await self._desk.write("setting_put", name=STATE, value=said)
 
     def forget(self) -> None:
-        """Begin anew when the lease was lost: another has written since."""
-        self._kind = None
+        """Begin anew when the lease was lost: another has written since, and what is measured is its to tell."""
+        telemetry = self._desk.telemetry
+        if self._reason is not None:
+            telemetry.gauge("relayer_waiting", 0, reason=self._reason.partition(":")[0])
+        if self._kind is not None:
+            telemetry.gauge("relayer_breaker_open", 0)
+            telemetry.gauge("relayer_open_batches", 0)
+        self._kind = self._reason = None
 
     def _announce(self, kind: Kind, code: str, text: str) -> None:
         telemetry = self._desk.telemetry
