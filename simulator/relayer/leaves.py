@@ -64,8 +64,8 @@ class LeafFiles:
 
     def write(self, batch: Row, hashes: Sequence[bytes]) -> None:
         """Write the file beside, make it durable, then rename it: readers never see half of it. Raises `OSError`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         target = self.path(batch["id"])
+        target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         said = LeafFile(
             batch=batch["id"], first_sequence=batch["first_sequence"], count=batch["count"],

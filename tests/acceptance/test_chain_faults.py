@@ -234,7 +234,7 @@ def test_the_leaves_of_every_batch_are_published(scene: Scene) -> None:
     batches = scene.rows("SELECT id, count, root FROM batches")
     assert batches
     for number, count, root in batches:
-        said = json.loads((scene.stage.home / f"log/batches/{number}.json").read_bytes())
+        said = json.loads((scene.stage.home / f"log/batches/{number // 1000}/{number}.json").read_bytes())
         assert (said["count"], len(said["leaves"]), said["root"]) == (count, count, "0x" + root.hex())
 
 

@@ -66,9 +66,6 @@ UPDATE batches SET state = 'closed', tx_hash = NULL WHERE id >= :id AND state = 
 -- name: batch_final
 UPDATE batches SET state = 'final', final_at = :now WHERE id = :id AND state = 'mined';
 
--- name: batch_jobs
-SELECT * FROM jobs WHERE batch_id = :batch_id ORDER BY leaf_index;
-
 -- name: batch_outcomes
 -- The jobs of a batch without their parameters and results.
 SELECT id, tenant, plan, job_type, status, accepted_at, payload_bytes, compute_units, charge, error_code, attempt,

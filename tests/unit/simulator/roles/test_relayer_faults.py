@@ -224,10 +224,10 @@ def test_the_leaves_of_every_batch_are_published_and_give_its_root(tmp_path: Pat
         await submit(platform, 7)
         await settled(platform)
         for batch in await batches_of(platform):
-            said = json.loads((tmp_path / "batches" / f"{batch['id']}.json").read_bytes())
+            said = json.loads((tmp_path / "batches" / "0" / f"{batch['id']}.json").read_bytes())
             leaves = [bytes.fromhex(leaf[2:]) for leaf in said.pop("leaves")]
             assert said == {
-                "schema": "zjops.batch/1", "batch": batch["id"], "firstSequence": batch["first_sequence"],
+                "schema": "zjops.leaffile/1", "batch": batch["id"], "firstSequence": batch["first_sequence"],
                 "count": batch["count"], "root": "0x" + batch["root"].hex(),
             }  # fmt: skip
             assert len(leaves) == batch["count"]
@@ -242,7 +242,7 @@ def test_a_leaf_file_that_a_kill_prevented_is_there_before_the_root_is_sent(tmp_
         chain.base_fee = 10**12  # too dear: the batch closes and is not sent
         await submit(platform, 2)
         await waits_for(platform, "fee_over_ceiling")
-        file = tmp_path / "batches" / "1.json"
+        file = tmp_path / "batches" / "0" / "1.json"
         written = file.read_bytes()
         file.unlink()
         chain.base_fee = 10**9
