@@ -50,6 +50,10 @@ AGAIN_AFTER_BLOCKS = 3
 """A transaction that so many blocks have passed over is sent again: a node that still has it says so."""
 
 
+STALLED_AFTER_BLOCKS, STALLED_AFTER_S = 10, 10.0
+"""A chain without a block for both of them stands still, which is said."""
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything that differs between one environment and another."""
@@ -142,14 +146,16 @@ class Platform:
 
     def _relayer(self) -> Service:
         from simulator.policy.batching import Batching
+        from simulator.policy.fees import Fees
         from simulator.relayer import Relayer, Rules
 
         ports, settings = self.ports, self.settings
         rules = Rules(
             Batching(settings.batch_max_jobs, settings.batch_max_age_s, settings.batch_by),
-            settings.final_by, round(settings.fee_ceiling_gwei * GWEI),
+            settings.final_by, Fees(round(settings.fee_ceiling_gwei * GWEI), round(settings.tip_ceiling_gwei * GWEI)),
             poll_s=settings.block_time_s / 2, again_after_s=AGAIN_AFTER_BLOCKS * settings.block_time_s,
             stuck_after_s=settings.stuck_after_s,
+            stalled_after_s=max(STALLED_AFTER_S, STALLED_AFTER_BLOCKS * settings.block_time_s),
         )  # fmt: skip
         return Relayer(
             ports.store, ports.chain, ports.broker, ports.clock, ports.ids, self.telemetry, self._lease("relayer"),

@@ -50,7 +50,8 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "jobs_queue_depth": ("Work that waits or is claimed.", ("durable",)),
     "outbox_unpublished": ("Outbox rows not yet published.", ()),
     "relayer_open_batches": ("Batches that are not final.", ()),
-    "relayer_waiting": ("1 while the relayer waits or is paused, by the reason.", ("reason",)),
+    "relayer_waiting": ("1 while the relayer waits, is slow or paused, by the reason.", ("reason",)),
+    "relayer_answer_seconds": ("Mean seconds of the node's answers in the relayer's last look.", ()),
     "relayer_breaker_open": ("1 while the relayer holds off from a chain that does not answer.", ()),
     "relayer_balance_wei": ("What the operator's account holds for fees.", ()),
 }
