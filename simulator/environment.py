@@ -30,12 +30,12 @@ from simulator.store.port import Store, Tx
 from simulator.telemetry import Telemetry
 from simulator.worker.handlers import validate
 from simulator.worker.slots import InlineSlots, ProcessSlots, Slots
-from zjops.domain.chains import parse_finality
 from zjops.domain.clock import Clock, SystemClock, VirtualClock
 from zjops.domain.errors import ChainUnavailable, StoreUnavailable, UnreachableError
 from zjops.domain.events import DURABLES, EVENTS, STREAMS
 from zjops.domain.ids import Ids, SeededIds, SystemIds
 from zjops.domain.plans import price_book
+from zjops.domain.requests import PROBER_TENANT
 from zjops.domain.runfile import RunFile
 
 ROLES = ("outbox", "settlement", "relayer", "meter", "worker")
@@ -44,6 +44,8 @@ STORING = frozenset({"api", "outbox", "settlement", "relayer"})
 SAMPLE_EVERY_S = 5.0
 STORE_FILE = "store.sqlite"
 GWEI = 10**9
+PROBER_VALUES = {"compute_units": 10**8}
+"""A no-op job a minute is 4.5 million compute units a month, which the prober's free plan does not hold."""
 AGAIN_AFTER_BLOCKS = 3
 """A transaction that so many blocks have passed over is sent again: a node that still has it says so."""
 
@@ -145,7 +147,7 @@ class Platform:
         ports, settings = self.ports, self.settings
         rules = Rules(
             Batching(settings.batch_max_jobs, settings.batch_max_age_s, settings.batch_by),
-            parse_finality(settings.finality), round(settings.fee_ceiling_gwei * GWEI),
+            settings.final_by, round(settings.fee_ceiling_gwei * GWEI),
             poll_s=settings.block_time_s / 2, again_after_s=AGAIN_AFTER_BLOCKS * settings.block_time_s,
             stuck_after_s=settings.stuck_after_s,
         )  # fmt: skip
@@ -155,13 +157,18 @@ class Platform:
         )  # fmt: skip
 
     def _meter(self) -> Service:
+        from simulator.compaction import Compactor
         from simulator.metering import Meter
 
         ports, settings = self.ports, self.settings
-        return Meter(
+        meter = Meter(
             ports.broker, self._log_dir, ports.clock, self.telemetry, flush_s=settings.meter_flush_s,
             requests_flush_s=settings.requests_flush_s, idle_s=settings.idle_s, offload=ports.offload,
         )  # fmt: skip
+        every_s = settings.compact_every_s
+        return Stack(meter, Compactor(
+            self._log_dir, ports.clock, self.telemetry, every_s=every_s, offload=ports.offload
+        ))  # fmt: skip
 
     def _worker(self) -> Service:
         from simulator.worker.executor import Executor
@@ -244,12 +251,14 @@ def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> P
     from simulator.blobs.memory import MemoryBlobs
     from simulator.broker.memory import MemoryBroker
     from simulator.chain.memory import MemoryChain
-    from simulator.metering import in_place
+    from simulator.service import in_place
     from simulator.store.sqlite import MemorySqliteStore
 
-    chosen = Settings(
-        **({"poll_s": 10.0, "lease_s": 60.0, "worker_slots": 8, "meter_flush_s": 600.0, "idle_s": 3600.0} | settings)
-    )
+    unhurried: dict[str, Any] = {
+        "poll_s": 10.0, "lease_s": 60.0, "worker_slots": 8, "meter_flush_s": 600.0, "idle_s": 3600.0,
+        "compact_every_s": 3600.0,
+    }  # fmt: skip
+    chosen = Settings(**(unhurried | settings))
     clock = VirtualClock(start_ms)
     ports = Ports(
         store=MemorySqliteStore(), broker=MemoryBroker(clock), blobs=MemoryBlobs(), slots=InlineSlots(), clock=clock,
@@ -334,9 +343,13 @@ def seed_clients(run: RunFile, ids: Ids, now_ms: int) -> Callable[[Tx], None]:
     """A transaction that makes the tenants and clients that `run` names, the operator's among them."""
     from simulator.identity.clients import store_client
 
+    negotiated = {PROBER_TENANT: PROBER_VALUES}
+    entries = [run.operator, *run.clients, *([run.prober] if run.prober else [])]
+
     def put(tx: Tx) -> None:
-        for entry in (run.operator, *run.clients):
-            tx.run("tenant_put", tenant=entry.tenant, name=None, plan=entry.plan, overrides="{}", now=now_ms)
+        for entry in entries:
+            overrides = msgspec.json.encode(negotiated.get(entry.tenant, {})).decode()
+            tx.run("tenant_put", tenant=entry.tenant, name=None, plan=entry.plan, overrides=overrides, now=now_ms)
             store_client(
                 tx, ids, client_id=entry.client_id, secret=entry.client_secret, tenant=entry.tenant,
                 scopes=tuple(entry.scopes), now=now_ms,

@@ -17,9 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from simulator.api.admin.abuse import AbuseRoutes
 from simulator.api.admin.chain import ChainRoutes
+from simulator.api.admin.credits import CreditRoutes
 from simulator.api.admin.events import EventRoutes
 from simulator.api.admin.platform import PlatformRoutes
 from simulator.api.admin.tenants import TenantRoutes
+from simulator.api.billing import BillingRoutes
 from simulator.api.contract.document import build_document
 from simulator.api.contract.operation import Operation, Routing
 from simulator.api.deps import ApiDeps
@@ -50,7 +52,8 @@ class Api:
         public = PublicRoutes(deps, self.document)
         parts = (
             JobRoutes(deps), self._live, WebhookRoutes(deps), TenantRoutes(deps), PlatformRoutes(deps),
-            AbuseRoutes(deps), EventRoutes(deps), ChainRoutes(deps), public, *(more(deps) for more in EXTRA),
+            BillingRoutes(deps), CreditRoutes(deps), AbuseRoutes(deps), EventRoutes(deps), ChainRoutes(deps), public,
+            *(more(deps) for more in EXTRA),
         )  # fmt: skip
         self.operations: list[Operation] = [one for part in parts for one in part.operations()]
         self._routing = Routing(self.operations)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 
 import msgspec
 from starlette.requests import Request
@@ -12,6 +11,7 @@ from starlette.responses import Response
 from simulator.api.contract.inputs import check_json, decoded, moment, read_query, whole_body
 from simulator.api.contract.operation import Answer, Header, Operation
 from simulator.api.deps import ApiDeps, Whole, answer, conditional
+from simulator.api.keys import KEY_PROBLEMS, REPLAYED, key_header, key_of
 from simulator.api.pages import Cursor, page_of, read_page
 from simulator.api.proofs import proof_view, read_proof
 from simulator.api.views import job_view, status_view
@@ -24,7 +24,7 @@ from simulator.intake.parsing import convert
 from simulator.intake.records import SUBMIT_PATH, Accepted, Tenant
 from simulator.store.port import Row
 from zjops.domain.errors import Problem
-from zjops.domain.ids import derived_uuid, job_key, parse_uuid4
+from zjops.domain.ids import derived_uuid, job_key
 from zjops.domain.jobs import TERMINAL, JobState
 from zjops.domain.wire import (
     BatchItem,
@@ -43,16 +43,9 @@ from zjops.domain.wire import (
 POLL_AFTER_S = 5
 POLL_LATER = (b"retry-after", b"%d" % POLL_AFTER_S)
 BATCH_PATH = SUBMIT_PATH + ":batch"
-_UUID4 = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}"
-KEY = Header(
-    "Idempotency-Key",
-    "UUID version 4, bare or as a quoted Structured-Field String; kept for 24 hours. A repeat is answered as before.",
-    {"type": "string", "pattern": f'^({_UUID4}|"{_UUID4}")$', "example": "8e03978e-40d5-43e8-bc93-6894a57f9324"},
-    required=True,
-)
+KEY = key_header("kept for 24 hours. A repeat is answered as before.")
 LOCATION = Header("Location", "Where the job is.", {"type": "string"}, required=True)
 POLL = Header("Retry-After", "Seconds after which to ask again.", {"type": "integer"})
-REPLAYED = Header("Idempotent-Replayed", "true when an earlier request had been accepted.", {"type": "string"})
 ETAG = Header("ETag", "Names this state of the document.", {"type": "string"}, required=True)
 IF_NONE_MATCH = Header("If-None-Match", "An ETag; the same state is answered by 304.", {"type": "string"})
 UNCHANGED = Answer(304, "Nothing has changed.", None, None, (ETAG,))
@@ -74,7 +67,6 @@ class JobRoutes:
     def operations(self) -> list[Operation]:
         """The operations of this resource."""
         one = SUBMIT_PATH + "/{jobId}"
-        keys = ("idempotency-key-missing", "idempotency-key-malformed")
         return [
             Operation(
                 id="submitJob", method="POST", path=SUBMIT_PATH, call=self.submit, tag="jobs", scope="jobs:submit",
@@ -85,7 +77,7 @@ class JobRoutes:
                            headers=(LOCATION, REPLAYED, APPLIED)),
                 ),
                 problems=(
-                    *keys, "unsupported-media-type", "validation-failed", "idempotency-key-in-use",
+                    *KEY_PROBLEMS, "unsupported-media-type", "validation-failed", "idempotency-key-in-use",
                     "idempotency-key-reused", "quota-exceeded", "overage-limit-reached", "too-many-active-jobs",
                 ),
             ),
@@ -93,7 +85,7 @@ class JobRoutes:
                 id="submitJobs", method="POST", path=BATCH_PATH, call=self.submit_many, tag="jobs",
                 scope="jobs:submit", body=BatchRequest, headers=(KEY,),
                 answers=(Answer(200, "One answer a job, in order.", BatchReply),),
-                problems=(*keys, "unsupported-media-type", "validation-failed"),
+                problems=(*KEY_PROBLEMS, "unsupported-media-type", "validation-failed"),
             ),
             Operation(
                 id="listJobs", method="GET", path=SUBMIT_PATH, call=self.list_jobs, tag="jobs", scope="jobs:read",
@@ -136,7 +128,7 @@ class JobRoutes:
         whole by 200.
         """
         context, tenant = context_of(request.scope), tenant_of(request.scope)
-        key = _key(context)
+        key = key_of(context)
         check_json(request)
         accepted = await self._deps.intake.submit(tenant, await whole_body(request), key, context.traceparent)
         _tell_units(context, tenant, accepted)
@@ -177,7 +169,7 @@ class JobRoutes:
         is measured by its own JSON bytes.
         """
         context, tenant = context_of(request.scope), tenant_of(request.scope)
-        key = _key(context)
+        key = key_of(context)
         check_json(request)
         body = await request.body()
         convert(await decoded(body), BatchRequest)
@@ -241,16 +233,6 @@ class JobRoutes:
         tenant, name = tenant_of(request.scope).tenant, request.path_params["jobId"]
         found = await self._store.read(lambda tx: read_proof(tx, tenant, name))
         return answer(proof_view(found, name, self._deps.chain()))
-
-
-def _key(context: RequestContext) -> uuid.UUID:
-    given = context.given.get(b"idempotency-key")
-    if given is None:
-        raise Problem("idempotency-key-missing", "Send a UUID version 4 as Idempotency-Key.")
-    try:
-        return parse_uuid4(given.decode("latin-1"))
-    except ValueError as exc:
-        raise Problem("idempotency-key-malformed", "Idempotency-Key must be a UUID version 4.") from exc
 
 
 def _tell_units(context: RequestContext, tenant: Tenant, accepted: Accepted) -> None:

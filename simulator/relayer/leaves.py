@@ -62,7 +62,7 @@ class LeafFiles:
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         said = LeafFile(
             batch=batch["id"], first_sequence=batch["first_sequence"], count=batch["count"],
-            root="0x" + batch["root"].hex(), leaves=["0x" + leaf.hex() for leaf in hashes],
+            root=_hex(batch["root"]), leaves=[_hex(leaf) for leaf in hashes],
         )  # fmt: skip
         with beside.open("wb") as file:
             file.write(said.content())

@@ -50,6 +50,11 @@ def _named(batches: list[int]) -> str:
     return f"{batches[0]} to {batches[-1]} ({len(batches)} of them)"
 
 
+def _code(reason: str | None) -> str:
+    """A reason in one word."""
+    return (reason or "").partition(":")[0]
+
+
 class Report:
     """What is written down of the relayer; a change is told once, not at every look."""
 
@@ -64,7 +69,7 @@ class Report:
     ) -> None:
         """Say how it stands: at once when that has changed, else now and then."""
         reason = f"{code}: {text}" if code else None
-        changed = kind != self._kind or code != (self._reason or "").partition(":")[0]
+        changed = kind != self._kind or code != _code(self._reason)
         now = self._desk.clock.monotonic()
         if not changed and (outlook is None or now - self._written_at < REFRESH_S):
             return
@@ -77,18 +82,24 @@ class Report:
 
     def forget(self) -> None:
         """Begin anew when the lease was lost: another has written since."""
-        self._kind = None
+        self._weigh("")
+        self._kind = self._reason = None
 
     def _announce(self, kind: Kind, code: str, text: str) -> None:
-        telemetry = self._desk.telemetry
-        former = (self._reason or "").partition(":")[0]
-        if former:
-            telemetry.gauge("relayer_waiting", 0, reason=former)
+        telemetry, former = self._desk.telemetry, _code(self._reason)
+        self._weigh(code)
         if kind == "waiting":
-            telemetry.gauge("relayer_waiting", 1, reason=code)
             telemetry.log("warning", "relayer waits", reason=code, why=text)
         elif former:
             telemetry.log("info", "relayer goes on", after=former)
+
+    def _weigh(self, code: str) -> None:
+        """Have the metric name the one reason that stands now, and none where the relayer works."""
+        former = _code(self._reason)
+        if former and former != code:
+            self._desk.telemetry.gauge("relayer_waiting", 0, reason=former)
+        if code:
+            self._desk.telemetry.gauge("relayer_waiting", 1, reason=code)
 
     def _as_json(self, outlook: Outlook | None, fees: Fees | None) -> str:
         said: dict[str, Any] = {
@@ -106,6 +117,7 @@ class Report:
         stored = await self._desk.store.read(lambda tx: tx.one("setting_get", name=STATE))
         said = _said(stored)
         if said.state == "paused":
+            self._weigh(_code(said.reason))
             self._kind, self._reason = "paused", said.reason
             return
         await self.tell("paused", "operator", "paused by an operator")
@@ -114,6 +126,7 @@ class Report:
         """Stop for good: what was final is gone, and only a person can say what is true now."""
         named = _named(sorted(batches))
         text = f"batch {named} was final and its block is no longer on the chain; nothing more is sent or confirmed"
+        self._weigh(REORGED)
         self._kind, self._reason, self._since_ms = "paused", f"{REORGED}: {text}", self._desk.clock.now_ms()
         self._desk.telemetry.log("critical", "reorganised beyond finality", batches=sorted(batches))
         self._desk.telemetry.count("blockchain_confirmations_total", outcome=REORGED)

@@ -397,7 +397,7 @@ async def test_numbers_that_something_else_took_meanwhile_move_and_every_job_is_
     (first,) = scene.rows(f"SELECT first_sequence FROM batches WHERE id = {lost.batches[0]}")[0]
     operator = ensure_keys(scene.stage.home, SystemIds(SystemClock())).operator
     _call(scene, operator, "commitRoot", first, 5, b"\7" * 32)
-    final = scene.front.head() + scene.stage.context.depth()
+    final = scene.front.head() + scene.stage.context.rule().depth
     await eventually(lambda: scene.front.head() >= final, 20)
     status, _, err = zjops("chain", "reanchor", "--batch", str(lost.batches[0]), "--yes")
     assert (status, "batches move together" in err) == (2, True), err

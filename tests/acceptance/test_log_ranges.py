@@ -15,6 +15,7 @@ from simulator.policy.fees import Fees
 from tests.support.devnet import CHAIN_ID, DevnetProcess
 from tests.support.rpc_front import RpcFront, TooLong, running_front
 from zjops.client.chain import ChainReader
+from zjops.client.chain import Commit as Committed
 from zjops.client.rpc import RpcRefused
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
@@ -28,6 +29,7 @@ REFUSALS = {
     ),
     "an error by HTTP 400": lambda most: TooLong(most, {"code": -32602, "message": "range is too wide"}, 400),
 }  # fmt: skip
+COMMITS = {1: Commit(1, 5, keccak256(b"a")), 6: Commit(6, 1, keccak256(b"b"))}
 HISTORY, MOST = 80, 15
 """Blocks before the contract, and behind its first batch; and those whose logs the node gives at once."""
 
@@ -42,6 +44,11 @@ class World(NamedTuple):
 
     def reader(self) -> ChainReader:
         return ChainReader(Context(api_url="", token_url="", issuer="", rpc_url=self.front.url, contract=self.contract))
+
+    def committed(self, first: int) -> Committed:
+        """What the log tells of a batch."""
+        receipt, commit = self.receipts[first], COMMITS[first]
+        return Committed(receipt.block_number, receipt.tx_hash, commit.count, commit.root)
 
     def chain(self, url: str | None = None) -> Web3Chain:
         return Web3Chain(
@@ -68,9 +75,9 @@ async def _history(node: DevnetProcess) -> tuple[str, dict[int, Receipt]]:
         await asyncio.to_thread(node.ask, "devnet_mine")
     contract, _ = await deploying
     chain = Web3Chain(node.url, contract=contract, operator_key=node.keys.operator, chain_id=CHAIN_ID)
-    first = await _mined(node, chain, Commit(1, 5, keccak256(b"a")), 0)
+    first = await _mined(node, chain, COMMITS[1], 0)
     node.ask("devnet_mine", HISTORY)
-    second = await _mined(node, chain, Commit(6, 1, keccak256(b"b")), 1)
+    second = await _mined(node, chain, COMMITS[6], 1)
     node.ask("devnet_mine", 10)
     await chain.stop()
     return contract, {1: first, 6: second}
@@ -97,10 +104,10 @@ def _healed(world: World) -> Iterator[None]:
 @pytest.mark.parametrize("first", [1, 6])
 def test_the_block_that_a_proof_names_is_the_only_one_that_is_asked_about(world: World, first: int) -> None:
     world.front.too_long = REFUSALS["an error of its own"](1)
-    block, tx_hash = world.receipts[first].block_number, world.receipts[first].tx_hash
+    block = world.receipts[first].block_number
     reader = world.reader()
     with closing(reader.http):
-        assert reader.commit_of(first, block) == (block, tx_hash)
+        assert reader.commit_of(first, block) == world.committed(first)
     assert world.front.ranges == [(block, block)]
 
 
@@ -114,9 +121,9 @@ def test_where_it_is_another_block_the_log_is_read_in_pieces_since_the_deploymen
     world: World, told: int, refusal: str
 ) -> None:
     world.front.too_long = REFUSALS[refusal](MOST)
-    reader, receipt = world.reader(), world.receipts[1]
+    reader = world.reader()
     with closing(reader.http):
-        assert reader.commit_of(1, told) == (receipt.block_number, receipt.tx_hash)
+        assert reader.commit_of(1, told) == world.committed(1)
     answered = [(first, last) for first, last in world.front.ranges if last - first < MOST and last != told]
     assert len(answered) > HISTORY // MOST
     assert min(first for first, _ in answered) > HISTORY, "nothing is asked about blocks before the contract"
@@ -134,9 +141,9 @@ def test_a_batch_that_the_contract_does_not_know_is_not_looked_for(world: World)
 
 def test_a_node_without_old_states_is_read_from_its_first_block_on(world: World) -> None:
     world.front.too_long, world.front.pruned_before = REFUSALS["an error of its own"](MOST), 2 * HISTORY
-    reader, receipt = world.reader(), world.receipts[1]
+    reader = world.reader()
     with closing(reader.http):
-        assert reader.commit_of(1, 0) == (receipt.block_number, receipt.tx_hash)
+        assert reader.commit_of(1, 0) == world.committed(1)
 
 
 def test_a_node_that_gives_no_logs_at_all_is_said_to_refuse(world: World) -> None:

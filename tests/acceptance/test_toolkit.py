@@ -22,6 +22,10 @@ from zjops.config import local_context
 from zjops.domain.errors import UnreachableError
 
 ROOT = Path(__file__).parents[2]
+NOT_OURS = {
+    "code", "bundle's code", "proof's contract", "proof's root", "root", "batch", "transaction", "gas", "final",
+}  # fmt: skip
+"""The checks that fail against an address with nothing of ours."""
 SIEVE = '{"algorithm":"prime_sieve","limit":1000000}'
 
 
@@ -112,7 +116,7 @@ class TestVerify:
         [
             ({"chain_id": 1}, {"chain", "proof's chain"}),
             ({"code_hash": "0x" + "00" * 32}, {"code"}),
-            ({"contract": "0x" + "11" * 20}, {"code", "proof's contract", "root", "transaction", "final"}),
+            ({"contract": "0x" + "11" * 20}, NOT_OURS),
         ],
     )
     def test_another_chain_or_contract(
@@ -137,7 +141,9 @@ class TestVerify:
         files[0].write_text(json.dumps(bundle | {"result": forged}))
         status, out, _ = zjops("jobs", "verify", str(files[0]), "--root", root, "--json", local=False, **alone)
         assert status == 4
-        assert {c["name"] for c in json.loads(out)["checks"] if not c["ok"]} == {"result", "root"}
+        assert {c["name"] for c in json.loads(out)["checks"] if not c["ok"]} == {
+            "result", "root", "bundle's result",
+        }  # fmt: skip
         files[0].write_text(files[0].read_text()[:-9])
         status, _, err = zjops("jobs", "verify", str(files[0]), "--root", root, local=False, **alone)
         assert (status, err.splitlines()[0].startswith("error: ")) == (2, True)
@@ -159,9 +165,7 @@ class TestVerify:
         assert wrong(*ours, "--chain-id", str(context.chain_id), code=0) == set()
         assert wrong(*ours, "--chain-id", "2632500", code=4) == {"chain", "proof's chain"}
         assert wrong(*ours, "--finality", "depth:1000", code=4) == {"final"}
-        assert wrong("--contract", "0x" + "11" * 20, code=4) == {
-            "code", "proof's contract", "root", "transaction", "final",
-        }  # fmt: skip
+        assert wrong("--contract", "0x" + "11" * 20, code=4) == NOT_OURS
         assert zjops(*node, local=False, **alone)[0] == 2
         assert zjops(*node, *ours, "--root", "0x" + "11" * 32, local=False, **alone)[0] == 2
         away = ("jobs", "verify", str(files[0]), "--rpc", "http://127.0.0.1:9", *ours)
@@ -307,3 +311,22 @@ def test_a_detached_platform_is_audited_when_it_is_dead(zjops: Cli, tmp_path: Pa
     status, out, err = zjops("audit", "--home", str(home), "--export", str(export), "--no-chain", "--json")
     assert status == 0, err
     assert json.loads(out)["completed"] == 1
+
+
+def test_a_credit_is_previewed_granted_once_and_listed(zjops: Cli) -> None:
+    key = "8e03978e-40d5-43e8-bc93-6894a57f9324"
+    asked = ["tenants", "credit", "crowd", "--usd", "5.00", "--reason", "outage", "--key", key]
+    status, out, err = zjops(*asked)
+    assert (status, out) == (2, "")
+    assert err.startswith("credit crowd (enterprise) with $5.00: outage\n")
+    assert "say --yes" in err
+    assert zjops.json("tenants", "credits", "crowd")["rows"] == []
+    made = zjops.json(*asked, "--yes")
+    assert (made["schema"], made["credit id"], made["microusd"]) == ("zjops.credit/1", key, 5_000_000)
+    assert zjops.json(*asked, "--yes") == made
+    assert "granted for" in zjops(*asked)[2]
+    assert [row["credit id"] for row in zjops.json("tenants", "credits", "crowd")["rows"]] == [key]
+    for wrong in (["--usd", "no"], ["--month", "2000-01"], ["--job", "job_1"], ["--key", "no"]):
+        status, _, err = zjops(*asked, "--key", "8e03978e-40d5-43e8-bc93-6894a57f9325", *wrong, "--yes")
+        assert (status, err.count("error: ")) == (2, 1), err
+    assert zjops("tenants", "credit", "nobody", "--usd", "1", "--reason", "x", "--yes")[0] == 2

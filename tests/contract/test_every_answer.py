@@ -25,6 +25,7 @@ from simulator.gateway.protocol import LimitedProtocol
 from simulator.policy.admission import Pressure
 from simulator.policy.breaker import State
 from tests.contract.stage import REVOKE, SIEVE, SLOW, TOKEN, Stage, basic, new_key, staged
+from zjops.domain.clock import utc_month
 from zjops.domain.errors import StoreUnavailable
 
 Pair = tuple[str, int, str]
@@ -224,6 +225,12 @@ async def _reading(play: Play) -> None:
     await play.go("cancelJob", token, path=f"/v1/jobs/{job}/cancel")
 
 
+async def _billing(play: Play) -> None:
+    token = await play.stage.client("bill", "enterprise")
+    assert (await play.go("getUsage", token)).status_code == 200
+    await play.go("getUsage", token, path="/v1/billing/usage?month=2026-13")
+
+
 async def _webhooks(play: Play) -> None:
     stage = play.stage
     token = await stage.client("hugo", "enterprise")
@@ -296,8 +303,28 @@ async def _operators(play: Play) -> None:
         await play.go(id, token)
     await play.go("liftBan", token, path="/v1/admin/abuse/bans/203.0.113.9")
     await play.go("liftBan", token)
+    await _credits(play, token)
     await _batches(play, token)
     await _dead_letters(play, token)
+
+
+async def _credits(play: Play, token: str) -> None:
+    stage, key = play.stage, new_key()
+    here, nowhere = (f"/v1/admin/tenants/{name}/credits" for name in ("newco", "nobody"))
+    month = utc_month(stage.deps.clock.now_ms())
+    credit = {"amountMicrousd": 5_000_000, "month": month, "reason": "outage"}
+    made = await play.go("grantCredit", token, credit, path=here, Idempotency_Key=key)
+    again = await play.go("grantCredit", token, credit, path=here, Idempotency_Key=key)
+    assert (made.status_code, made.json(), again.headers["idempotent-replayed"]) == (201, again.json(), "true")
+    await play.go("grantCredit", token, credit | {"reason": "another"}, path=here, Idempotency_Key=key)
+    await play.go("grantCredit", token, credit, path=here)
+    await play.go("grantCredit", token, credit, path=here, Idempotency_Key="no")
+    await play.go("grantCredit", token, credit, path=here, Idempotency_Key=new_key(), Content_Type="text/plain")
+    await play.go("grantCredit", token, {"nonsense": 1}, path=here, Idempotency_Key=new_key())
+    await play.go("grantCredit", token, credit, path=nowhere, Idempotency_Key=new_key())
+    assert [c["creditId"] for c in (await play.go("listCredits", token, path=here)).json()["credits"]] == [key]
+    await play.go("listCredits", token, path=here + "?limit=0")
+    await play.go("listCredits", token, path=nowhere)
 
 
 async def _batches(play: Play, token: str) -> None:
@@ -431,7 +458,8 @@ async def _elsewhere(play: Play) -> None:
 
 
 SCENES: tuple[Callable[[Play], Coroutine[Any, Any, None]], ...] = (
-    _platform, _identity, _submissions, _reading, _webhooks, _operators, _upgrade, _elsewhere, _below_http, _shared,
+    _platform, _identity, _submissions, _reading, _billing, _webhooks, _operators, _upgrade, _elsewhere,
+    _below_http, _shared,
 )  # fmt: skip
 
 

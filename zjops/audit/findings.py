@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from zjops.analytics.tieout import TieOut
 
 SCHEMA = "zjops.audit/1"
 LOST, DOUBLED, DOUBLE_BILLED, DOUBLE_CONFIRMED = "lost", "doubled", "double_billed", "double_confirmed"
@@ -24,13 +27,15 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """Counts and findings of an audit, by how many outbox rows the log was behind the store, and what was repaired."""
+    """Counts and findings of an audit, by how many outbox rows the log was behind the store, what was repaired, and how
+    each month ties out."""
 
     counts: Counter[str]
     findings: list[Finding]
     behind: int = 0
     late: tuple[Finding, ...] = ()
     repaired: tuple[Finding, ...] = ()
+    tied: tuple[TieOut, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -60,4 +65,16 @@ class Report(NamedTuple):
             "charged", "released", "in_flight",
         )  # fmt: skip
         found = {kind: kinds[kind] for kind in (LOST, DOUBLED, DOUBLE_BILLED, DOUBLE_CONFIRMED)}
-        return {"schema": SCHEMA, "ok": self.ok} | {name: self.counts[name] for name in names} | found
+        counted = {"schema": SCHEMA, "ok": self.ok} | {name: self.counts[name] for name in names} | found
+        return counted | {"tie_out": [_as_json(tied) for tied in self.tied]}
+
+
+def _as_json(tied: TieOut) -> dict[str, Any]:
+    identities = [
+        {"name": one.name, "left": one.left, "parts": one.parts, "unit": one.unit, "residual": one.residual}
+        for one in tied.identities
+    ]
+    return {
+        "month": tied.month, "holds": tied.holds, "identities": identities, "in_flight": tied.in_flight,
+        "awaiting_finality": tied.awaiting_finality, "wrong": [list(one) for one in tied.wrong],
+    }  # fmt: skip

@@ -13,6 +13,7 @@ from zjops.audit.findings import Report
 from zjops.audit.places import check_repairs, repaired
 from zjops.audit.records import NO_LOG, read_export, read_log
 from zjops.audit.told import check_history
+from zjops.audit.tying import check_months
 from zjops.client.history import Record
 from zjops.domain.clock import SystemClock
 
@@ -35,8 +36,10 @@ def audit_once(
     findings += check_repairs(export, log)
     if chain is not None:
         findings += check_chain(export, log, chain, next_before, expect_settled)
+    tied, broken = check_months(log_dir) if log_dir is not None else ([], [])
+    findings += broken
     behind = max(0, export.head.outbox_last - log.watermark)
-    return Report(counts, sorted(set(findings)), behind, repaired=tuple(repaired(export)))
+    return Report(counts, sorted(set(findings)), behind, repaired=tuple(repaired(export)), tied=tuple(tied))
 
 
 def audit(

@@ -18,7 +18,7 @@ from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from zjops.audit.findings import Finding
+    from zjops.audit.findings import Finding, Report
 
 SHOWN = 20
 
@@ -57,11 +57,23 @@ def audit(
     if findings is not None:
         told = [*report.findings, *report.repaired]
         findings.write_text("".join(msgspec.json.encode(f._asdict()).decode() + "\n" for f in told))
-    out.record("", report.as_json()) if out.format is not Format.JSON else out.text(_json(report.as_json()))
+    _tell(out, report)
     _list(out, report.findings)
     _list(out, report.repaired)
     if not report.ok:
         raise typer.Exit(BROKEN)
+
+
+def _tell(out: Out, report: Report) -> None:
+    """The counts, and each month's identities: in the record for programs, as sentences for people."""
+    said = report.as_json()
+    if out.format is Format.JSON:
+        out.text(_json(said))
+        return
+    out.record("", {name: value for name, value in said.items() if name != "tie_out"})
+    for tied in report.tied:
+        for identity in tied.identities:
+            out.say(f"{tied.month}: {identity.text()}")
 
 
 def _list(out: Out, found: Sequence[Finding]) -> None:

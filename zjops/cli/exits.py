@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from zjops.cli.text import plain
 from zjops.domain.errors import Problem, ZjopsError
 
 FINE, CHECK_FAILED, USAGE, UNREACHABLE, BROKEN, UNTRUSTED, BREACHED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 99, 130
@@ -29,7 +30,8 @@ def say_error(error: ZjopsError) -> None:
     if isinstance(error, Problem):
         trace = f" (trace {error.trace_id})" if error.trace_id and error.status >= 500 else ""
         text = f"{error.status} {error.kind.code}: {error.detail}{trace}"
-    print(f"error: {text}", file=sys.stderr)
+    print(plain(f"error: {text}"), file=sys.stderr)
     if isinstance(error, Problem):
         for field in error.errors:
-            print(f"  {field.pointer}: {field.detail}", file=sys.stderr)
+            if not error.detail.endswith(field.detail):
+                print(plain(f"  {field.pointer}: {field.detail}"), file=sys.stderr)

@@ -29,7 +29,7 @@ COMMANDS: dict[str, Command] = {
     "env": Command("platform", "Print settings for curl, nats, cast and others.", 'eval "$(zjops env)"'),
     "exec": Command("platform", "Start, run a command, stop.", "zjops exec -- zjops jobs list"),
     "context": Command("context", "Which platform to speak to.", "zjops context list"),
-    "tenants": Command("tenants", "List, add, change and suspend tenants.", "zjops tenants add acme --plan pro"),
+    "tenants": Command("tenants", "List, add, change, credit, suspend tenants.", "zjops tenants add acme --plan pro"),
     "token": Command("tenants", "Print an access token.", "zjops token --tenant demo-pro"),
     "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
     "chain": Command("chain", "The chain, its batches and relayer; reorg, mine, pause.", "zjops chain status"),
@@ -45,7 +45,7 @@ COMMANDS: dict[str, Command] = {
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
     "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
-    "export": Command("export", "Write the API's document; the views as SQL.", "zjops export views > views.sql"),
+    "export": Command("export", "The API's document, the views as SQL, FOCUS.", "zjops export focus --month 2026-10"),
     "audit": Command(
         "audit", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
@@ -125,8 +125,18 @@ def _unknown(name: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    args = sys.argv[1:] if argv is None else argv
+    """Run the command line; returns the exit code. That a reader leaves early, as `head` does, is no error."""
+    code = 0
+    try:
+        code = _main(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has had enough; nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
+
+
+def _main(args: list[str]) -> int:
     completing = COMPLETING in os.environ
     if not completing:
         if not args or args[0] in ("--help", "-h", "help"):
@@ -148,16 +158,14 @@ def _run(args: list[str], names: list[str]) -> int:
     try:
         _application(names).main(args, prog_name="zjops", complete_var=COMPLETING)
     except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):
+            raise exc.__context__ from None
         return exc.code if isinstance(exc.code, int) else 1 if exc.code else 0
     except ZjopsError as exc:
         say_error(exc)
         return exit_code_of(exc)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read us has had enough; nothing more may be written, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     return 0
 
 

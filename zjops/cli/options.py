@@ -18,12 +18,24 @@ Home = Annotated[Path | None, typer.Option("--home", help="Folder of the local p
 ContextName = Annotated[str | None, typer.Option("--context", help="Which platform; see zjops context list.")]
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to write data.")]
 Json = Annotated[bool, typer.Option("--json", help="Short for -o json.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only data, no talk.")]
 ShowSql = Annotated[bool, typer.Option("--show-sql", help="Print the SQL behind it, not the result.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose credentials to use; the first known by default.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Goes into the audit log.")]
 HistoryFile = Annotated[Path | None, typer.Option("--history", help="Append what the API answered to this file.")]
+
+
+def agree(yes: bool) -> None:
+    """Ask before something is done, unless that was agreed to. Raises `UsageError` where nobody can be asked."""
+    import sys
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("nothing was done: say --yes where nobody can be asked")
+    if not typer.confirm("do it?", err=True):
+        raise typer.Exit(0)
 
 
 def read_text(given: str) -> bytes:

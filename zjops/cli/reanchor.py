@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Reason, Yes
-from zjops.cli.output import Format, Out, agree
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Reason, Yes, agree
+from zjops.cli.output import Format, Out
 from zjops.client.admin import Admin
 from zjops.client.anchoring import Planned, repairs_of
 from zjops.client.chain import ChainReader
+from zjops.client.standing import has_halted
 from zjops.config import Context, resolve
-from zjops.domain.anchoring import REORGED, Act
+from zjops.domain.anchoring import Act
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import InvariantError, UnreachableError, UsageError
 from zjops.domain.wire_chain import RelayerView
@@ -37,14 +37,13 @@ def reanchor(
     admin = Admin(found)
     view, plan = admin.relayer(), repairs_of(admin, ChainReader(found))
     chosen = plan if batch is None else _only(batch, plan, admin)
-    if not chosen and (batch is not None or not _stopped(view)):
+    if not chosen and (batch is not None or not has_halted(view)):
         what = "every batch that was final" if batch is None else f"batch {batch}"
         out.say(f"nothing to anchor again: {what} stands in its block or is on its way; nothing was done")
         return
     if chosen:
         out.rows("zjops.reanchor/1", [_row(one) for one in chosen], _COLUMNS)
-    for line in _preview(chosen, plan, view, found):
-        print(line, file=sys.stderr)
+    out.preview(_preview(chosen, plan, view, found), agreed=yes)
     agree(yes)
     admin.reanchor(batch, reason)
     _tell(out, _done(admin, wait), chosen, found)
@@ -57,10 +56,6 @@ def _only(batch: int, plan: Sequence[Planned], admin: Admin) -> list[Planned]:
     if chosen and any(one.repair.moves for one in plan):
         raise UsageError("numbers were taken by something else, so batches move together: zjops chain reanchor --all")
     return chosen
-
-
-def _stopped(view: RelayerView) -> bool:
-    return view.paused and (view.reason or "").startswith(REORGED)
 
 
 _COLUMNS = ("batch", "jobs", "act", "was_in_block", "is_in_block", "first_sequence", "new_first_sequence", "root")
@@ -94,7 +89,7 @@ def _preview(
     if len(chosen) < len(plan):
         yield f"  left as they are, so that the relayer stops again: {_counted([o for o in plan if o not in chosen])}"
     if view.paused:
-        yield f"  the relayer {'goes on afterwards' if _stopped(view) else 'is paused by an operator and stays so'}"
+        yield f"  the relayer {'goes on afterwards' if has_halted(view) else 'is paused by an operator and stays so'}"
 
 
 def _counted(some: Sequence[Planned]) -> str:

@@ -1,19 +1,29 @@
-"""tenants and token: who may use a platform."""
+"""tenants and token: who may use a platform, and what is given back to whom."""
 
 from __future__ import annotations
 
+import sys
+import uuid
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Reason, Tenant, read_object
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Reason, Tenant, Yes, agree, read_object
 from zjops.cli.output import Format, Out
 from zjops.client.admin import Admin
 from zjops.config import resolve
+from zjops.domain.clock import SystemClock, utc_month
+from zjops.domain.errors import UsageError
+from zjops.domain.ids import SystemIds
 from zjops.domain.wire import TenantChange, TenantCreate, TenantView
+from zjops.domain.wire_billing import CREDIT_MOST_MICROUSD, CreditGrant, CreditView
 
 tenants = typer.Typer()
+MICROUSD = 1_000_000
+"""Micro-dollars in a dollar."""
 Overrides = Annotated[str | None, typer.Option("--overrides", help="Negotiated values as JSON, or @FILE.")]
 Plan = Annotated[str | None, typer.Option("--plan", help="free, starter, pro or enterprise.")]
 Name = Annotated[str, typer.Argument(help="The tenant.")]
@@ -80,6 +90,77 @@ def resume(
 ) -> None:
     """Resume a tenant."""
     _change(TenantChange(status="active", reason=reason), name, home, context, quiet)
+
+
+@tenants.command(
+    help="Give a tenant money back, after a preview.\n\n"
+    "Example: zjops tenants credit acme --usd 5.00 --reason 'outage of the 3rd' --month 2026-11"
+)
+def credit(
+    name: Name,
+    usd: Annotated[str, typer.Option("--usd", help="How many US dollars, to the millionth.")],
+    reason: Annotated[str, typer.Option("--reason", help="Stands on the invoice and in the audit log.")],
+    month: Annotated[str | None, typer.Option(help="Of whose invoice, YYYY-MM in UTC; this month by default.")] = None,
+    job: Annotated[str | None, typer.Option("--job", help="The job that it is for.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="The credit's id, a UUID; a repeat is the same.")] = None,
+    yes: Yes = False, home: Home = None, context: ContextName = None, output: Output = Format.TABLE, json: Json = False,
+) -> None:  # fmt: skip
+    """Grant a credit."""
+    admin, clock = Admin(resolve(context, home)), SystemClock()
+    asked = CreditGrant(
+        amount_microusd=_microusd(usd), month=month or utc_month(clock.now_ms()), reason=reason, job_id=job
+    )
+    for line in _credit_preview(admin.tenant(name), asked, admin.credits(name, asked.month)):
+        print(line, file=sys.stderr)
+    agree(yes)
+    made = admin.grant_credit(name, asked, key or str(uuid.UUID(bytes=SystemIds(clock).token(16), version=4)))
+    Out(output, json).record("zjops.credit/1", _credit_row(made))
+
+
+def _credit_preview(tenant: TenantView, asked: CreditGrant, former: list[CreditView]) -> Iterator[str]:
+    """What the act touches, and what was granted before."""
+    for_job = f", for {asked.job_id}" if asked.job_id else ""
+    yield f"credit {tenant.tenant_id} ({tenant.plan}) with {_dollars(asked.amount_microusd)}{for_job}: {asked.reason}"
+    yield f"  it is a line of the invoice of {asked.month}, or of the next one if that was issued already"
+    if former:
+        total = sum(one.amount_microusd for one in former)
+        yield f"  granted for {asked.month} before: {len(former)}, together {_dollars(total)}"
+    yield "  it is told on OPS, stands in the audit log and cannot be taken back"
+
+
+@tenants.command(help="The credits of a tenant.\n\nExample: zjops tenants credits acme --month 2026-11")
+def credits(
+    name: Name, month: Annotated[str | None, typer.Option(help="Of this month alone, YYYY-MM.")] = None,
+    home: Home = None, context: ContextName = None, output: Output = Format.TABLE, json: Json = False,
+) -> None:  # fmt: skip
+    """What was given back, in order."""
+    found = Admin(resolve(context, home)).credits(name, month)
+    Out(output, json).rows("zjops.credits/1", [_credit_row(one) for one in found])
+
+
+def _credit_row(made: CreditView) -> dict[str, Any]:
+    return {
+        "credit id": made.credit_id, "tenant": made.tenant_id, "month": made.month,
+        "amount": _dollars(made.amount_microusd), "microusd": made.amount_microusd, "reason": made.reason,
+        "job": made.job_id, "granted by": made.granted_by, "granted at": made.granted_at,
+    }  # fmt: skip
+
+
+def _microusd(text: str) -> int:
+    """US dollars as micro-dollars, to the last digit. Raises `UsageError`."""
+    try:
+        amount = Decimal(text.removeprefix("$").replace(",", "")) * MICROUSD
+    except InvalidOperation:
+        raise UsageError(f"--usd is an amount such as 5.00, not {text}") from None
+    if not amount.is_finite() or amount != amount.to_integral_value() or not 1 <= amount <= CREDIT_MOST_MICROUSD:
+        raise UsageError(f"--usd lies between 0.000001 and {_dollars(CREDIT_MOST_MICROUSD)}, not {text}")
+    return int(amount)
+
+
+def _dollars(microusd: int) -> str:
+    """Micro-dollars as `$5.00`, with as many digits as there are."""
+    whole, rest = divmod(microusd, MICROUSD)
+    return f"${whole:,}.{f'{rest:06d}'.rstrip('0').ljust(2, '0')}"
 
 
 def _change(asked: TenantChange, name: str, home: Any, context: str | None, quiet: bool) -> None:

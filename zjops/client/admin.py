@@ -14,9 +14,11 @@ from zjops.config import Context
 from zjops.domain.errors import UsageError
 from zjops.domain.wire import TenantChange, TenantCreate, TenantCreated, TenantView
 from zjops.domain.wire_admin import EventsReplayed
+from zjops.domain.wire_billing import CreditGrant, CreditPage, CreditView
 from zjops.domain.wire_chain import BatchDetail, BatchPage, ReanchorView, RelayerView
 
 BASE = "/v1/admin"
+PAGE = 1_000
 
 
 class _Tenants(msgspec.Struct):
@@ -50,6 +52,23 @@ class Admin:
         """Another plan, state or negotiated value."""
         view: TenantView = decode(self._send("PATCH", f"{BASE}/tenants/{name}", asked), TenantView)
         return view
+
+    def grant_credit(self, tenant: str, asked: CreditGrant, key: str) -> CreditView:
+        """Grant a credit under a key that is its id; an outage is repeated with it, so that it becomes one credit."""
+        made: CreditView = decode(
+            self._send("POST", f"{BASE}/tenants/{tenant}/credits", asked, {"Idempotency-Key": key}), CreditView
+        )
+        return made
+
+    def credits(self, tenant: str, month: str | None = None) -> list[CreditView]:
+        """Every credit of a tenant, or of one month, in the order of their grants."""
+        found: list[CreditView] = []
+        after: int | None = 0
+        while after is not None:
+            params = {"after": after, "limit": PAGE} | ({"month": month} if month else {})
+            page: CreditPage = self.http.get(f"{BASE}/tenants/{tenant}/credits", CreditPage, params=params)
+            found, after = found + page.credits, page.next
+        return found
 
     def pause_relayer(self, paused: bool, reason: str | None = None) -> None:
         """Hold confirmations back, or let them go on."""
@@ -102,6 +121,8 @@ class Admin:
         except OSError as exc:
             raise UsageError(f"{path} cannot be written ({exc.strerror})") from exc
 
-    def _send(self, method: str, path: str, value: Any) -> bytes:
-        headers = {"Content-Type": "application/json"}
-        return self.http.request(method, path, content=msgspec.json.encode(value), headers=headers).content
+    def _send(self, method: str, path: str, value: Any, more: dict[str, str] | None = None) -> bytes:
+        """Send a document; with an idempotency key among its headers it may be sent again."""
+        headers = {"Content-Type": "application/json"} | (more or {})
+        content, repeat = msgspec.json.encode(value), more is not None
+        return self.http.request(method, path, content=content, headers=headers, repeat=repeat).content

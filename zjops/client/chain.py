@@ -6,7 +6,8 @@ should not share the code of whoever is checked.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from typing import Any, NamedTuple
 
 from zjops.client.http import Http
 from zjops.client.rpc import Rpc, RpcRefused
@@ -19,6 +20,8 @@ ROOT_OF = keccak256(b"rootOf(uint64)")[:4]
 PAUSED = keccak256(b"paused()")[:4]
 NEXT_SEQUENCE = keccak256(b"nextSequence()")[:4]
 ROOT_COMMITTED = keccak256(b"RootCommitted(uint64,uint32,bytes32,uint64)")
+TOLD_BYTES = 3 * 32
+"""What the event tells beside its indexed first number: count, root and time."""
 
 
 def _word(number: int) -> bytes:
@@ -26,10 +29,21 @@ def _word(number: int) -> bytes:
 
 
 class Commit(NamedTuple):
-    """The block and the transaction that committed a batch."""
+    """The block and the transaction that committed a batch, and what the contract told of it: jobs and root."""
 
     block: int
     tx_hash: str
+    jobs: int
+    root: bytes
+
+    @classmethod
+    def of(cls, log: dict[str, Any]) -> Commit:
+        """From an entry of `eth_getLogs`. Raises `KeyError`, `TypeError` or `ValueError` for what is none."""
+        data = bytes.fromhex(log["data"].removeprefix("0x"))
+        if len(data) != TOLD_BYTES:
+            raise ValueError(f"RootCommitted has {len(data)} bytes of data, not {TOLD_BYTES}")
+        jobs, root = int.from_bytes(data[:32], "big"), data[32:64]
+        return cls(int(log["blockNumber"], 16), str(log["transactionHash"]), jobs, root)
 
 
 class Block(NamedTuple):
@@ -40,11 +54,13 @@ class Block(NamedTuple):
 
 
 class ChainReader:
-    """Reads a registry contract. Raises `ChainUnavailable`."""
+    """Reads a registry contract. Raises `ChainUnavailable`, and `UsageError` for a context that cannot name one."""
 
     def __init__(self, context: Context, http: Http | None = None) -> None:
         if context.rpc_url is None or context.contract is None:
             raise UsageError(f"context {context.name} names no chain (rpc_url, chain_id, contract, code_hash)")
+        if not re.fullmatch("0x[0-9a-fA-F]{40}", context.contract):
+            raise UsageError(f"{context.contract!r:.80} is no contract's address: 0x and 40 digits of hex")
         self.rpc, self._contract = Rpc(context.rpc_url, http), context.contract
         self.http = self.rpc.http
 
@@ -121,6 +137,14 @@ class ChainReader:
             pieces.answered()
         return None
 
+    def gas_of(self, tx_hash: str) -> int | None:
+        """The gas that a mined transaction used."""
+        receipt = self.rpc.ask("eth_getTransactionReceipt", tx_hash)
+        try:
+            return None if receipt is None else int(receipt["gasUsed"], 16)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ChainUnavailable(f"{self.rpc.url} answers eth_getTransactionReceipt strangely: {exc}") from exc
+
     def _deployed_at(self, head: int) -> int:
         """The first block in which the contract's code stands; the chain's first where old states are refused."""
         since = Since(head)
@@ -137,6 +161,6 @@ class ChainReader:
         wanted = {"fromBlock": hex(oldest), "toBlock": hex(newest), "address": self._contract, "topics": topics}
         logs = self.rpc.ask("eth_getLogs", wanted)
         try:
-            return Commit(int(logs[-1]["blockNumber"], 16), str(logs[-1]["transactionHash"])) if logs else None
-        except (KeyError, TypeError, ValueError) as exc:
+            return Commit.of(logs[-1]) if logs else None
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise ChainUnavailable(f"{self.rpc.url} answers eth_getLogs strangely: {exc}") from exc

@@ -51,7 +51,13 @@ class Development:
         self.rpc.ask(method, *params, repeat=False)
 
     def reorganise(self, depth: int, *, drop: bool) -> None:
-        """Replace the newest blocks; with `drop` their transactions are gone, else they wait for a block again."""
+        """Replace the newest blocks; with `drop` their transactions are gone, else they wait for a block again.
+
+        Raises `UsageError` for more blocks than there are above the first one, which stays.
+        """
+        height, _ = self.head()
+        if depth > height:
+            raise UsageError(f"the chain has {height} blocks above its first, which stays; nothing was done")
         if not self._anvil:
             self.rpc.ask("devnet_reorg", depth, {"keepTransactions": not drop}, repeat=False)
             return

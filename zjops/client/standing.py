@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from zjops.domain.anchoring import REORGED
 from zjops.domain.clock import parse_rfc3339
 from zjops.domain.wire_chain import BatchView, RelayerView
 
@@ -14,11 +15,23 @@ LEAST_S = 60.0
 """Spending is not extended from a shorter time than this."""
 
 
+RUNWAY_MOST_DAYS = 3_650.0
+"""Ten years: whatever lasts longer is not foreseen any better than this."""
+
+
 def runway_days(balance_wei: int, spent_wei: int, spent_s: float) -> float | None:
-    """How many days a balance lasts at the spending of late; None where nothing was spent."""
+    """How many days a balance lasts at the spending of late, ten years at most; None where nothing was spent."""
     if spent_wei <= 0:
         return None
-    return balance_wei / (spent_wei / max(spent_s, LEAST_S) * DAY_S)
+    return min(RUNWAY_MOST_DAYS, balance_wei / (spent_wei / max(spent_s, LEAST_S) * DAY_S))
+
+
+def runway_text(days: float | None) -> str:
+    """A runway for people."""
+    if days is None:
+        return "nothing was spent of late"
+    many = "> 10 years" if days >= RUNWAY_MOST_DAYS else f"{days:,.1f} days"
+    return f"lasts {many} at the spending of late"
 
 
 def lag(head_s: int, now_s: float, block_time_s: float) -> tuple[int, float]:
@@ -88,6 +101,29 @@ def owner_state(view: RelayerView) -> str:
     if view.owner is None:
         return "absent"
     return "active" if view.state == "unknown" else view.state
+
+
+def has_halted(view: RelayerView) -> bool:
+    """Whether the relayer has stopped because what was final is gone."""
+    return view.paused and (view.reason or "").startswith(REORGED)
+
+
+def standstill(view: RelayerView) -> str | None:
+    """Why nothing is confirmed at the moment; None while a relayer works."""
+    if has_halted(view):
+        return f"the relayer has stopped: {view.reason}"
+    if view.paused:
+        return "the relayer is paused by an operator"
+    if view.owner is None:
+        return "no relayer is active"
+    return f"the relayer waits: {view.reason}" if view.state == "waiting" else None
+
+
+def way_on(view: RelayerView) -> str:
+    """The command that mends a standstill, or shows more of it."""
+    if has_halted(view):
+        return "zjops chain reanchor"
+    return "zjops chain unpause relayer" if view.paused else "zjops chain status"
 
 
 def seconds_to_final(batch: BatchView) -> float | None:

@@ -39,12 +39,6 @@ class LogFile(NamedTuple):
         """Whether its rows are minutes."""
         return self.prefix == FOLDED
 
-    def covers(self, other: LogFile) -> bool:
-        """Whether the other does not count beside this one."""
-        if (self.first, self.last) == (other.first, other.last):
-            return self.folded and not other.folded
-        return self.first <= other.first and other.last <= self.last
-
 
 def log_file(path: Path) -> LogFile | None:
     """What a file's name says; None when it is not one of a log."""
@@ -65,8 +59,20 @@ def log_files(folder: Path) -> list[LogFile]:
 
 def those_that_count(files: list[LogFile]) -> list[LogFile]:
     """The same without those whose range another covers; `files` are in the order of `log_files`."""
+    return _split(files)[0]
+
+
+def those_replaced(files: list[LogFile]) -> list[tuple[LogFile, LogFile]]:
+    """Those that do not count, each with one that holds what it holds; `files` are in the order of `log_files`."""
+    return _split(files)[1]
+
+
+def _split(files: list[LogFile]) -> tuple[list[LogFile], list[tuple[LogFile, LogFile]]]:
     chosen: list[LogFile] = []
+    replaced: list[tuple[LogFile, LogFile]] = []
     for file in files:
-        if not chosen or file.last > chosen[-1].last:
+        if chosen and file.last <= chosen[-1].last:
+            replaced.append((file, chosen[-1]))
+        else:
             chosen.append(file)
-    return chosen
+    return chosen, replaced

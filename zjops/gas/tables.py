@@ -21,12 +21,17 @@ RATES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 WINDOWS_S = (5, 60, 300, 3_600)
 
 
+LEAF = "materialise"
+"""The way that stores one job of a batch, beside what its batch cost."""
+
+
 class Measured(msgspec.Struct, frozen=True):
-    """One transaction: the way of confirming, how many jobs it stood for, what it used."""
+    """One transaction: the way of confirming, the size of the batch, what it used, and for how many jobs if not all."""
 
     path: str
     batch_size: int
     gas: int
+    jobs: int | None = None
 
 
 class Prices(msgspec.Struct, frozen=True):
@@ -86,7 +91,7 @@ def gas_rows(measured: Sequence[Measured], prices: Prices) -> list[GasRow]:
     baseline = baseline_of(measured)
     rows = []
     for one in measured:
-        each = one.gas / one.batch_size
+        each = one.gas / (one.jobs or one.batch_size)
         rows.append(GasRow(
             one.path, one.batch_size, one.gas, round(each, 2), _saving(each, baseline), round(prices.cost(each), 9)
         ))  # fmt: skip
@@ -120,7 +125,7 @@ def rate_rows(
 
 def promise_rows(rows: Sequence[GasRow]) -> list[PromiseRow]:
     """The design's 73 % beside the largest batch of every way that batches."""
-    largest = {row.path: row for row in rows if row.batch_size > 1}
+    largest = {row.path: row for row in rows if row.batch_size > 1 and row.path != LEAF}
     return [
         PromiseRow(f"{path} of {row.batch_size:,}", PROMISED, row.saving_vs_original_single,
                    row.saving_vs_original_single >= PROMISED)

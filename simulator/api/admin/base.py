@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from simulator.abuse import record
-from simulator.api.contract.operation import Answer, Handler, Operation
+from simulator.api.contract.operation import Answer, Handler, Header, Operation
 from simulator.api.deps import ApiDeps
 from simulator.gateway.context import context_of
 from simulator.store.port import Tx
@@ -23,10 +23,10 @@ BODY = ("unsupported-media-type", "validation-failed")
 
 def operation(
     id: str, method: str, path: str, call: Handler, model: Any, *problems: str, status: int = 200,
-    media: str | None = "application/json", **more: Any,
+    media: str | None = "application/json", told: tuple[Header, ...] = (), **more: Any,
 ) -> Operation:  # fmt: skip
-    """One operators' operation."""
-    answer = Answer(status, "As asked." if model is not None or media else "Done.", model, media)
+    """One operators' operation; `told` are headers of its good answer."""
+    answer = Answer(status, "As asked." if model is not None or media else "Done.", model, media, told)
     return Operation(
         id=id, method=method, path=BASE + path, call=_noting(id, call), tag="admin", scope="jobs:admin",
         answers=(answer,), problems=problems, **more,

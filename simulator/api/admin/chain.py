@@ -129,7 +129,7 @@ class ChainRoutes(AdminPart):
             fee_wei=told.fee_wei, waiting_jobs=waiting["waiting_jobs"], open_batches=waiting["open_batches"],
             open_jobs=waiting["open_jobs"],
             oldest_waiting_ms=None if waiting["oldest"] is None else max(0, now - waiting["oldest"]),
-            finality=settings.finality, block_time_seconds=settings.block_time_s,
+            finality=settings.final_by.text, block_time_seconds=settings.block_time_s,
             spent_wei=str(round(spent["wei"])),
             spent_seconds=0.0 if spent["since"] is None else max(0, now - spent["since"]) / 1000,
             reanchor=None if (asked := read_asked(tx)) is None else _asked(asked),

@@ -74,9 +74,21 @@ class Node:
         mined = (receipt for _, receipt in self._chain._mined if receipt.block_number == number)
         return None if found is None else Block(found.hash, frozenset(receipt.tx_hash for receipt in mined))
 
+    def tagged(self, tag: str) -> int:
+        found = _now(self._chain.block(tag))
+        assert found is not None
+        return int(found.number)
+
     def commit_of(self, first: int, told: int | None = None) -> Committed | None:
         found = _now(self._chain.find_root(first))
-        return None if found is None else Committed(found.block_number, found.tx_hash)
+        if found is None:
+            return None
+        (sent,) = (sent.commit for sent, receipt in self._chain._mined if receipt.tx_hash == found.tx_hash)
+        return Committed(found.block_number, found.tx_hash, sent.count, sent.root)
+
+    def gas_of(self, tx_hash: str) -> int | None:
+        found = _now(self._chain.receipt(tx_hash))
+        return None if found is None else int(found.gas_used)
 
 
 class Play:
@@ -193,7 +205,7 @@ class Play:
         node, identity = Node(self.chain), await self.chain.identity()
         context = Context(
             name="test", api_url="", token_url="", issuer="", contract=identity.contract, chain_id=identity.chain_id,
-            code_hash=identity.code_hash, finality=self.platform.settings.finality,
+            code_hash=identity.code_hash, finality=self.platform.settings.final_by.text,
         )  # fmt: skip
         for row in await self.sql("SELECT id, tenant, result_keccak FROM jobs WHERE confirmed_at IS NOT NULL"):
             name, tenant = job_id(row["id"]), row["tenant"]

@@ -466,11 +466,17 @@ def test_a_reorganisation_beyond_finality_stops_everything_and_says_so(tmp_path:
         (batch,) = await _batches(platform)
         head = await chain.block("latest")
         assert head is not None
+        chain.fault = ChainUnavailable("429", "rpc_rate_limited")
+        await _wait_for(platform, "rpc_rate_limited")
+        chain.fault = None
         chain.reorg(head.number - batch["block_number"] + 1)
         state = await _wait_for(platform, "reorg_beyond_finality")
         assert state["state"] == "paused"
         assert "batch 1 " in state["reason"]
-        assert 'outcome="reorg_beyond_finality"' in platform.telemetry.metrics_text().decode()
+        metrics = platform.telemetry.metrics_text().decode()
+        assert 'outcome="reorg_beyond_finality"' in metrics
+        assert 'relayer_waiting{reason="reorg_beyond_finality"} 1.0' in metrics
+        assert 'relayer_waiting{reason="rpc_rate_limited"} 0.0' in metrics
         (told,) = await store.read(lambda tx: tx.all("outbox_after", stream="OPS", after=0, most=100))
         assert told["subject"] == "ops.relayer"
         assert json.loads(told["payload"])["data"]["values"]["batches"] == [1]

@@ -118,9 +118,10 @@ class World:
     def mine(self, batch: ExportBatch) -> None:
         """Have the chain hold a batch where the store says that it is."""
         assert batch.block_number is not None
-        self.roots[batch.first_sequence] = bytes.fromhex(batch.root[2:])
         self.blocks[batch.block_number] = Block(str(batch.block_hash), frozenset({str(batch.tx_hash)}))
-        self.commits[batch.first_sequence] = Commit(batch.block_number, str(batch.tx_hash))
+        root = bytes.fromhex(batch.root[2:])
+        self.roots[batch.first_sequence] = root
+        self.commits[batch.first_sequence] = Commit(batch.block_number, str(batch.tx_hash), batch.count, root)
 
     def replace_batch(self, index: int, **fields: Any) -> ExportBatch:
         """Change a batch of the store."""

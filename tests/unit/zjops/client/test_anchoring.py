@@ -59,7 +59,7 @@ class Scene:
         return self.following
 
     def commit_of(self, first: int) -> Commit | None:
-        return Commit(777, _hash("again", first)) if first in self.roots else None
+        return Commit(777, _hash("again", first), JOBS, b"") if first in self.roots else None
 
     def lose(self, number: int, *, root: bool) -> None:
         """Another block stands where a batch was, with its root elsewhere or nowhere."""
@@ -81,7 +81,7 @@ def test_what_stands_elsewhere_is_adopted_and_what_is_lost_is_sent() -> None:
     scene.lose(39, root=True)
     scene.lose(40, root=False)
     adopted, sent = repairs_of(scene, scene)
-    assert (adopted.repair.batch, adopted.repair.act, adopted.now) == (39, Act.ADOPT, Commit(777, _hash("again", 115)))
+    assert (adopted.repair.batch, adopted.repair.act, adopted.now) == (39, Act.ADOPT, scene.commit_of(115))
     assert (sent.repair.batch, sent.repair.act, sent.now) == (40, Act.SEND, None)
     assert [one.repair.moves for one in (adopted, sent)] == [False, False]
 

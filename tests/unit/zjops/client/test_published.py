@@ -12,8 +12,9 @@ import pytest
 
 from simulator.relayer.leaves import LeafFiles
 from zjops.client.published import published
+from zjops.domain.anchoring import Act
 from zjops.domain.merkle import Tree, keccak256
-from zjops.domain.wire_chain import BatchDetail, LeafView
+from zjops.domain.wire_chain import BatchDetail, LeafView, RepairView
 
 HASHES = [keccak256(bytes([n])) for n in range(3)]
 BATCH = BatchDetail(
@@ -21,6 +22,11 @@ BATCH = BatchDetail(
     closed_at="2026-11-01T00:00:00Z", sent_at="2026-11-01T00:00:01Z", final_at="2026-11-01T00:00:05Z",
     tx_hash="0x" + "22" * 32, block_number=9, block_hash="0x" + "33" * 32, gas_used=54_500, gas_price_wei="1",
     leaves=[LeafView(sequence=11 + n, job_id=f"job_{n}", hash="0x" + leaf.hex()) for n, leaf in enumerate(HASHES)],
+)  # fmt: skip
+
+REPAIR = RepairView(
+    at="2026-11-02T00:00:00Z", actor="somebody", act=Act.SEND, first_sequence=11, root=BATCH.root, tx_hash=None,
+    block_number=9, block_hash=None, gas_used=None, final_at=None,
 )  # fmt: skip
 
 
@@ -75,6 +81,13 @@ def test_a_file_is_missing_once_its_root_was_sent(file: Path, tmp_path: Path, st
     assert found.state == word
     assert str(file) in found.detail
     assert found.digest is None
+
+
+def test_a_batch_that_moved_has_its_former_file_until_it_is_sent_again(file: Path, tmp_path: Path) -> None:
+    moved = msgspec.structs.replace(BATCH, first_sequence=16, root="0x" + "55" * 32, state="closed", repairs=(REPAIR,))
+    assert published(moved, str(tmp_path)).state == "pending"
+    assert published(msgspec.structs.replace(moved, state="sent"), str(tmp_path)).state == "altered"
+    assert published(msgspec.structs.replace(moved, repairs=()), str(tmp_path)).state == "altered"
 
 
 @pytest.mark.parametrize("folder", [None, "/no/such/folder"])

@@ -10,6 +10,7 @@ import pytest
 from zjops.client.development import Development, is_development
 from zjops.client.rpc import Rpc
 from zjops.client.standing import (
+    RUNWAY_MOST_DAYS,
     Evidence,
     clock_skew_s,
     depth_of,
@@ -18,8 +19,11 @@ from zjops.client.standing import (
     owner_state,
     progress,
     runway_days,
+    runway_text,
     seconds_to_final,
     skew_text,
+    standstill,
+    way_on,
 )
 from zjops.domain.chains import parse_finality
 from zjops.domain.clock import parse_rfc3339
@@ -45,11 +49,38 @@ QUIET = RelayerView(
         pytest.param(10, 86_400.0, 100.0, id="a day's spending, a hundred times over"),
         pytest.param(10, 43_200.0, 50.0, id="half a day's spending counts twice"),
         pytest.param(10, 0.5, 100 * 60 / 86_400, id="less than a minute is taken for one"),
+        pytest.param(1, 86_400.0 * 1e6, RUNWAY_MOST_DAYS, id="ten years are as good as for ever"),
     ],
 )
 def test_runway_in_days(spent_wei: int, spent_s: float, days: float | None) -> None:
     found = runway_days(1_000, spent_wei, spent_s)
     assert found == (None if days is None else pytest.approx(days))
+
+
+@pytest.mark.parametrize(
+    ("days", "text"),
+    [(None, "nothing was spent"), (2.04, "lasts 2.0 days"), (3649.9, "lasts 3,649.9 days"),
+     (3650.0, "lasts > 10 years")],
+)  # fmt: skip
+def test_a_runway_for_people(days: float | None, text: str) -> None:
+    assert runway_text(days).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "why", "way"),
+    [
+        ({}, None, "status"), ({"owner": None}, "no relayer is active", "status"),
+        ({"state": "waiting", "reason": "rpc_slow: no answer"}, "the relayer waits: rpc_slow: no answer", "status"),
+        ({"paused": True, "reason": "operator: paused by one"}, "the relayer is paused by an operator", "unpause"),
+        ({"paused": True, "reason": "rpc_slow: from before"}, "the relayer is paused by an operator", "unpause"),
+        ({"paused": True, "reason": "reorg_beyond_finality: batch 1 is gone"},
+         "the relayer has stopped: reorg_beyond_finality: batch 1 is gone", "reanchor"),
+    ],
+)  # fmt: skip
+def test_why_nothing_is_confirmed_and_the_way_on(change: dict[str, Any], why: str | None, way: str) -> None:
+    view = msgspec.structs.replace(QUIET, **change)
+    assert standstill(view) == why
+    assert f"zjops chain {way}" in way_on(view)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +189,13 @@ def test_a_reorganisation_undoes_what_is_final_from_a_depth_on(finality: str, de
     development, rule = Development(Node("http://127.0.0.1:1", "zjops-devnet/eth-tester")), parse_finality(finality)
     undone = [depth for depth in range(1, 10) if development.undoes_final(rule, depth)]
     assert undone == list(range(deepest + 1, 10))
+
+
+def test_more_blocks_than_there_are_are_not_replaced() -> None:
+    node = Node("http://127.0.0.1:1", "zjops-devnet/eth-tester")
+    with pytest.raises(UsageError, match="the chain has 9 blocks above its first"):
+        Development(node).reorganise(10, drop=False)
+    assert node.asked == []
 
 
 def test_each_kind_of_development_chain_is_asked_in_its_own_words() -> None:
