@@ -24,7 +24,6 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from zjops.analytics.billing import UNBILLED
 from zjops.analytics.documents import line_rows, part
 from zjops.analytics.explain import explain
 from zjops.analytics.frames import frames
@@ -35,6 +34,7 @@ from zjops.analytics.viewfile import views_sql
 from zjops.domain.clock import utc_month
 from zjops.domain.invoices import dollars
 from zjops.domain.plans import price_book
+from zjops.domain.requests import UNBILLED
 
 draw = drawing(PNG)
 log, book = open_log(LOG), price_book()
@@ -60,8 +60,9 @@ assert invoices, f"the log holds nothing of {month}"
 # %%
 charged = ask(
     "FROM charged_jobs WHERE month = $month AND tenant NOT IN (SELECT unnest($unbilled::VARCHAR[]))",
-    month=month, unbilled=sorted(UNBILLED),
-)  # fmt: skip
+    month=month,
+    unbilled=sorted(UNBILLED),
+)
 first, last = charged["accepted_at"].min(), charged["accepted_at"].max()
 days, total_jobs, total_units = charged["day"].n_unique(), charged.height, charged["compute_units"].sum()
 
@@ -76,7 +77,8 @@ assert sum(invoice.units.total for invoice in invoices) == total_units
 
 say(
     f"In {month} the platform charged **{total_units:,} CU for {total_jobs:,} jobs** of {charged['tenant'].n_unique()} "
-    f"tenants, accepted on {days} days from {first:%-d %B} to {last:%-d %B}. The log is complete to {moment(watermark)}.",
+    f"tenants, accepted on {days} days from {first:%-d %B} to {last:%-d %B}. The log is complete to "
+    f"{moment(watermark)}.",
     f"SQL, Polars and the {len(invoices)} invoices agree on both figures.",
 )
 
@@ -88,14 +90,22 @@ say(
 # %%
 daily = charged.group_by("day", "job_type").agg(pl.len().alias("jobs"), pl.col("compute_units").sum())
 daily = daily.sort("day", "job_type")
-assert daily["compute_units"].sum() == ask(
-    "SELECT sum(compute_units)::BIGINT AS units FROM usage_daily WHERE strftime(day, '%Y-%m') = $month "
-    "AND tenant NOT IN (SELECT unnest($unbilled::VARCHAR[]))", month=month, unbilled=sorted(UNBILLED),
-).item() == total_units  # fmt: skip
+assert (
+    daily["compute_units"].sum()
+    == ask(
+        "SELECT sum(compute_units)::BIGINT AS units FROM usage_daily WHERE strftime(day, '%Y-%m') = $month "
+        "AND tenant NOT IN (SELECT unnest($unbilled::VARCHAR[]))",
+        month=month,
+        unbilled=sorted(UNBILLED),
+    ).item()
+    == total_units
+)
 
 draw(
-    alt.Chart(daily.with_columns(pl.col("day").dt.strftime("%a %-d %b").alias("label"), pl.col("day").cast(pl.String)),
-              title=alt.Title("Compute units charged by day", subtitle=f"{month}, by UTC day of acceptance"))
+    alt.Chart(
+        daily.with_columns(pl.col("day").dt.strftime("%a %-d %b").alias("label"), pl.col("day").cast(pl.String)),
+        title=alt.Title("Compute units charged by day", subtitle=f"{month}, by UTC day of acceptance"),
+    )
     .mark_bar()
     .encode(
         alt.X("label:N", title=None, sort=alt.SortField("day"), axis=alt.Axis(labelAngle=-40 if days > 12 else 0)),
@@ -103,7 +113,7 @@ draw(
         alt.Color("job_type:N", title="job type"),
     ),
     "usage-by-day",
-)  # fmt: skip
+)
 
 # %%
 by_day = daily.group_by("day").agg(pl.col("jobs").sum(), pl.col("compute_units").sum()).sort("day")
@@ -116,7 +126,8 @@ quiet = (
     else ""
 )
 say(
-    f"The busiest day was {busiest['day']:%A, %-d %B}, with {busiest['compute_units']:,} CU of {busiest['jobs']:,} jobs, "
+    f"The busiest day was {busiest['day']:%A, %-d %B}, with {busiest['compute_units']:,} CU of {busiest['jobs']:,} "
+    "jobs, "
     f"{percent(busiest['compute_units'] / total_units)} of the month.{quiet}"
 )
 
@@ -164,15 +175,19 @@ say(
 # %%
 by_plan = [
     {
-        "plan": plan, "invoices": len(of), "jobs": sum(one.jobs for one in of), "units": sum(one.units.total for one in of),
+        "plan": plan,
+        "invoices": len(of),
+        "jobs": sum(one.jobs for one in of),
+        "units": sum(one.units.total for one in of),
         "fees": sum(part(one, "plan-fee") for one in of),
         "overage": sum(part(one, "overage") + part(one, "overage-discounted") for one in of),
         "credits": sum(part(one, "credit") + part(one, "sla-credit") for one in of),
-        "corrections": sum(part(one, "correction") for one in of), "total": sum(one.total_cents for one in of),
+        "corrections": sum(part(one, "correction") for one in of),
+        "total": sum(one.total_cents for one in of),
     }
     for plan in plans
     for of in [[invoice for invoice in invoices if invoice.plan == plan]]
-]  # fmt: skip
+]
 revenue = sum(row["total"] for row in by_plan)
 sums = {name: sum(row[name] for row in by_plan) for name in by_plan[0] if name != "plan"}
 assert revenue == sum(invoice.total_cents for invoice in invoices)
@@ -182,11 +197,13 @@ money = dict.fromkeys(("fees", "overage", "credits", "corrections", "total"), do
 table([*by_plan, {"plan": "**all**"} | sums], money)
 
 # %%
-shares = pl.DataFrame([
-    {"plan": row["plan"], "of": name, "share": row[key] / whole if whole else 0.0}
-    for row in by_plan
-    for name, key, whole in (("units", "units", total_units), ("revenue", "total", revenue))
-])  # fmt: skip
+shares = pl.DataFrame(
+    [
+        {"plan": row["plan"], "of": name, "share": row[key] / whole if whole else 0.0}
+        for row in by_plan
+        for name, key, whole in (("units", "units", total_units), ("revenue", "total", revenue))
+    ]
+)
 draw(
     alt.Chart(shares, title=alt.Title("Who uses, and who pays", subtitle=f"each plan's share, {month}"))
     .mark_bar()
@@ -219,13 +236,17 @@ say(
 
 # %%
 usage_of = {usage.tenant: usage for usage in read.usage}
-fill = pl.DataFrame([
-    {
-        "tenant": one.tenant, "plan": one.plan, "units": one.units.total,
-        "included": usage_of[one.tenant].terms[-1].plan.compute_units,
-    }
-    for one in invoices
-]).with_columns((pl.col("units") / pl.col("included")).alias("share"))  # fmt: skip
+fill = pl.DataFrame(
+    [
+        {
+            "tenant": one.tenant,
+            "plan": one.plan,
+            "units": one.units.total,
+            "included": usage_of[one.tenant].terms[-1].plan.compute_units,
+        }
+        for one in invoices
+    ]
+).with_columns((pl.col("units") / pl.col("included")).alias("share"))
 fullest = fill.sort(["share", "tenant"], descending=[True, False]).head(12)
 assert fill["units"].sum() == total_units
 
@@ -273,9 +294,11 @@ table(line_rows(chosen))
 terms = usage_of[chosen.tenant].terms
 plan = terms[-1].plan
 used = ask(
-    "SELECT coalesce(sum(compute_units), 0)::BIGINT AS units FROM charged_jobs WHERE tenant = $tenant AND month = $month",
-    tenant=chosen.tenant, month=month,
-).item()  # fmt: skip
+    "SELECT coalesce(sum(compute_units), 0)::BIGINT AS units FROM charged_jobs WHERE tenant = $tenant AND month = "
+    "$month",
+    tenant=chosen.tenant,
+    month=month,
+).item()
 assert chosen.units.included + chosen.units.buffer + chosen.units.overage == used == sum(term.units for term in terms)
 assert chosen.total_cents == sum(line.amount_cents for line in chosen.lines)
 
@@ -335,7 +358,8 @@ shown = [
     for row in found.rows[:5]
 ]
 say(
-    f"Line {number}, *{found.line.description}*: {found.text}. {confirmed:,} of these {len(found.rows):,} jobs are final "
+    f"Line {number}, *{found.line.description}*: {found.text}. {confirmed:,} of these {len(found.rows):,} jobs are "
+    "final "
     "on chain.",
     table(shown).text,
 )
@@ -349,9 +373,7 @@ say(
 # %%
 tied = tie_out(log, month, invoices)
 assert tied.holds, tied.wrong[:5]
-table([
-    {"identity": identity.text(), "difference": identity.residual} for identity in tied.identities
-])  # fmt: skip
+table([{"identity": identity.text(), "difference": identity.residual} for identity in tied.identities])
 
 # %%
 open_jobs, waiting = len(tied.in_flight), len(tied.awaiting_finality)
@@ -362,6 +384,7 @@ say(
         if open_jobs or waiting
         else "No job is in flight and none awaits finality."
     ),
-    "**Read with care:** units are what was charged, not what was asked for; jobs that were refused are not in the log. "
+    "**Read with care:** units are what was charged, not what was asked for; jobs that were refused are not in the "
+    "log. "
     "Taxes are left out. Until the month is closed each figure is a draft that a late event may still change.",
 )

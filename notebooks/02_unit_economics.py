@@ -19,6 +19,7 @@ PNG = None  # a folder into which every chart is written as PNG, too
 
 # %%
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import altair as alt
@@ -58,8 +59,10 @@ basis = read_basis(log, first_ms, after_ms)
 _, invoices = invoices_of(log, billing_dir(Path(LOG)), month, prices, now_ms=watermark)
 (span,) = log.ask(
     "SELECT min(accepted_at) AS first, max(accepted_at) AS last FROM events_once "
-    "WHERE accepted_at >= $first_ms AND accepted_at < $after_ms", first_ms=first_ms, after_ms=after_ms,
-)  # fmt: skip
+    "WHERE accepted_at >= $first_ms AND accepted_at < $after_ms",
+    first_ms=first_ms,
+    after_ms=after_ms,
+)
 covered_s = Fraction(span["last"] - span["first"], 1000)
 jobs_per_month = half_up(basis.jobs_confirmed * MONTH_S / covered_s)
 
@@ -70,7 +73,8 @@ inputs = asked(costs.inputs, basis.inputs() | {"jobs_per_month": jobs_per_month}
 model = cost_model(costs, inputs, basis.gas_per_job)
 say(
     f"{basis.jobs_confirmed:,} jobs were confirmed in {basis.batches:,} batches, accepted within "
-    f"{float(covered_s) / 86_400:.1f} days of {month}; the log is complete to {moment(watermark)}. At that rate a month "
+    f"{float(covered_s) / 86_400:.1f} days of {month}; the log is complete to {moment(watermark)}. At that rate a "
+    "month "
     f"brings **{jobs_per_month:,} jobs**. A job took {inputs.work_ms:,} ms of computing and "
     f"{float(model.gas_per_job):,.0f} gas."
 )
@@ -82,12 +86,18 @@ say(
 # use; the dashed line is the list price of overage on Starter and Pro.
 
 # %%
-paid = pl.DataFrame([
-    {"tenant": one.tenant, "plan": one.plan, "units": one.units.total,
-     "per_1000": one.total_cents / 100 / one.units.total * 1000}
-    for one in invoices
-    if one.units.total and one.total_cents > 0
-])  # fmt: skip
+paid = pl.DataFrame(
+    [
+        {
+            "tenant": one.tenant,
+            "plan": one.plan,
+            "units": one.units.total,
+            "per_1000": one.total_cents / 100 / one.units.total * 1000,
+        }
+        for one in invoices
+        if one.units.total and one.total_cents > 0
+    ]
+)
 assert paid.height == sum(one.units.total > 0 and one.total_cents > 0 for one in invoices)
 overage_line = prices.plans["pro"].overage_nanousd / 10**6
 
@@ -95,33 +105,48 @@ points = (
     alt.Chart(paid, title=alt.Title("The price of a unit, as paid", subtitle=f"a point a paying tenant, {month}"))
     .mark_point(filled=True, size=90, stroke="#444444", strokeWidth=0.6, opacity=1)
     .encode(
-        alt.X("units:Q", title="compute units charged in the month (logarithmic)", scale=alt.Scale(type="log"),
-              axis=alt.Axis(format="~s", values=decades)),
-        alt.Y("per_1000:Q", title="US dollars for 1,000 units (logarithmic)", scale=alt.Scale(type="log"),
-              axis=alt.Axis(format="$~g", values=decades)),
+        alt.X(
+            "units:Q",
+            title="compute units charged in the month (logarithmic)",
+            scale=alt.Scale(type="log"),
+            axis=alt.Axis(format="~s", values=decades),
+        ),
+        alt.Y(
+            "per_1000:Q",
+            title="US dollars for 1,000 units (logarithmic)",
+            scale=alt.Scale(type="log"),
+            axis=alt.Axis(format="$~g", values=decades),
+        ),
         alt.Fill("plan:N", title="plan", scale=shades),
     )
-)  # fmt: skip
+)
 line = alt.Chart(pl.DataFrame({"per_1000": [overage_line], "text": ["a unit of overage"]}))
 rule = line.mark_rule(strokeDash=[4, 3]).encode(y="per_1000:Q")
 name = line.mark_text(align="left", dy=-7).encode(x=alt.value(4), y="per_1000:Q", text="text:N")
 draw(points + rule + name, "price-of-a-unit")
 
 # %%
-offers = [
-    {
-        "plan": plan.name, "fee": dollars(plan.fee_microusd // 10_000), "included units": plan.compute_units,
-        "a unit when all are used": shown(half_up(Fraction(plan.fee_microusd * 1000, plan.compute_units)), NANOUSD),
-        "a unit of overage": shown(plan.overage_nanousd, NANOUSD),
-        "overage / included": f"{float(Fraction(plan.overage_nanousd * plan.compute_units, plan.fee_microusd * 1000)):.2f}",
-    }
+ratio = {
+    plan.name: Fraction(plan.overage_nanousd * plan.compute_units, plan.fee_microusd * 1000)
     for plan in prices.plans.values()
     if plan.fee_microusd and plan.overage_allowed
-]  # fmt: skip
+}
+offers = [
+    {
+        "plan": plan.name,
+        "fee": dollars(plan.fee_microusd // 10_000),
+        "included units": plan.compute_units,
+        "a unit when all are used": shown(half_up(Fraction(plan.fee_microusd * 1000, plan.compute_units)), NANOUSD),
+        "a unit of overage": shown(plan.overage_nanousd, NANOUSD),
+        "overage / included": f"{float(ratio[plan.name]):.2f}",
+    }
+    for plan in prices.plans.values()
+    if plan.name in ratio
+]
 table(offers)
 
 # %%
-cheaper = [row["plan"] for row in offers if float(row["overage / included"]) < 1]
+cheaper = [name for name, share in ratio.items() if share < 1]
 assert cheaper == [
     plan.name
     for plan in prices.plans.values()
@@ -130,10 +155,11 @@ assert cheaper == [
 most, least = paid.sort("per_1000").row(-1, named=True), paid.sort("per_1000").row(0, named=True)
 say(
     f"**Overage is cheaper than the plan itself on {listed(cheaper) if cheaper else 'no plan'}**: whoever needs more "
-    "units than it has bought does better to overrun, as far as the cap on overage lets it, than to take the next plan.",
+    "units than it has bought does better to overrun, as far as the cap on overage lets it, than to take the next "
+    "plan.",
     f"The spread is wide: {most['tenant']} ({most['plan']}) pays ${most['per_1000']:,.2f} for 1,000 units, "
-    f"{least['tenant']} ({least['plan']}) ${least['per_1000']:,.4f}. Most of that is unused allowance, not price."
-)  # fmt: skip
+    f"{least['tenant']} ({least['plan']}) ${least['per_1000']:,.4f}. Most of that is unused allowance, not price.",
+)
 
 # %% [markdown]
 # ## What a job costs
@@ -143,24 +169,30 @@ say(
 # %%
 rows = [{"figure": one.name, "amount": shown(one.amount, one.unit), "formula": one.formula} for one in figures(model)]
 by_hand = (
-    Fraction(sum(line.here_microusd for line in model.lines if line.group != "chain" or "gas" not in line.line))
-    + model.gas_per_job * jobs_per_month * inputs.gas_price_wei * inputs.coin_microusd / 10**18
-) * 1000 / inputs.jobs_per_month  # fmt: skip
+    (
+        Fraction(sum(line.here_microusd for line in model.lines if line.group != "chain" or "gas" not in line.line))
+        + model.gas_per_job * jobs_per_month * inputs.gas_price_wei * inputs.coin_microusd / 10**18
+    )
+    * 1000
+    / inputs.jobs_per_month
+)
 assert abs(by_hand - model.nanousd_per_job) <= 1, "the formula of the last row, without the program"
 assert total_line(model).here_microusd == model.infrastructure_microusd + model.gas_microusd
 table(rows)
 
 # %%
 groups = list(dict.fromkeys(line.group for line in model.lines))
-parts = pl.DataFrame([
-    {"whose": whose, "group": group, "order": groups.index(group), "cents": microusd / inputs_jobs / 10_000}
-    for whose, attribute, inputs_jobs in (
-        ("the design, at 10,000 jobs a month", "design_microusd", costs.design.jobs_per_month),
-        (f"here, at {inputs.jobs_per_month:,}", "here_microusd", inputs.jobs_per_month),
-    )
-    for group in groups
-    for microusd in [sum(getattr(line, attribute) for line in model.lines if line.group == group)]
-])  # fmt: skip
+parts = pl.DataFrame(
+    [
+        {"whose": whose, "group": group, "order": groups.index(group), "cents": microusd / inputs_jobs / 10_000}
+        for whose, attribute, inputs_jobs in (
+            ("the design, at 10,000 jobs a month", "design_microusd", costs.design.jobs_per_month),
+            (f"here, at {inputs.jobs_per_month:,}", "here_microusd", inputs.jobs_per_month),
+        )
+        for group in groups
+        for microusd in [sum(getattr(line, attribute) for line in model.lines if line.group == group)]
+    ]
+)
 assert abs(parts.filter(pl.col("whose").str.starts_with("here"))["cents"].sum() - model.nanousd_per_job / 10**7) < 1e-5
 
 draw(
@@ -178,11 +210,12 @@ draw(
 
 # %%
 largest = max(model.lines, key=lambda line: line.here_microusd)
+design_gas = sum(one.microusd for one in costs.lines if one.how == "gas") / sum(one.microusd for one in costs.lines)
 say(
-    f"A job costs **{shown(model.nanousd_per_job, NANOUSD)}** here, {shown(model.gas_nanousd_per_job, NANOUSD)} of it gas. "
+    f"A job costs **{shown(model.nanousd_per_job, NANOUSD)}** here, {shown(model.gas_nanousd_per_job, NANOUSD)} of "
+    "it gas. "
     f"The largest line is *{largest.line}*, {percent(largest.here_microusd / model.microusd)} of "
-    f"{shown(model.microusd, MICROUSD)} a month. In the design's own lines gas is "
-    f"{percent(sum(one.microusd for one in costs.lines if one.how == 'gas') / sum(one.microusd for one in costs.lines))}: "
+    f"{shown(model.microusd, MICROUSD)} a month. In the design's own lines gas is {percent(design_gas)}: "
     "it confirmed every job by itself, here a batch shares one transaction."
 )
 
@@ -196,30 +229,42 @@ say(
 # %%
 rates = [1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 10**6, 2 * 10**6, 5 * 10**6, 10**7]
 curve = rate_costs(costs, inputs, rates)
-assert all(one.cost_nanousd_per_job >= two.cost_nanousd_per_job for one, two in zip(curve, curve[1:], strict=False))
+assert all(one.cost_nanousd_per_job >= two.cost_nanousd_per_job for one, two in pairwise(curve))
 promised = costs.design.cost_microusd_per_job / 10**6
-long = pl.DataFrame([
-    {"rate": row.jobs_per_month, "of": name, "dollars": nanousd / 10**9}
-    for row in curve
-    for name, nanousd in (
-        ("all", row.cost_nanousd_per_job), ("infrastructure", row.infrastructure_nanousd_per_job),
-        ("gas", row.gas_nanousd_per_job),
-    )
-])  # fmt: skip
+long = pl.DataFrame(
+    [
+        {"rate": row.jobs_per_month, "of": name, "dollars": nanousd / 10**9}
+        for row in curve
+        for name, nanousd in (
+            ("all", row.cost_nanousd_per_job),
+            ("infrastructure", row.infrastructure_nanousd_per_job),
+            ("gas", row.gas_nanousd_per_job),
+        )
+    ]
+)
 lines = (
     alt.Chart(long, title=alt.Title("The cost of a job by the rate of arrival", subtitle="both axes logarithmic"))
     .mark_line(point=True)
     .encode(
         alt.X("rate:Q", title="jobs a month", scale=alt.Scale(type="log"), axis=alt.Axis(format="~s", values=decades)),
-        alt.Y("dollars:Q", title="US dollars a job", scale=alt.Scale(type="log"), axis=alt.Axis(format="$~g", values=decades)),
+        alt.Y(
+            "dollars:Q",
+            title="US dollars a job",
+            scale=alt.Scale(type="log"),
+            axis=alt.Axis(format="$~g", values=decades),
+        ),
         alt.Color("of:N", title="cost of", sort=["all", "infrastructure", "gas"]),
     )
 )
 line = alt.Chart(pl.DataFrame({"dollars": [promised], "text": ["the design's promise"]}))
 rule = line.mark_rule(strokeDash=[4, 3]).encode(y="dollars:Q")
 name = line.mark_text(align="right", dy=-7).encode(x=alt.value(636), y="dollars:Q", text="text:N")
-here = pl.DataFrame({"rate": [inputs.jobs_per_month], "dollars": [model.nanousd_per_job / 10**9], "text": ["measured here"]})
-point = alt.Chart(here).mark_point(shape="diamond", filled=True, size=140, color="black").encode(x="rate:Q", y="dollars:Q")
+here = pl.DataFrame(
+    {"rate": [inputs.jobs_per_month], "dollars": [model.nanousd_per_job / 10**9], "text": ["measured here"]}
+)
+point = (
+    alt.Chart(here).mark_point(shape="diamond", filled=True, size=140, color="black").encode(x="rate:Q", y="dollars:Q")
+)
 mark = alt.Chart(here).mark_text(dy=16).encode(x="rate:Q", y="dollars:Q", text="text:N")
 draw(lines + rule + name + point + mark, "cost-by-rate")
 
@@ -235,29 +280,37 @@ say(
 
 # %%
 held = [
-    {"promise": one.promise, "promised": shown(one.promised, one.unit), "by its own figures":
-     shown(one.by_its_own_figures, one.unit), "here": shown(one.here, one.unit), "holds": one.holds, "reason": one.reason}
+    {
+        "promise": one.promise,
+        "promised": shown(one.promised, one.unit),
+        "by its own figures": shown(one.by_its_own_figures, one.unit),
+        "here": shown(one.here, one.unit),
+        "holds": one.holds,
+        "reason": one.reason,
+    }
     for one in promises(costs, model)
-]  # fmt: skip
+]
 table(held)
 
 # %% [markdown]
 # ## Margins
 #
-# What a job of average size earns on each plan when the whole allowance is used, as overage, and as it was invoiced.
-# A plan that is not used up earns more a job than the first rows say.
+# What a job of average size earns on each plan when the whole allowance is used, as overage, and as it was invoiced. A
+# plan that is not used up earns more a job than the first rows say.
 
 # %%
 revenue = sum(invoice.total_cents for invoice in invoices)
 per_job = half_up(Fraction(revenue * 10**7, inputs.jobs_per_month))
 margins = [
     {
-        "a job of": row.who, "earns": shown(row.revenue_nanousd, NANOUSD), "costs": shown(row.cost_nanousd, NANOUSD),
+        "a job of": row.who,
+        "earns": shown(row.revenue_nanousd, NANOUSD),
+        "costs": shown(row.cost_nanousd, NANOUSD),
         "leaves": shown(row.margin_nanousd, NANOUSD),
         "pays from, jobs a month": f"{row.break_even_jobs:,}" if row.break_even_jobs else "never",
     }
     for row in plan_margins(costs, model, prices)
-]  # fmt: skip
+]
 table(margins)
 
 # %%
@@ -290,11 +343,16 @@ moves = {
     "gas price times 20": {"gas_price_wei": 20 * inputs.gas_price_wei},
     "results hot for 90 days": {"hot_days": 90},
 }
-moved = pl.DataFrame([
-    {"change": name, "cost": made.nanousd_per_job, "by": made.nanousd_per_job / model.nanousd_per_job - 1}
-    for name, given in moves.items()
-    for made in [cost_model(costs, asked(inputs, given), basis.gas_per_job)]
-]).sort("by").with_columns(pl.when(pl.col("by") < 0).then(pl.lit("cheaper")).otherwise(pl.lit("dearer")).alias("a job is"))  # fmt: skip
+moved = pl.DataFrame(
+    [
+        {"change": name, "cost": made.nanousd_per_job, "by": made.nanousd_per_job / model.nanousd_per_job - 1}
+        for name, given in moves.items()
+        for made in [cost_model(costs, asked(inputs, given), basis.gas_per_job)]
+    ]
+).sort("by")
+moved = moved.with_columns(
+    pl.when(pl.col("by") < 0).then(pl.lit("cheaper")).otherwise(pl.lit("dearer")).alias("a job is")
+)
 effect = dict(moved.select("change", "by").iter_rows())
 assert effect["twice the jobs"] < 0 < effect["half the jobs"]
 assert effect["80 % of workers on spot"] < 0 <= effect["gas price times 20"]
@@ -323,7 +381,9 @@ fair = {
     else plan
     for name, plan in prices.plans.items()
 }
-fairer = PriceBook("overage at plan price", prices.currency, prices.bytes_per_kb, fair, prices.seller, prices.sla_credits)
+fairer = PriceBook(
+    "overage at plan price", prices.currency, prices.bytes_per_kb, fair, prices.seller, prices.sla_credits
+)
 now, then = (price(log, [month], NamedBook(one.version, one), now_ms=watermark) for one in (prices, fairer))
 tenants = changes(now, then)
 gain = sum(then.cents.values()) - sum(now.cents.values())
@@ -335,6 +395,9 @@ losers = [row for row in tenants if row.change_cents > 0]
 say(
     f"The month would bring {dollars(sum(then.cents.values()))} in place of {dollars(sum(now.cents.values()))}, "
     f"**{dollars(gain)} more**. {len(losers)} of {len(tenants)} tenants would pay more"
-    + (f", {losers[-1].tenant} most: {dollars(losers[-1].before_cents)} would become {dollars(losers[-1].after_cents)}."
-       if losers else ".")
-)  # fmt: skip
+    + "".join(
+        f", {row.tenant} most: {dollars(row.before_cents)} would become {dollars(row.after_cents)}"
+        for row in losers[-1:]
+    )
+    + "."
+)

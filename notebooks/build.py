@@ -89,6 +89,36 @@ def clean(node: Any) -> Any:
     return node
 
 
+def stale_cells(made: Any, kept: Any) -> list[str]:
+    """The cells in which a kept notebook differs from what a run made: in what they say, or what they show."""
+    found = [
+        f"{mine.id}: {what} differs"
+        for mine, theirs in zip(made.cells, kept.cells, strict=False)
+        for what, look in (("the source", _source), ("the output", _shown))
+        if look(mine) != look(theirs)
+    ]
+    count = abs(len(made.cells) - len(kept.cells))
+    return found + ([f"{count} cells too few or too many"] if count else [])
+
+
+def _source(cell: Any) -> Any:
+    return cell.cell_type, cell.source, cell.metadata.get("tags")
+
+
+def _shown(cell: Any) -> Any:
+    data = [
+        {kind: _content(kind, held) for kind, held in one.get("data", {}).items()} for one in cell.get("outputs", [])
+    ]
+    return [(one.output_type, one.get("text"), held) for one, held in zip(cell.get("outputs", []), data, strict=True)]
+
+
+def _content(kind: str, value: str) -> Any:
+    """Of a picture its words and its shapes. Where they are put follows from the widths of a machine's fonts."""
+    return (
+        re.findall(r'>([^<]+)</text>| aria-label="([^"]*)"| d="([^"]*)"', value) if kind == "image/svg+xml" else value
+    )
+
+
 def text_of(node: Any) -> str:
     """A notebook as its file holds it."""
     nbformat.validate(node)
@@ -112,16 +142,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, name what is stale")
     given = parser.parse_args(argv)
     chosen = [path for path in sources() if not given.names or any(name in path.name for name in given.names)]
-    stale = []
+    changed = []
     with _log(given.log) as log:
         for source in chosen:
-            target, made = source.with_suffix(".ipynb"), text_of(run(source, log))
-            if not target.exists() or target.read_text() != made:
-                stale.append(target.name)
-                if not given.check:
-                    target.write_text(made)
-    print(f"{'stale' if given.check else 'written'}: {', '.join(stale) or 'none'}")
-    return 1 if stale and given.check else 0
+            target, made = source.with_suffix(".ipynb"), run(source, log)
+            text = text_of(made)
+            if given.check:
+                kept = nbformat.read(target, as_version=4) if target.exists() else nbformat.v4.new_notebook()
+                changed += [f"{target.name}, {cell}" for cell in stale_cells(made, kept)]
+            elif not target.exists() or target.read_text() != text:
+                target.write_text(text)
+                changed.append(target.name)
+    print(f"{'stale' if given.check else 'written'}: {'; '.join(changed) or 'none'}")
+    return 1 if changed and given.check else 0
 
 
 if __name__ == "__main__":

@@ -154,7 +154,9 @@ def _theme() -> dict[str, Any]:
             "view": {"continuousWidth": 640, "continuousHeight": 260, "discreteWidth": 640, "stroke": None},
             "range": {"category": list(PALETTE)}, "mark": {"color": PALETTE[0]}, "line": {"strokeWidth": 2},
             "axis": axis, "legend": {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"},
-            "title": {"anchor": "start", "fontSize": 14, "subtitleFontSize": 12, "subtitleColor": "#555555", "offset": 12},
+            "title": {
+                "anchor": "start", "fontSize": 14, "subtitleFontSize": 12, "subtitleColor": "#555555", "offset": 12,
+            },
         },
     }  # fmt: skip
 
