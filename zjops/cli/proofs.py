@@ -119,7 +119,7 @@ def _client(context: Context, tenant: str | None, until_final: str | None) -> Jo
     """Whom to ask for proof and result, once the job is final where that is to be waited for."""
     client = Jobs(context, context.client(tenant))
     if until_final is not None:
-        for _ in client.streams.follow([until_final], final=True, within_s=WAIT_MOST_S):
+        for _ in client.follow([until_final], final=True, within_s=WAIT_MOST_S):
             pass
     return client
 
