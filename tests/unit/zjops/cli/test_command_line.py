@@ -302,7 +302,11 @@ def test_where_there_are_no_streams_watching_asks_again_and_again(capsys: pytest
     [
         ["events", "replay", "--reason", "x", "--since", "2026-01-01T00:00:00Z", "--from-sequence", "1"],
         ["events", "tail", "--replay", "x", "--from-sequence", "1"], ["events", "tail", "--from-sequence", "1"],
-        ["events", "tail", "--stream", "WORK"],
+        ["events", "tail", "--stream", "WORK"], ["events", "tail", "--type", "nonsense"],
+        ["events", "tail", "--stream", "EVENTS", "--type", "tenant"],
+        ["events", "replay", "--reason", "x", "--from-sequence", "1", "--type", "tenant"],
+        ["events", "replay", "--reason", "x", "--from-sequence", "5", "--to-sequence", "2"],
+        ["events", "replay", "--reason", "x", "--since", "2026-02-01T00:00:00Z", "--until", "2026-01-01T00:00:00Z"],
     ],
 )  # fmt: skip
 def test_events_that_cannot_be_meant_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
