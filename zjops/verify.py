@@ -167,8 +167,12 @@ def verify_digest(proof: ProofView, served_keccak: bytes, context: Context, chai
     leaf, first = derived_leaf(proof, served_keccak), proof.batch.first_sequence
     stored, commit = chain.root_of(first), chain.commit_of(first, proof.transaction.block_number)
     checks += _leaf_checks(proof, leaf, proof.batch.count if commit is None else commit.jobs)
-    checks.append(_same("proof's root", _hex(stored), proof.batch.root.lower(), "the proof speaks of root"))
-    checks.append(_same("root", _derived_root(proof, leaf), _hex(stored), "the root on chain is"))
+    if stored is None:
+        nothing = f"the contract holds no root for number {first}"
+        checks += [Check(name, False, nothing) for name in ("proof's root", "root")]
+    else:
+        checks.append(_same("proof's root", _hex(stored), proof.batch.root.lower(), "the proof speaks of root"))
+        checks.append(_same("root", _derived_root(proof, leaf), _hex(stored), "the root on chain is"))
     return [*checks, *_commit_checks(proof, stored, commit, context, chain)]
 
 

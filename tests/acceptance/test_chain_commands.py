@@ -164,6 +164,21 @@ def test_where_nothing_is_gone_nothing_is_anchored_again(zjops: Cli) -> None:
     assert zjops("chain", "reanchor", "--batch", "1", "--all")[0] == 2
 
 
+async def test_a_node_that_hangs_is_told_by_whoever_looks(zjops: Cli) -> None:
+    fault = zjops.stage.control.fault("chain", "stop", 110)
+    try:
+        found = zjops.json("status", code=3)
+        assert next(p for p in found["processes"] if p["name"] == "chain")["state"] == "unready"
+        assert zjops.json("chain", "status", code=3)["chain"] == "away"
+        status, out, err = zjops("chain", "batches")
+        assert (status, out.startswith("batch  jobs  "), "nothing came in time" in err) == (0, True, True)
+        checks = {row["check"]: row["state"] for row in zjops.json("doctor", code=1)["rows"]}
+        assert (checks["chain"], checks["api"]) == ("fail", "ok")
+    finally:
+        zjops.stage.control.heal(fault)
+    await eventually(lambda: zjops("status")[0] == 0, 60)
+
+
 def test_keys_are_in_no_output(zjops: Cli) -> None:
     secrets = [(zjops.stage.home / "chain" / "password").read_text().strip(), admin_key(zjops.stage.home)]
     assert secrets

@@ -202,11 +202,7 @@ async def _reading(play: Play) -> None:
     job, slow = await stage.job(token), await stage.job(token, SLOW)
     await play.go("listJobs", token)
     await play.go("listJobs", token, path="/v1/jobs?limit=0")
-    for _ in range(500):
-        status = (await stage.ask("GET", f"/v1/jobs/{job}/status", token)).json()["status"]
-        if status == "confirmed":
-            break
-        await asyncio.sleep(0.02)
+    await _until(stage, token, job, "confirmed")
     for id, tail in (("getJob", ""), ("getJobStatus", "/status"), ("getJobResult", "/result"),
                      ("getJobProof", "/proof")):  # fmt: skip
         reply = await play.go(id, token, path=f"/v1/jobs/{job}{tail}")
@@ -223,6 +219,18 @@ async def _reading(play: Play) -> None:
     await play.go("cancelJob", token)
     await play.go("cancelJob", token, path=f"/v1/jobs/{slow}/cancel")
     await play.go("cancelJob", token, path=f"/v1/jobs/{job}/cancel")
+    await _until(stage, token, slow, "cancelled")
+    for id, tail in (("getJobResult", "/result"), ("getJobProof", "/proof")):
+        reply = await play.go(id, token, path=f"/v1/jobs/{slow}{tail}")
+        assert reply.json()["code"] == "conflict"
+
+
+async def _until(stage: Stage, token: str, job: str, status: str) -> None:
+    for _ in range(500):
+        if (await stage.ask("GET", f"/v1/jobs/{job}/status", token)).json()["status"] == status:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{job} is not {status}")
 
 
 async def _billing(play: Play) -> None:

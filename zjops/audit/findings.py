@@ -58,7 +58,7 @@ class Report(NamedTuple):
         return bool(self.findings) and all(finding.kind in LATE for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """The summary, with exactly the members that its schema names."""
+        """The summary, with exactly the members that its schema names: the counts, why it is not ok, each month."""
         kinds = Counter(finding.kind for finding in self.findings)
         names = (
             "client_accepted", "unknown", "accepted", "settled", "completed", "failed", "cancelled", "confirmed",
@@ -66,7 +66,9 @@ class Report(NamedTuple):
         )  # fmt: skip
         found = {kind: kinds[kind] for kind in (LOST, DOUBLED, DOUBLE_BILLED, DOUBLE_CONFIRMED)}
         counted = {"schema": SCHEMA, "ok": self.ok} | {name: self.counts[name] for name in names} | found
-        return counted | {"tie_out": [_as_json(tied) for tied in self.tied]}
+        told = {"findings": self.findings, "repaired": self.repaired, "late": self.late}
+        said = {name: [finding._asdict() for finding in some] for name, some in told.items()}
+        return counted | said | {"tie_out": [_as_json(tied) for tied in self.tied]}
 
 
 def _as_json(tied: TieOut) -> dict[str, Any]:

@@ -70,17 +70,21 @@ def _tell(out: Out, report: Report) -> None:
     if out.format is Format.JSON:
         out.text(_json(said))
         return
-    out.record("", {name: value for name, value in said.items() if name != "tie_out"})
+    # People read findings as lines of their own; whoever reads rows has nothing but the record.
+    left = {"tie_out"} | ({"findings", "repaired", "late"} if out.format is Format.TABLE else set())
+    out.record("", {name: value for name, value in said.items() if name not in left})
     for tied in report.tied:
         for identity in tied.identities:
             out.say(f"{tied.month}: {identity.text()}")
 
 
 def _list(out: Out, found: Sequence[Finding]) -> None:
+    """The first findings: data of a table, which has them nowhere else, and talk beside the other formats."""
+    tell = out.text if out.format is Format.TABLE else out.say
     for finding in found[:SHOWN]:
-        out.say(f"{finding.kind}: {finding.job_id} {finding.text}")
+        tell(f"{finding.kind}: {finding.job_id} {finding.text}")
     if len(found) > SHOWN:
-        out.say(f"… and {len(found) - SHOWN} more; write them all with --findings FILE")
+        tell(f"… and {len(found) - SHOWN} more; have them all by -o json, or written with --findings FILE")
 
 
 def _json(value: dict[str, Any]) -> str:

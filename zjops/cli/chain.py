@@ -144,13 +144,14 @@ def _shown(told: dict[str, Any], view: RelayerView, context: Context) -> dict[st
     relayer = told["relayer"] + (f" since {view.since}" if view.since else "")
     waits = "" if told["oldest_waiting_s"] is None else f", the oldest for {told['oldest_waiting_s']:.1f} s"
     newest = "none" if told["newest_batch"] is None else f"{told['newest_batch']}, {told['newest_batch_state']}"
+    jobs = f"jobs in them: {view.open_jobs}, jobs in none yet: {view.waiting_jobs}"
     lines = {
         "relayer": relayer, "  held by": f"{view.owner} (epoch {view.epoch})" if view.owner else "nobody",
         "newest batch": f"{newest}; final by {view.finality}",
-        "waiting": f"{view.open_batches} batches of {view.open_jobs} jobs, {view.waiting_jobs} jobs in none yet{waits}",
+        "waiting": f"batches: {view.open_batches}, {jobs}{waits}",
     }  # fmt: skip
     if (why := standstill(view)) is not None:
-        lines |= {"at a stop": why, "  see": way_on(view)}
+        lines |= {"at a stop": why} | ({"  see": way_on(view)} if view.paused else {})
     if told["reanchor"]:
         lines["anchor again"] = told["reanchor"]
     if "height" not in told:

@@ -13,9 +13,13 @@ ORDER = (BROKEN, UNTRUSTED, BREACHED, CHECK_FAILED)
 
 
 def exit_code_of(error: ZjopsError) -> int:
-    """An API's refusal is wrong usage when it is the caller's, and unreachable when the platform is at fault."""
+    """An API's refusal is wrong usage when it is the caller's, and unreachable when the platform is at fault.
+
+    What is only not there yet counts as the latter: trying again helps.
+    """
     if isinstance(error, Problem):
-        return UNREACHABLE if error.status >= 500 or error.status == 429 else USAGE
+        later = error.status >= 500 or error.status == 429 or error.kind.code == "not-final"
+        return UNREACHABLE if later else USAGE
     return error.exit_code
 
 

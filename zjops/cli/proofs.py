@@ -80,8 +80,8 @@ def verify(
     if isinstance(named, Path) and wait:
         raise UsageError("--wait goes with a job: a bundle is of one that is final already")
     if root is not None:
-        out.say(f"offline, against root {root}")
         claim = _offline_claim(named, result_file)
+        out.say(f"offline, against root {root}")
         checks = verify_offline(claim.proof, claim.served_keccak, root) + bundle_checks(claim.proof, None)
         _tell(out, claim, checks, {"root": root}, "chain, contract, transaction, code, finality and batch.id")
         return
@@ -119,7 +119,7 @@ def _client(context: Context, tenant: str | None, until_final: str | None) -> Jo
     """Whom to ask for proof and result, once the job is final where that is to be waited for."""
     client = Jobs(context, context.client(tenant))
     if until_final is not None:
-        for _ in client.streams.follow([until_final], final=True, within_s=WAIT_MOST_S):
+        for _ in client.follow([until_final], final=True, within_s=WAIT_MOST_S):
             pass
     return client
 
@@ -179,7 +179,7 @@ def _online(out: Out, claim: _Claim, known: Context) -> tuple[list[Check], dict[
     ruled = known if known.finality else _usually(out, known, served)
     out.say(
         f"against chain {known.chain_id or served}, contract {known.contract}, "
-        f"code {known.code_hash or 'as compiled here'}, final by {ruled.finality} "
+        f"code {shortened(known.code_hash or 'as compiled here')}, final by {ruled.finality} "
         f"({f'from context {known.name}' if known.name else 'as the command line says'})"
     )
     checks = verify_digest(claim.proof, claim.served_keccak, ruled, chain) + bundle_checks(claim.proof, code_hash)

@@ -9,6 +9,7 @@ import typer
 
 from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Reason, Yes, agree
 from zjops.cli.output import Format, Out
+from zjops.cli.text import shortened
 from zjops.client.admin import Admin
 from zjops.client.anchoring import Planned, repairs_of
 from zjops.client.chain import ChainReader
@@ -42,7 +43,8 @@ def reanchor(
         out.say(f"nothing to anchor again: {what} stands in its block or is on its way; nothing was done")
         return
     if chosen:
-        out.rows("zjops.reanchor/1", [_row(one) for one in chosen], _COLUMNS)
+        rows = [_row(one) for one in chosen]
+        out.rows("zjops.reanchor/1", rows, _COLUMNS, people=[_brief(row) for row in rows])
     out.preview(_preview(chosen, plan, view, found), agreed=yes)
     agree(yes)
     admin.reanchor(batch, reason)
@@ -68,6 +70,13 @@ def _row(one: Planned) -> dict[str, Any]:
         None if one.repair.moves else one.batch.root,
     )  # fmt: skip
     return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _brief(row: dict[str, Any]) -> dict[str, Any]:
+    """The same on a line of a narrow terminal."""
+    names = ("batch", "jobs", "act", "was in", "is in", "from", "new from", "root")
+    found = dict(zip(names, row.values(), strict=True))
+    return found | {"root": shortened(found["root"] or "")}
 
 
 def _preview(

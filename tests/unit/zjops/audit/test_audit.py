@@ -33,7 +33,7 @@ def test_a_world_in_order_is_found_in_order(tmp_path: Path) -> None:
     assert counted == {
         "schema": "zjops.audit/1", "ok": True, "client_accepted": 8, "unknown": 0, "accepted": 8, "settled": 8,
         "completed": 4, "failed": 2, "cancelled": 2, "confirmed": 6, "charged": 6, "released": 2, "in_flight": 0,
-        "lost": 0, "doubled": 0, "double_billed": 0, "double_confirmed": 0,
+        "lost": 0, "doubled": 0, "double_billed": 0, "double_confirmed": 0, "findings": [], "repaired": [], "late": [],
     }  # fmt: skip
 
 
@@ -235,6 +235,7 @@ def test_each_fault_is_found(tmp_path: Path, breaks: Break, kind: str, job: int 
         assert (kind, world.rows[job].job_id) in kinds, report.findings
     summary = report.as_json()
     assert summary["ok"] is False
+    assert [tuple(one.values()) for one in summary["findings"]] == report.findings
     if kind in summary:
         assert summary[kind] >= 1
 

@@ -120,6 +120,14 @@ def test_what_only_looks_at_a_node_waits_less_than_what_acts() -> None:
     assert [request.extensions["timeout"]["read"] for request in asked] == [READ_WITHIN_S, ACT_WITHIN_S]
 
 
+@pytest.mark.parametrize("act", ["get", "status", "result", "proof", "cancel"])
+def test_a_job_that_is_not_found_says_whose_it_was_asked_to_be(opened: Any, act: str) -> None:
+    http, _, _ = opened(problem(404, "not-found"))
+    with pytest.raises(Problem, match="why") as caught:
+        getattr(Jobs(CONTEXT, CLIENT, http=http), act)("job_1")
+    assert caught.value.detail == "why It was asked for as tenant acme; name another with --tenant."
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
