@@ -43,6 +43,7 @@ notebooks: $(NOTEBOOKS)
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench.accept_path $(ARGS)
 	$(BIN)/python -m tests.bench.finality
+	$(BIN)/python -m tests.bench.invoices
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.run $(ARGS)

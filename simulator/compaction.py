@@ -14,9 +14,8 @@ from typing import NamedTuple
 import polars as pl
 
 from simulator.logfiles import drop_parts, write_file
-from simulator.metering import Offload
 from simulator.policy.compaction import KEEP_REPLACED_MS, Part, folds, is_to_fold, merges
-from simulator.service import Looped
+from simulator.service import Looped, Offload
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
 from zjops.domain.errors import StoreUnavailable

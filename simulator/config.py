@@ -42,7 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     finality: str = ""
     # The most that the relayer offers for a unit of gas; above it, batches wait.
     fee_ceiling_gwei: Gwei = 500.0
-    # A transaction that is not mined by then is replaced by one that offers a tenth more.
+    # The most of it that may go to the block's maker, whatever the node suggests and however often more is offered.
+    tip_ceiling_gwei: Gwei = 50.0
+    # A transaction that is not mined by then, though blocks are made, is replaced by one that offers a tenth more.
     stuck_after_s: Span = 30.0
     # A keystore of the operator and the file with its password, in place of those that the home makes.
     keystore_file: str = ""
@@ -69,9 +71,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Rows wait at most this long before they are written to the metering log.
     meter_flush_s: Wait = 1.0
     # The same for rollups of requests; less than the broker's patience with the meter (10 s).
-    requests_flush_s: Wait = 5.0
+    requests_flush_s: Annotated[float, msgspec.Meta(ge=0, lt=10)] = 5.0
     # How often the meter looks for files of an hour or a day that has ended, to make one of many.
     compact_every_s: Span = 300.0
+    # Whether the supervisor probes the API (C79): a read every so many seconds, and a no-op job.
+    prober: bool = True
+    prober_read_s: Annotated[float, msgspec.Meta(ge=0.1)] = 1.0
+    prober_job_s: Annotated[float, msgspec.Meta(ge=1)] = 60.0
+    # A process's log begins anew at this size, and so many older files of it are kept.
+    log_bytes: Annotated[int, msgspec.Meta(ge=1_000)] = 16_777_216
+    logs_kept: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
     # Published outbox rows are kept this long, so that a lost tail of a stream can be published again (C82).
     outbox_keep_s: Annotated[int, msgspec.Meta(ge=1, le=366 * DAY_S)] = 3600
     audience: str = "https://api.zama.ai"
@@ -142,7 +151,10 @@ def _named(exc: Exception, values: Mapping[str, Any]) -> str:
 
 def _check(chosen: Settings) -> None:
     """What a field's own bounds do not say. Raises `UsageError`."""
-    _ = chosen.final_by
+    try:
+        _ = chosen.final_by
+    except UsageError as exc:
+        raise UsageError(f"settings: {exc}") from exc
     for name in ("rpc_url", "external_jwks", "otlp_endpoint"):
         url = getattr(chosen, name)
         if url and not _is_http(url):

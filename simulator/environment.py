@@ -35,6 +35,7 @@ from zjops.domain.errors import ChainUnavailable, StoreUnavailable, UnreachableE
 from zjops.domain.events import DURABLES, EVENTS, STREAMS
 from zjops.domain.ids import Ids, SeededIds, SystemIds
 from zjops.domain.plans import price_book
+from zjops.domain.requests import PROBER_TENANT
 from zjops.domain.runfile import RunFile
 
 ROLES = ("outbox", "settlement", "relayer", "meter", "worker")
@@ -43,8 +44,14 @@ STORING = frozenset({"api", "outbox", "settlement", "relayer"})
 SAMPLE_EVERY_S = 5.0
 STORE_FILE = "store.sqlite"
 GWEI = 10**9
+PROBER_VALUES = {"compute_units": 10**8}
+"""A no-op job a minute is 4.5 million compute units a month, which the prober's free plan does not hold."""
 AGAIN_AFTER_BLOCKS = 3
 """A transaction that so many blocks have passed over is sent again: a node that still has it says so."""
+
+
+STALLED_AFTER_BLOCKS, STALLED_AFTER_S = 10, 10.0
+"""A chain without a block for both of them stands still, which is said."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +146,16 @@ class Platform:
 
     def _relayer(self) -> Service:
         from simulator.policy.batching import Batching
+        from simulator.policy.fees import Fees
         from simulator.relayer import Relayer, Rules
 
         ports, settings = self.ports, self.settings
         rules = Rules(
             Batching(settings.batch_max_jobs, settings.batch_max_age_s, settings.batch_by),
-            settings.final_by, round(settings.fee_ceiling_gwei * GWEI),
+            settings.final_by, Fees(round(settings.fee_ceiling_gwei * GWEI), round(settings.tip_ceiling_gwei * GWEI)),
             poll_s=settings.block_time_s / 2, again_after_s=AGAIN_AFTER_BLOCKS * settings.block_time_s,
             stuck_after_s=settings.stuck_after_s,
+            stalled_after_s=max(STALLED_AFTER_S, STALLED_AFTER_BLOCKS * settings.block_time_s),
         )  # fmt: skip
         return Relayer(
             ports.store, ports.chain, ports.broker, ports.clock, ports.ids, self.telemetry, self._lease("relayer"),
@@ -248,7 +257,7 @@ def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> P
     from simulator.blobs.memory import MemoryBlobs
     from simulator.broker.memory import MemoryBroker
     from simulator.chain.memory import MemoryChain
-    from simulator.metering import in_place
+    from simulator.service import in_place
     from simulator.store.sqlite import MemorySqliteStore
 
     unhurried: dict[str, Any] = {
@@ -340,9 +349,13 @@ def seed_clients(run: RunFile, ids: Ids, now_ms: int) -> Callable[[Tx], None]:
     """A transaction that makes the tenants and clients that `run` names, the operator's among them."""
     from simulator.identity.clients import store_client
 
+    negotiated = {PROBER_TENANT: PROBER_VALUES}
+    entries = [run.operator, *run.clients, *([run.prober] if run.prober else [])]
+
     def put(tx: Tx) -> None:
-        for entry in (run.operator, *run.clients):
-            tx.run("tenant_put", tenant=entry.tenant, name=None, plan=entry.plan, overrides="{}", now=now_ms)
+        for entry in entries:
+            overrides = msgspec.json.encode(negotiated.get(entry.tenant, {})).decode()
+            tx.run("tenant_put", tenant=entry.tenant, name=None, plan=entry.plan, overrides=overrides, now=now_ms)
             store_client(
                 tx, ids, client_id=entry.client_id, secret=entry.client_secret, tenant=entry.tenant,
                 scopes=tuple(entry.scopes), now=now_ms,

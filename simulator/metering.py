@@ -13,7 +13,7 @@ import itertools
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -21,7 +21,7 @@ import polars as pl
 from simulator.broker.port import Broker, Logged, Message, matches
 from simulator.logfiles import REQUEST_SCHEMA, drop_parts, write_file
 from simulator.outbox import OUTBOX_HEADER
-from simulator.service import background
+from simulator.service import Offload, background
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock, parse_rfc3339, utc_date
 from zjops.domain.errors import UnreachableError
@@ -55,18 +55,6 @@ EVENTS_DURABLE, OPS_DURABLE, REQUESTS_DURABLE = "meter-events", "meter-ops", "me
 SPECS = {spec.name: spec for spec in DURABLES}
 
 RowsOf = Callable[[Message], list[dict[str, Any]]]
-T = TypeVar("T")
-
-
-class Offload(Protocol):
-    """How slow file work is done: in a thread, or in place where time is virtual."""
-
-    async def __call__(self, work: Callable[..., T], *args: Any) -> T: ...
-
-
-async def in_place(work: Callable[..., T], *args: Any) -> T:
-    """Do it here and now: virtual time must not run on while a thread works."""
-    return work(*args)
 
 
 def event_row(message: Message) -> dict[str, Any]:

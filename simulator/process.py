@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.config import Settings, load_settings
+from simulator.rotation import RotatingLog
 from simulator.service import Service, Stack, settle_memory
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import SystemClock
@@ -26,7 +27,11 @@ class RoleProcess:
 
     def __init__(self, name: str, roles: Sequence[str], home: Path, listener: socket.socket) -> None:
         self._name, self._roles, self._home, self._listener = name, tuple(roles), home, listener
-        self._telemetry = Telemetry(name, SystemClock(), process=True)
+        self._settings = load_settings(home)
+        log = RotatingLog(
+            home / "log/app" / f"{name}.jsonl", self._settings.log_bytes, self._settings.logs_kept
+        )  # fmt: skip
+        self._telemetry = Telemetry(name, SystemClock(), log, process=True)
         self._ended = asyncio.Event()
         self._status = 0
 
@@ -36,8 +41,8 @@ class RoleProcess:
         loop.set_exception_handler(self._broken)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
-        run, settings = read_run_file(self._home), load_settings(self._home)
-        services = await self._compose(run, settings)
+        run = read_run_file(self._home)
+        services = await self._compose(run, self._settings)
         try:
             await services.start()
             settle_memory()

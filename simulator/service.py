@@ -5,8 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Offload(Protocol):
+    """How slow file work is done: in a thread, or in place where time is virtual."""
+
+    async def __call__(self, work: Callable[..., T], /, *args: Any) -> T: ...
+
+
+async def in_place(work: Callable[..., T], *args: Any) -> T:
+    """Do it here and now: virtual time must not run on while a thread works."""
+    return work(*args)
 
 
 def background(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

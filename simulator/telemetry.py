@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 import psutil
 import structlog
@@ -50,7 +50,8 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "jobs_queue_depth": ("Work that waits or is claimed.", ("durable",)),
     "outbox_unpublished": ("Outbox rows not yet published.", ()),
     "relayer_open_batches": ("Batches that are not final.", ()),
-    "relayer_waiting": ("1 while the relayer waits or is paused, by the reason.", ("reason",)),
+    "relayer_waiting": ("1 while the relayer waits, is slow or paused, by the reason.", ("reason",)),
+    "relayer_answer_seconds": ("Mean seconds of the node's answers in the relayer's last look.", ()),
     "relayer_breaker_open": ("1 while the relayer holds off from a chain that does not answer.", ()),
     "relayer_balance_wei": ("What the operator's account holds for fees.", ()),
 }
@@ -83,10 +84,18 @@ class _ProcessCollector(Collector):
         ]
 
 
+class Lines(Protocol):
+    """Where lines of text go."""
+
+    def write(self, text: str, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+
 class Telemetry:
     """Metrics and logs of one process. `stream=None` says nothing, as tests and virtual time want it."""
 
-    def __init__(self, service: str, clock: Clock, stream: TextIO | None = sys.stdout, process: bool = False) -> None:
+    def __init__(self, service: str, clock: Clock, stream: Lines | None = sys.stdout, process: bool = False) -> None:
         self.service, self._clock = service, clock
         self.registry = CollectorRegistry()
         # Labels are found once; looking them up costs more than counting. Callers name them in one order.
@@ -102,7 +111,7 @@ class Telemetry:
             self.registry.register(_ProcessCollector())
         self._logger = (
             structlog.wrap_logger(
-                structlog.PrintLogger(stream) if stream else None,
+                structlog.PrintLogger(cast(TextIO, stream)),
                 processors=[structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()],
             )
             if stream

@@ -21,6 +21,7 @@ from simulator.api.admin.credits import CreditRoutes
 from simulator.api.admin.events import EventRoutes
 from simulator.api.admin.platform import PlatformRoutes
 from simulator.api.admin.tenants import TenantRoutes
+from simulator.api.billing import BillingRoutes
 from simulator.api.contract.document import build_document
 from simulator.api.contract.operation import Operation, Routing
 from simulator.api.deps import ApiDeps
@@ -51,7 +52,7 @@ class Api:
         public = PublicRoutes(deps, self.document)
         parts = (
             JobRoutes(deps), self._live, WebhookRoutes(deps), TenantRoutes(deps), PlatformRoutes(deps),
-            CreditRoutes(deps), AbuseRoutes(deps), EventRoutes(deps), ChainRoutes(deps), public,
+            BillingRoutes(deps), CreditRoutes(deps), AbuseRoutes(deps), EventRoutes(deps), ChainRoutes(deps), public,
             *(more(deps) for more in EXTRA),
         )  # fmt: skip
         self.operations: list[Operation] = [one for part in parts for one in part.operations()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulator.chain.port import ChainIdentity
 from simulator.intake.endings import find_job
-from simulator.relayer import leaf_of, tree_of
+from simulator.relayer.leaves import leaf_of, tree_of
 from simulator.store.port import Row, Tx
 from zjops.domain.errors import Problem
 from zjops.domain.jobs import JobState
@@ -32,7 +32,7 @@ def read_proof(tx: Tx, tenant: str, name: str) -> Found:
         raise Problem("not-final", f"The job is {row['status']}; a proof exists once its outcome is final on chain.")
     if batch["state"] != "final":
         raise Problem("not-final", "The job's batch was reorganised away; it is anchored again and not final yet.")
-    return row, batch, tx.all("batch_jobs", batch_id=row["batch_id"])
+    return row, batch, tx.all("batch_outcomes", batch_id=row["batch_id"])
 
 
 def proof_view(found: Found, name: str, chain: ChainIdentity) -> ProofView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Iterator
 from typing import Any, TypeVar, cast
@@ -45,12 +46,24 @@ TOO_LONG = ("range", "results", "blocks")
 """Words of those that answer the same to a question about too many blocks at once."""
 NOT_THIS_WAY = (400, 413)
 """By which HTTP statuses nodes refuse what was asked, and not whoever asks."""
-_SAID: tuple[tuple[str, Sent], ...] = (
-    ("already known", Sent.KNOWN), ("already imported", Sent.KNOWN), ("known transaction", Sent.KNOWN),
-    ("nonce too low", Sent.NONCE_USED), ("nonce is too low", Sent.NONCE_USED), ("underpriced", Sent.UNDERPRICED),
-    ("insufficient funds", Sent.NO_FUNDS),
+_SAID: tuple[tuple[Sent, tuple[str, ...]], ...] = (
+    (Sent.KNOWN, ("already known", "already imported", "known transaction", "alreadyknown", "existing tx with same")),
+    (Sent.NONCE_USED, ("nonce too low", "nonce is too low", "oldnonce")),
+    (Sent.UNDERPRICED, ("replacement transaction underpriced", "not replace existing", "to replace existing",
+                        "replacementnotallowed")),
+    (Sent.FEE_TOO_LOW, ("less than block base fee", "below current base fee", "transaction underpriced", "fee too low",
+                        "feetoolow", "below configured minimum", "below chain minimum")),
+    (Sent.UNDERPRICED, ("underpriced",)),
+    (Sent.NO_FUNDS, ("insufficient funds", "insufficientfunds", "upfront cost exceeds")),
 )  # fmt: skip
-"""Nodes agree on no codes for these; their words are geth's, Besu's and Nethermind's."""
+"""Nodes agree on no codes for these; their words are those of geth, Besu, Nethermind, Erigon, Reth and anvil. The first
+that fits counts."""
+
+
+def what_it_said(words: str) -> Sent | None:
+    """What a node's refusal of a transaction means; None for one that is of no known kind."""
+    lowered = words.lower()
+    return next((meaning for meaning, known in _SAID if any(part in lowered for part in known)), None)
 
 
 def _named_error(abi: list[dict[str, Any]], output: str) -> str:
@@ -172,14 +185,12 @@ class Web3Chain:
 
     async def outlook(self) -> Outlook:
         eth, sender = self._web3.eth, self._account.address
-        block = await self._ask(eth.get_block("latest"))
-        return Outlook(
-            int(await self._ask(eth.get_transaction_count(sender, "latest"))),
-            int(await self._ask(eth.get_transaction_count(sender, "pending"))),
-            int(await self._ask(eth.get_balance(sender))),
-            int(block["baseFeePerGas"]),
-            int(await self._ask(eth.max_priority_fee)),
-        )
+        block, nonce, pending, balance, tip = await asyncio.gather(
+            self._ask(eth.get_block("latest")), self._ask(eth.get_transaction_count(sender, "latest")),
+            self._ask(eth.get_transaction_count(sender, "pending")), self._ask(eth.get_balance(sender)),
+            self._ask(eth.max_priority_fee),
+        )  # fmt: skip
+        return Outlook(int(nonce), int(pending), int(balance), int(block["baseFeePerGas"]), int(tip))
 
     def _encoded(self, commit: Commit) -> str:
         return str(self._contract.encode_abi("commitRoot", args=[commit.first, commit.count, commit.root]))
@@ -201,10 +212,10 @@ class Web3Chain:
         try:
             await self._ask(self._web3.eth.send_raw_transaction(raw))
         except ChainRefused as exc:
-            for words, meaning in _SAID:
-                if words in str(exc).lower():
-                    return meaning
-            raise
+            said = what_it_said(str(exc))
+            if said is None:
+                raise
+            return said
         return Sent.TAKEN
 
     async def receipt(self, tx_hash: str) -> Receipt | None:

@@ -14,7 +14,7 @@ from simulator.intake.records import SUBMIT_PATH, Accepted, QuotaState, Submissi
 from simulator.linked import linked_usage
 from simulator.outbox import OutboxRow, event_row, work_row
 from simulator.store.port import Tx
-from zjops.domain.clock import month_bounds_ms, rfc3339, utc_month
+from zjops.domain.clock import month_bounds_ms, rfc3339, utc_date, utc_month
 from zjops.domain.errors import Problem
 from zjops.domain.events import EventType, JobEvent, Work
 from zjops.domain.ids import job_id
@@ -149,9 +149,13 @@ class Acceptance:
             return
         self._tx.many("job_insert", self._jobs)
         self._tx.many("outbox_put", self._outbox)
+        day = utc_date(self._now)
         for tenant, account in self._accounts.items():
             if account.added_jobs:
                 self._tx.run("usage_hold", tenant=tenant, month=self._month, units=account.added_units)
+                self._tx.run(
+                    "usage_day_hold", tenant=tenant, day=day, jobs=account.added_jobs, units=account.added_units
+                )
                 self._tx.run("tenant_active", tenant=tenant, change=account.added_jobs)
 
 

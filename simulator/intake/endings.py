@@ -6,7 +6,7 @@ from simulator.job_events import job_event
 from simulator.notifier.deliveries import enqueue_deliveries
 from simulator.outbox import enqueue_event
 from simulator.store.port import Row, Tx
-from zjops.domain.clock import utc_month
+from zjops.domain.clock import utc_date, utc_month
 from zjops.domain.errors import Problem
 from zjops.domain.events import EventType
 from zjops.domain.ids import Ids, job_key
@@ -26,13 +26,12 @@ def find_job(tx: Tx, tenant_id: str, public_id: str) -> Row:
 
 
 def settle_units(tx: Tx, row: Row, charge: Charge) -> None:
-    """Charge or release a job's reservation, in the month of its acceptance (C76), and free its place."""
-    units = row["compute_units"]
+    """Charge or release a job's reservation, in the month and day of its acceptance (C76), and free its place."""
+    units, tenant, at = row["compute_units"], row["tenant"], row["accepted_at"]
     charged = units if charge is Charge.CHARGED else 0
-    tx.run(
-        "usage_settle", tenant=row["tenant"], month=utc_month(row["accepted_at"]),
-        charged=charged, released=units - charged,
-    )  # fmt: skip
+    released = units - charged
+    tx.run("usage_settle", tenant=tenant, month=utc_month(at), charged=charged, released=released)
+    tx.run("usage_day_settle", tenant=tenant, day=utc_date(at), charged=charged, released=released)
     tx.run("tenant_active", tenant=row["tenant"], change=-1)
 
 

@@ -5,7 +5,7 @@ so a reorganisation within the depth repeats no event and no charge: the batch i
 
 `closing` makes batches, `leaves` their trees and files, `sending` signs, `watching` follows what was sent,
 `confirming` judges finality, `repairing` anchors again what a deeper reorganisation took away when an operator asks for
-it, `reporting` says how it stands, `relayer` is the loop around them.
+it, `pulse` and `timing` feel how the chain is, `reporting` says how all stands, `relayer` is the loop around them.
 """
 
 from simulator.relayer.leaves import leaf_of, tree_of

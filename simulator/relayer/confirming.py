@@ -1,7 +1,7 @@
 """Confirming: a batch is final when a chain of blocks that stand on each other, by their hashes, says so.
 
 One node may lag and two may disagree, and behind one address both may answer in turn. So a number alone proves nothing:
-every block from the batch's own to the last that finality needs must name its parent's hash, and the root must be
+the batch's own block must have its hash, the blocks that finality counts must name their parents', and the root must be
 there in the newest state. After any disagreement the count of blocks begins anew.
 """
 
@@ -13,6 +13,7 @@ from simulator.broker.port import Broker
 from simulator.job_events import job_event
 from simulator.notifier.deliveries import enqueue_deliveries
 from simulator.outbox import OutboxRow, event_row
+from simulator.policy.strikes import Strikes
 from simulator.relayer.desk import Desk
 from simulator.relayer.view import View
 from simulator.store.port import Row, Tx
@@ -24,8 +25,6 @@ from zjops.domain.jobs import JobState
 from zjops.domain.merkle import shares
 from zjops.domain.webhooks import WebhookType
 
-STRIKES = 3
-"""How many looks must agree that a final block is gone before that is believed: one node of several may be wrong."""
 FINALS_PAGE = 200
 
 
@@ -43,18 +42,17 @@ class Confirmer:
     def __init__(self, desk: Desk, broker: Broker, finality: Finality) -> None:
         self._desk, self._broker, self._finality = desk, broker, finality
         self._calm_from = 0
-        self._strikes = 0
+        self._strikes = Strikes()
 
     async def gone(self, view: View) -> list[int]:
         """Final batches whose blocks are no longer on the chain: worse than anything that finality promised."""
         newest = await self._finals(1)
         if not newest or await self._holds(view, newest[0]):
-            self._strikes = 0
+            self._strikes.clear()
             return []
-        self._strikes += 1
-        if self._strikes < STRIKES:
+        if not self._strikes.strike((await view.head()).number):
             raise ChainUnavailable(f"block {newest[0]['block_number']} was final and has another hash now", DISAGREE)
-        self._strikes = 0
+        self._strikes.clear()
         return [batch["id"] for batch in await self.all_gone(view)]
 
     async def all_gone(self, view: View) -> list[Row]:
@@ -65,7 +63,6 @@ class Confirmer:
                 if await self._holds(view, batch):
                     return found
                 found.append(batch)
-            await self._desk.lease.hold()
         return found
 
     async def _finals(self, most: int, skip: int = 0) -> list[Row]:
@@ -84,7 +81,7 @@ class Confirmer:
         base = max(number, self._calm_from)
         if tagged is None or not self._finality.reached(base, head.number, tagged.number):
             return Standing.WAITS
-        await self._check_links(view, number, base + self._finality.depth - 1)
+        await self._check_links(view, base, base + self._finality.depth - 1)
         if self._finality.tag and (await view.known(tagged.number)).hash != tagged.hash:
             raise self._disagreement(head.number, "two nodes name different final blocks")
         if await self._desk.chain.root_of(batch["first_sequence"], head.number) != batch["root"]:

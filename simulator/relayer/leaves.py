@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,19 +57,25 @@ class LeafFiles:
         return said.root == _hex(batch["root"])
 
     def write(self, batch: Row, hashes: Sequence[bytes]) -> None:
-        """Write the file beside, make it durable, then rename it: readers never see half of it."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Write the file beside, make it durable, then rename it: readers never see half of it. Raises `OSError`."""
         target = self.path(batch["id"])
+        target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         said = LeafFile(
             batch=batch["id"], first_sequence=batch["first_sequence"], count=batch["count"],
             root=_hex(batch["root"]), leaves=[_hex(leaf) for leaf in hashes],
         )  # fmt: skip
-        with beside.open("wb") as file:
-            file.write(said.content())
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
+        try:
+            with beside.open("wb") as file:
+                file.write(said.content())
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+        except OSError as exc:
+            # Half a file would take what little room there is.
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise OSError(exc.errno, exc.strerror, str(target)) from exc
 
 
 def _hex(data: bytes) -> str:

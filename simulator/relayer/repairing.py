@@ -14,7 +14,8 @@ import msgspec
 
 from simulator.abuse import record
 from simulator.chain.port import Receipt
-from simulator.relayer.confirming import STRIKES, Confirmer
+from simulator.policy.strikes import STRIKES
+from simulator.relayer.confirming import Confirmer
 from simulator.relayer.desk import Desk
 from simulator.relayer.leaves import hashes_of
 from simulator.relayer.reporting import ACTOR, PAUSED, has_stopped
@@ -128,7 +129,6 @@ class Repairer:
         chain, head = self._desk.chain, (await view.head()).number
         roots: dict[int, str | None] = {}
         for first in firsts(anchors):
-            await self._desk.lease.hold()
             root = await chain.root_of(first, head)
             roots[first] = None if root is None else _hex(root)
         following = await chain.next_sequence(head)

@@ -11,7 +11,7 @@ from simulator.chain.port import Outlook
 from simulator.policy.fees import Fees
 from simulator.relayer.desk import Desk
 from simulator.store.port import Row, Tx
-from zjops.domain.anchoring import REORGED
+from zjops.domain.anchoring import REORGED, TAKEN
 from zjops.domain.events import OpsKind
 
 STATE = "relayer_state"
@@ -20,7 +20,7 @@ ACTOR = "relayer"
 REFRESH_S = 5.0
 """How often numbers that move by themselves, such as the balance, are written again."""
 NAMED_MOST = 20
-Kind = Literal["active", "waiting", "paused"]
+Kind = Literal["active", "slow", "waiting", "paused"]
 
 
 class _Said(msgspec.Struct):
@@ -81,15 +81,19 @@ class Report:
         await self._desk.write("setting_put", name=STATE, value=said)
 
     def forget(self) -> None:
-        """Begin anew when the lease was lost: another has written since."""
+        """Begin anew when the lease was lost: another has written since, and what is measured is its to tell."""
         self._weigh("")
+        if self._kind is not None:
+            self._desk.telemetry.gauge("relayer_breaker_open", 0)
+            self._desk.telemetry.gauge("relayer_open_batches", 0)
         self._kind = self._reason = None
 
     def _announce(self, kind: Kind, code: str, text: str) -> None:
         telemetry, former = self._desk.telemetry, _code(self._reason)
         self._weigh(code)
-        if kind == "waiting":
-            telemetry.log("warning", "relayer waits", reason=code, why=text)
+        if kind in ("waiting", "slow"):
+            level = "critical" if code == TAKEN else "warning"
+            telemetry.log(level, "relayer waits" if kind == "waiting" else "slow node", reason=code, why=text)
         elif former:
             telemetry.log("info", "relayer goes on", after=former)
 

@@ -56,6 +56,13 @@ CREATE TABLE IF NOT EXISTS usage (
   released INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (tenant, month)
 ) STRICT, WITHOUT ROWID;
 
+-- The same by the day of acceptance, with how many jobs that were and how many of them are charged.
+CREATE TABLE IF NOT EXISTS usage_days (
+  tenant TEXT NOT NULL, day TEXT NOT NULL, jobs INTEGER NOT NULL DEFAULT 0, charged_jobs INTEGER NOT NULL DEFAULT 0,
+  held INTEGER NOT NULL DEFAULT 0, charged INTEGER NOT NULL DEFAULT 0, released INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (tenant, day)
+) STRICT, WITHOUT ROWID;
+
 -- Credits of tenants (S11), each by its own id, which is the key of the request that granted it. Micro-dollars.
 CREATE TABLE IF NOT EXISTS credits (
   n INTEGER PRIMARY KEY AUTOINCREMENT, credit_id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, microusd INTEGER NOT NULL,

@@ -92,6 +92,12 @@ class Child:
         if process is self._process and process.returncode is None and self.state in ANSWERED:
             self.ready, self.state = answers, "running" if answers else "unready"
 
+    @property
+    def growing_logs(self) -> list[Path]:
+        """The files that its output goes to, without one that it keeps to a size by itself."""
+        said = [] if self.spec.keeps_log else [self._home / "log/app" / f"{self.spec.name}.jsonl"]
+        return [*said, self._home / "process-logs" / f"{self.spec.name}.log"]
+
     def _log(self, folder: str, suffix: str) -> IO[bytes]:
         path = self._home / folder / f"{self.spec.name}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)

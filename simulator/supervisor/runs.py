@@ -15,10 +15,12 @@ from simulator.identity.clients import ADMIN_SCOPES, SCOPES
 from zjops.domain.clock import Clock
 from zjops.domain.errors import UnreachableError, UsageError
 from zjops.domain.ids import Ids, base58
+from zjops.domain.requests import OPERATIONS_TENANT, PROBER_TENANT
 from zjops.domain.runfile import RUN_FILE, ClientEntry, RunFile, read_run_file
 
 LOCK_FILE = "supervisor.lock"
 TENANTS = (("demo-free", "free"), ("demo-starter", "starter"), ("demo-pro", "pro"))
+PROBER_SCOPES = ("jobs:submit", "jobs:read")
 GONE_WITHIN_S = 5.0
 
 
@@ -69,9 +71,13 @@ def end_leftovers(former: RunFile) -> int:
 
 
 def new_run(
-    home: Path, former: RunFile | None, at: Addresses, chain_id: int, finality: str, clock: Clock, ids: Ids
-) -> RunFile:
-    """A run file with fresh secrets; clients keep theirs for the life of a home."""
+    home: Path, former: RunFile | None, at: Addresses, chain_id: int, finality: str, clock: Clock, ids: Ids, *,
+    prober: bool = False,
+) -> RunFile:  # fmt: skip
+    """A run file with fresh secrets; clients keep theirs for the life of a home, the prober's among them."""
+    probing = former.prober if former else None
+    if prober and probing is None:
+        probing = _client(ids, PROBER_TENANT, "free", PROBER_SCOPES)
     api = f"http://127.0.0.1:{at.api}"
     issuer = f"{api}/realms/zama"
     clients = former.clients if former else [_client(ids, tenant, plan, SCOPES) for tenant, plan in TENANTS]
@@ -82,7 +88,8 @@ def new_run(
         control_token=base58(ids.token(32)), nats_url=f"nats://127.0.0.1:{at.nats}", nats_user="zjops",
         nats_password=base58(ids.token(24)), rpc_url=f"http://127.0.0.1:{at.rpc}", chain_id=chain_id,
         finality=finality, log_dir=str(home / "log"), clients=clients,
-        operator=former.operator if former else _client(ids, "operations", "enterprise", ADMIN_SCOPES),
+        operator=former.operator if former else _client(ids, OPERATIONS_TENANT, "enterprise", ADMIN_SCOPES),
+        prober=probing,
     )  # fmt: skip
 
 

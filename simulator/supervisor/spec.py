@@ -15,7 +15,10 @@ Probe = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """A program with its roles, how it is known to be ready, and the socket that it inherits."""
+    """A program with its roles, how it is known to be ready, and the socket that it inherits.
+
+    `keeps_log` says that it keeps its own log to a size.
+    """
 
     name: str
     roles: tuple[str, ...]
@@ -24,6 +27,7 @@ class ChildSpec:
     port: int | None = None
     listener: socket.socket | None = None
     stop_within_s: float = 15.0
+    keeps_log: bool = False
 
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

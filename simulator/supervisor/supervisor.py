@@ -16,12 +16,17 @@ import msgspec
 
 from simulator.chain.deployment import load_deployment
 from simulator.config import Settings, load_settings
+from simulator.service import Service, Stack
 from simulator.supervisor import ports, runs
 from simulator.supervisor.anvil import anvil_binary, anvil_spec, check_home
+from simulator.supervisor.asking import asking
 from simulator.supervisor.broker import broker_spec
 from simulator.supervisor.children import Child
 from simulator.supervisor.control import Control
 from simulator.supervisor.faults import Faults
+from simulator.supervisor.logs import LogKeeper
+from simulator.supervisor.probelog import ProbeLog
+from simulator.supervisor.prober import Prober
 from simulator.supervisor.readiness import http_ready
 from simulator.supervisor.spec import ChildSpec, Notice, Tell, role_argv
 from simulator.web import WebServer
@@ -61,6 +66,8 @@ class Supervisor:
         self._state = "starting"
         self._asked_to_end = asyncio.Event()
         self._control: WebServer | None = None
+        self._keeper: Service | None = None
+        self._prober: Service | None = None
 
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises `ZjopsError` when it cannot start."""
@@ -100,6 +107,7 @@ class Supervisor:
         for spec in specs:
             self._children[spec.name] = Child(spec, self._home, self._clock, self._tell, self._save)
         self._save()
+        await self._keep_logs(settings)
         control = Control(self._children, self._faults, self._run.control_token, lambda: self._state, self._end)
         self._control = WebServer(control.app, self._listeners["control"])
         await self._control.start()
@@ -108,7 +116,31 @@ class Supervisor:
         await _all(self._children[spec.name].start() for spec in specs if spec.name != "broker")
         self._state = "ready"
         self._save()
+        await self._probe(settings)
         self._tell(Notice(event="up", seconds=round(self._clock.monotonic() - began, 2)))
+
+    async def _keep_logs(self, settings: Settings) -> None:
+        """Keep what processes say to a size, this one's own words among it."""
+        paths = [path for child in self._children.values() for path in child.growing_logs]
+        self._keeper = LogKeeper(
+            [*paths, self._home / "process-logs" / "supervisor.log"], self._clock, self._tell,
+            most_bytes=settings.log_bytes, keep=settings.logs_kept,
+        )  # fmt: skip
+        await self._keeper.start()
+
+    async def _probe(self, settings: Settings) -> None:
+        """Ask the API from outside from now on, unless it takes no tokens of ours."""
+        assert self._run is not None
+        if not settings.prober or settings.external_issuer:
+            return
+        log = ProbeLog(self._home / "log", self._tell)
+        ask = asking(ports.port_of(self._listeners["api"]))
+        prober = Prober(
+            self._run, ask, self._clock, self._ids, log.note, read_s=settings.prober_read_s,
+            job_s=settings.prober_job_s,
+        )  # fmt: skip
+        self._prober = Stack(log, prober)
+        await self._prober.start()
 
     def _end(self) -> None:
         self._asked_to_end.set()
@@ -143,8 +175,9 @@ class Supervisor:
             nats=ports.free(nats), rpc=ports.port_of(self._listeners["chain"]),
         )  # fmt: skip
         self._run = runs.new_run(
-            self._home, former, at, settings.chain_id, settings.final_by.text, self._clock, self._ids
-        )
+            self._home, former, at, settings.chain_id, settings.final_by.text, self._clock, self._ids,
+            prober=settings.prober,
+        )  # fmt: skip
 
     def _specs(self, run: RunFile, settings: Settings) -> list[ChildSpec]:
         nats = int(run.nats_url.rpartition(":")[2])
@@ -170,7 +203,7 @@ class Supervisor:
     def _role(self, name: str, roles: tuple[str, ...], listener: socket.socket) -> ChildSpec:
         port = ports.port_of(listener)
         argv = role_argv(name, roles, self._home, os.getpid(), "--fd", str(listener.fileno()))
-        return ChildSpec(name, roles, argv, partial(http_ready, port), port, listener)
+        return ChildSpec(name, roles, argv, partial(http_ready, port), port, listener, keeps_log=True)
 
     def _save(self) -> None:
         """Write down what is known now; readers never see half of it."""
@@ -185,11 +218,15 @@ class Supervisor:
     async def _stop(self) -> None:
         """Heal, then stop in reverse order of start; the folder stays."""
         self._state = "stopping"
+        if self._prober is not None:
+            await self._prober.stop()
         await self._faults.stop()
         for child in reversed(self._children.values()):
             await child.stop()
         if self._control is not None:
             await self._control.stop()
+        if self._keeper is not None:
+            await self._keeper.stop()
         for listener in self._listeners.values():
             listener.close()
         if self._run is not None:

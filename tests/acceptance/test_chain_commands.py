@@ -72,7 +72,7 @@ def test_status_batches_and_a_batch(zjops: Cli) -> None:
 
 def _held_against_its_file(zjops: Cli, told: dict[str, str]) -> None:
     """The published file of a batch: it agrees, was altered, is missing."""
-    file = zjops.stage.home / "log/batches/1.json"
+    file = zjops.stage.home / "log/batches/0/1.json"
     content = file.read_bytes()
     assert (told["state"], told["path"]) == ("agrees", str(file))
     assert told["digest"] == told["digest_of_store"] == hashlib.sha256(content).hexdigest()

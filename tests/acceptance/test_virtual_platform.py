@@ -18,7 +18,7 @@ from simulator.environment import Platform, time_skipping
 from simulator.intake.records import Tenant
 from simulator.store.port import Row, Tx
 from tests.support.virtual import START_MS, play, settled
-from zjops.domain.clock import run_virtual, utc_month
+from zjops.domain.clock import run_virtual, utc_date, utc_month
 from zjops.domain.errors import Problem
 from zjops.domain.jobs import ANCHORED, JobState
 from zjops.domain.logfiles import log_files, those_that_count
@@ -52,6 +52,10 @@ async def _jobs(platform: Platform) -> list[Row]:
     return await platform.ports.store.read(lambda tx: tx.all("export_jobs", after=b"", most=10_000))
 
 
+async def _days(platform: Platform) -> list[Row]:
+    return await platform.ports.store.read(lambda tx: tx.all("usage_days_of", tenant="acme", first="", last="9"))
+
+
 async def _usage(platform: Platform) -> Row:
     def read(tx: Tx) -> Row | None:
         return tx.one("usage_get", tenant="acme", month=utc_month(START_MS))
@@ -65,19 +69,17 @@ def _log(folder: Path) -> pl.DataFrame:
     return pl.read_parquet([file.path for file in those_that_count(log_files(folder / "events"))]).sort("stream_seq")
 
 
-def test_each_finished_day_of_the_log_is_one_file_of_the_same_rows(tmp_path: Path) -> None:
+def test_a_finished_day_of_the_log_is_one_file_of_the_same_rows(tmp_path: Path) -> None:
     async def story(platform: Platform, tenant: Tenant) -> None:
-        for key in range(30):
+        for key in range(8):
             await _submit(platform, tenant, SIEVE, key)
-            await platform.ports.clock.sleep(7_200)
-        await platform.ports.clock.sleep(86_400)
+            await platform.ports.clock.sleep(5_400)
+        await platform.ports.clock.sleep(7_200)
 
     _run(tmp_path, story, batch_max_age_s=60.0)
-    log = _log(tmp_path)
-    assert log["stream_seq"].to_list() == list(range(1, 30 * 4 + 1))
-    files = log_files(tmp_path / "events")
-    assert those_that_count(files) == files
-    assert len({file.day for file in files}) == len(files) >= 3
+    assert _log(tmp_path)["stream_seq"].to_list() == list(range(1, 8 * 4 + 1))
+    days = Counter(file.day for file in log_files(tmp_path / "events"))
+    assert next(iter(days.values())) == 1 < len(days)
 
 
 def test_every_job_ends_once_is_charged_once_and_confirmed_once(tmp_path: Path) -> None:
@@ -120,6 +122,28 @@ def test_the_units_of_the_log_are_the_units_of_the_counters(tmp_path: Path) -> N
     assert charged["compute_units"].sum() == usage["charged"]
     assert usage["charged"] + usage["released"] == 2000
     assert usage["released"] > 0
+
+
+def test_the_days_of_a_tenant_add_to_its_month_whatever_becomes_of_its_jobs(tmp_path: Path) -> None:
+    async def story(platform: Platform, tenant: Tenant) -> tuple[Row, list[Row], list[Row]]:
+        for key in range(12):
+            job = await _submit(platform, tenant, _synthetic(failure={"kind": "retry", "probability": 0.6}), key)
+            if key % 4 == 0:
+                await platform.intake.cancel("acme", job)
+            await platform.ports.clock.sleep(3_600)
+        await settled(platform)
+        await _submit(platform, tenant, _synthetic(duration_ms=600_000), 99)
+        return await _usage(platform), await _days(platform), await _jobs(platform)
+
+    month, days, jobs = _run(tmp_path, story)
+    assert len(days) == 2
+    for name in ("held", "charged", "released"):
+        assert sum(day[name] for day in days) == month[name] > 0
+        for day in days:
+            mine = [job for job in jobs if utc_date(job["accepted_at"]) == day["day"] and job["charge"] == name]
+            assert sum(job["compute_units"] for job in mine) == day[name]
+    assert sum(day["jobs"] for day in days) == len(jobs) == 13
+    assert sum(day["charged_jobs"] for day in days) == sum(job["charge"] == "charged" for job in jobs)
 
 
 def test_the_same_key_and_payload_replay_free_and_another_payload_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from simulator.config import Settings
 from simulator.environment import Platform, Ports
 from simulator.identity.clients import ADMIN_SCOPES, SCOPES, store_client
 from simulator.interface import Interface
-from simulator.metering import in_place
+from simulator.service import in_place
 from simulator.store.port import Tx, Work
 from simulator.store.sqlite import MemorySqliteStore
 from simulator.telemetry import Telemetry

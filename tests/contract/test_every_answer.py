@@ -233,6 +233,12 @@ async def _until(stage: Stage, token: str, job: str, status: str) -> None:
     raise AssertionError(f"{job} is not {status}")
 
 
+async def _billing(play: Play) -> None:
+    token = await play.stage.client("bill", "enterprise")
+    assert (await play.go("getUsage", token)).status_code == 200
+    await play.go("getUsage", token, path="/v1/billing/usage?month=2026-13")
+
+
 async def _webhooks(play: Play) -> None:
     stage = play.stage
     token = await stage.client("hugo", "enterprise")
@@ -460,7 +466,8 @@ async def _elsewhere(play: Play) -> None:
 
 
 SCENES: tuple[Callable[[Play], Coroutine[Any, Any, None]], ...] = (
-    _platform, _identity, _submissions, _reading, _webhooks, _operators, _upgrade, _elsewhere, _below_http, _shared,
+    _platform, _identity, _submissions, _reading, _billing, _webhooks, _operators, _upgrade, _elsewhere,
+    _below_http, _shared,
 )  # fmt: skip
 
 

@@ -24,7 +24,8 @@ from zjops.domain.clock import SystemClock
 from zjops.domain.runfile import ClientEntry
 from zjops.domain.wire import TenantCreate
 
-QUICK = ("--set", "batch_max_age_s=0.5", "--set", "block_time_s=0.25")
+QUICK = ("--set", "batch_max_age_s=0.5", "--set", "block_time_s=0.25", "--set", "prober=false")
+"""Soon final, and with no jobs but a test's own."""
 WORK: tuple[dict[str, Any], ...] = (
     {"jobType": "compute_heavy", "parameters": {"algorithm": "prime_sieve", "limit": 50_000}},
     {"jobType": "data_processing", "parameters": {"algorithm": "synthetic", "duration_ms": 20}},

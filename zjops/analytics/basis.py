@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from zjops.analytics.billing import UNBILLED
 from zjops.analytics.figures import half_up
 from zjops.analytics.warehouse import Warehouse
+from zjops.domain.requests import UNBILLED
 
 
 class Basis(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,14 @@ from zjops.analytics.warehouse import Warehouse, sql
 from zjops.domain.clock import month_bounds_ms, utc_month
 from zjops.domain.errors import UnreachableError, UsageError
 from zjops.domain.invoices import Correction, Credit, Invoice, Term, Usage, invoice_of
+from zjops.domain.jobs import MAX_ATTEMPTS, MAX_TIMEOUT_S
 from zjops.domain.plans import PriceBook, price_book, read_price_book
+from zjops.domain.requests import UNBILLED
 
-UNBILLED = frozenset({"zjops-prober"})
-"""Tenants of the platform itself (C79)."""
 KEYS = {"tenant": "tenant", "plan": "plan", "day": '"day"', "month": '"month"', "job_type": "job_type"}
 FOREVER_MS = 1 << 60
+SETTLED_WITHIN_MS = MAX_ATTEMPTS * (MAX_TIMEOUT_S + 3_600) * 1000
+"""A job has ended so long after its acceptance: the longest timeout and wait, at every try."""
 
 
 class Month(NamedTuple):
@@ -65,14 +68,15 @@ def read_month(
         raise UsageError(f"{month} has not begun; the log goes to {utc_month(watermark_ms or now_ms)}")
     span = {"tenant": tenant, "first_ms": first_ms, "after_ms": after_ms}
     charged: dict[str, dict[str, _Charged]] = defaultdict(dict)
-    for row in warehouse.rows("charged_by_plan", **span):
+    for row in warehouse.rows_within("charged_by_plan", first_ms, after_ms, tenant=tenant):
         charged[row["tenant"]][row["plan"]] = _Charged(row["units"], row["jobs"])
     acts = acts_of(warehouse.rows("plan_changes", tenant=tenant, after_ms=after_ms))
-    seen = _seen(warehouse, tenant, charged, acts, first_ms, after_ms)
+    plan_of = functools.cache(lambda name, overrides: book.plan(name, msgspec.json.decode(overrides)))
+    seen = _seen(warehouse, charged, acts, span, watermark_ms)
     credits, availability = _credits(warehouse, span), _availability(warehouse, first_ms, after_ms)
     usage = []
     for name in sorted({*charged, *acts, *seen} - UNBILLED):
-        terms = terms_of(acts.get(name, ()), seen.get(name, ()), first_ms, after_ms, book)
+        terms = terms_of(acts.get(name, ()), seen.get(name, ()), first_ms, after_ms, plan_of)
         if terms is None:
             continue
         filled = _fill(warehouse, name, terms, charged.get(name, {}))
@@ -84,19 +88,28 @@ def read_month(
 
 
 def _seen(
-    warehouse: Warehouse, tenant: str | None, charged: Mapping[str, Mapping[str, _Charged]],
-    acts: Mapping[str, Sequence[Act]], first_ms: int, after_ms: int,
+    warehouse: Warehouse, charged: Mapping[str, Mapping[str, _Charged]], acts: Mapping[str, Sequence[Act]],
+    span: Mapping[str, Any], watermark_ms: int,
 ) -> dict[str, list[Seen]]:  # fmt: skip
-    """What the jobs say of plans that no act tells; who is known by an act or by one charged plan is not looked up."""
+    """What the jobs say of plans that no act tells.
+
+    Jobs that ended in the month name their plan. Who else was there submitted earlier, or so lately that the job may
+    still run: the rest of the log is not read for it.
+    """
     told = {name for name, done in acts.items() if any(act.plan for act in done)}
     found: dict[str, list[Seen]] = defaultdict(list)
-    for name in charged.keys() - told:
-        if len(charged[name]) == 1:
-            found[name] = [Seen(first_ms, next(iter(charged[name])))]
-    known = sorted(told | found.keys())
-    for row in warehouse.rows("seen_plans", tenant=tenant, until_ms=after_ms, known=known):
+    found |= {n: [Seen(span["first_ms"], next(iter(c)))] for n, c in charged.items() if len(c) == 1 and n not in told}
+    recent = max(span["first_ms"], watermark_ms - SETTLED_WITHIN_MS)
+    known = sorted(told | charged.keys())
+    others = warehouse.rows("other_tenants", **_until(span), recent_ms=recent, first_ms=span["first_ms"], known=known)
+    asked = sorted({row["tenant"] for row in others} | (charged.keys() - told - found.keys()))
+    for row in warehouse.rows("seen_plans", tenants=asked, until_ms=span["after_ms"]) if asked else ():
         found[row["tenant"]].append(Seen(row["since_ms"], row["plan"]))
     return found
+
+
+def _until(span: Mapping[str, Any]) -> dict[str, Any]:
+    return {"tenant": span["tenant"], "until_ms": span["after_ms"]}
 
 
 def _fill(

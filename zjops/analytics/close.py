@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from zjops.analytics.billing import SETTLED_WITHIN_MS
 from zjops.analytics.documents import flat_rows
 from zjops.analytics.issued import (
     INVOICES,
@@ -34,12 +35,9 @@ from zjops.analytics.warehouse import Warehouse
 from zjops.domain.clock import month_bounds_ms, rfc3339
 from zjops.domain.errors import InvariantError, StoreUnavailable, UsageError
 from zjops.domain.invoices import Invoice, issued
-from zjops.domain.jobs import MAX_ATTEMPTS, MAX_TIMEOUT_S
 from zjops.domain.plans import PriceBook
 
 SCHEMA = "zjops.close/1"
-SETTLED_WITHIN_MS = MAX_ATTEMPTS * (MAX_TIMEOUT_S + 3_600) * 1000
-"""By then a job that was accepted in a month's last moment has ended: the longest timeout and wait, at every try."""
 
 
 class Closing(NamedTuple):

@@ -263,8 +263,10 @@ def total_line(model: CostModel) -> LineCost:
 
 def figures(model: CostModel) -> list[Figure]:
     """What the cost of a job is made of, each with its formula."""
-    inputs, whole = model.inputs, half_up(model.jobs_per_batch * 1000)
+    inputs, shared = model.inputs, model.jobs_per_batch
     window = f"1 + jobs a month x {inputs.window_s:g} s / {MONTH_S:,} s, at most {BATCH_MOST:,}"
+    if model.gas_measured and model.gas_per_job:
+        shared, window = inputs.gas_per_batch / model.gas_per_job, f"{inputs.gas_per_batch:,} gas a batch / gas a job"
     gas = "measured: gas of the log's batches / jobs" if model.gas_measured else (
         f"{inputs.gas_per_batch:,} gas a batch / jobs a batch"
     )  # fmt: skip
@@ -275,7 +277,7 @@ def figures(model: CostModel) -> list[Figure]:
     )
     return [
         Figure("jobs a month", inputs.jobs_per_month, COUNT, "given or measured"),
-        Figure("jobs a batch", whole, MILLI, window),
+        Figure("jobs a batch", half_up(shared * 1000), MILLI, window),
         Figure("gas a job", half_up(model.gas_per_job * 1000), MILLI, gas),
         Figure("gas cost a job", model.gas_nanousd_per_job, NANOUSD, price),
         Figure("workers", model.workers, COUNT, work),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from zjops.analytics.billing import Month, draft_invoices, read_month
+from zjops.analytics.billing import Month, draft_invoices, read_book, read_month
 from zjops.analytics.warehouse import Warehouse
 from zjops.domain.errors import InvariantError, UsageError
 from zjops.domain.invoices import CORRECTION, SLA_CREDIT, Correction, Invoice
@@ -50,6 +50,20 @@ def billing_dir(log_dir: Path) -> Path:
 def closed_months(folder: Path) -> list[str]:
     """The months that were closed, in order."""
     return sorted(path.parent.name for path in folder.glob(f"2???-??/{MANIFEST}"))
+
+
+def book_of(log_dir: Path, month: str, path: Path | None) -> PriceBook:
+    """The price book of a file, that of a closed month, or the one that ships.
+
+    Raises `UsageError`, and `InvariantError` for one that was kept and cannot be read.
+    """
+    kept = billing_dir(log_dir) / month / PRICES
+    if path is not None or not kept.exists():
+        return read_book(path)
+    try:
+        return msgspec.json.decode(kept.read_bytes(), type=PriceBook)
+    except (OSError, msgspec.MsgspecError) as exc:
+        raise InvariantError(f"{kept} cannot be read: {exc}; restore it from a copy") from exc
 
 
 def read_invoice(path: Path) -> Invoice:

@@ -18,6 +18,7 @@ from zjops.analytics.logfiles import LogFile, overlapping
 from zjops.analytics.schema import Log
 from zjops.domain.errors import InvariantError, UsageError
 
+ALWAYS = (0, 1 << 62)
 EXACT_ROWS = 20_000_000
 """Logs up to this many rows are always summed, which costs about a quarter of a second for each ten million."""
 
@@ -64,6 +65,15 @@ def _honest(db: duckdb.DuckDBPyConnection, files: list[LogFile]) -> set[Path]:
         FROM parquet_metadata($1) WHERE path_in_schema = 'stream_seq' GROUP BY file_name"""
     said = {Path(row[0]): row[1:] for row in _rows(db, text, (file.path for file in files))} if files else {}
     return {f.path for f in files if said.get(f.path) == (f.last - f.first + 1, f.first, f.last)}
+
+
+def accepted_bounds(db: duckdb.DuckDBPyConnection, files: list[LogFile]) -> dict[Path, tuple[int, int]]:
+    """First and last moment of acceptance (Unix ms) by each file's statistics; all of time where they say nothing."""
+    text = """SELECT file_name, min(stats_min_value::BIGINT), max(stats_max_value::BIGINT),
+        bool_and(stats_max_value IS NOT NULL) FROM parquet_metadata($1) WHERE path_in_schema = 'accepted_at'
+        GROUP BY file_name"""
+    said = {Path(row[0]): row[1:] for row in _rows(db, text, (file.path for file in files))}
+    return {f.path: (said[f.path][0], said[f.path][1]) if f.path in said and said[f.path][2] else ALWAYS for f in files}
 
 
 def _sums_right(db: duckdb.DuckDBPyConnection, files: list[LogFile]) -> list[LogFile]:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from zjops.domain.errors import UsageError
 from zjops.domain.invoices import Term
-from zjops.domain.plans import Plan, PriceBook
+from zjops.domain.plans import Plan
+
+PlanOf = Callable[[str, bytes], Plan]
+"""A plan by its name, with negotiated values as sorted JSON: most tenants share a few."""
 
 
 class Act(NamedTuple):
-    """An act that may have set a tenant's plan or its negotiated values; None left them as they were."""
+    """An act that may have set a tenant's plan or its negotiated values (JSON); None left them as they were."""
 
     time_ms: int
     plan: str | None
     former: str | None
-    overrides: dict[str, Any] | None
+    overrides: bytes | None
 
 
 class Seen(NamedTuple):
@@ -37,14 +40,16 @@ def acts_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Act]]:
             values = msgspec.json.decode(row["values"] or "{}", type=dict[str, Any])
         except msgspec.MsgspecError as exc:
             raise UsageError(f"OPS log: {row['action']} of {row['tenant']} cannot be read: {exc}") from exc
-        act = Act(row["time"], values.get("plan"), values.get("former"), values.get("overrides"))
+        given = values.get("overrides")
+        overrides = None if given is None else msgspec.json.encode(given, order="sorted")
+        act = Act(row["time"], values.get("plan"), values.get("former"), overrides)
         if act.plan is not None or act.overrides is not None:
             found[row["tenant"]].append(act)
     return found
 
 
 def terms_of(
-    acts: Sequence[Act], seen: Sequence[Seen], first_ms: int, after_ms: int, book: PriceBook
+    acts: Sequence[Act], seen: Sequence[Seen], first_ms: int, after_ms: int, plan_of: PlanOf
 ) -> list[Term] | None:
     """The terms of a month, without units; None when the tenant was not there before its end.
 
@@ -54,13 +59,13 @@ def terms_of(
     changes = [(act.time_ms, act) for act in acts]
     if not any(act.plan for act in acts):
         changes += [(one.since_ms, Act(one.since_ms, one.plan, None, None)) for one in seen]
-    overrides: dict[str, Any] = {}
-    terms = [] if plan is None else [Term(book.plan(plan), first_ms, first_ms)]
+    overrides = b"{}"
+    terms = [] if plan is None else [Term(plan_of(plan, overrides), first_ms, first_ms)]
     for at, act in sorted(changes, key=lambda change: change[0]):
         plan = act.plan or plan
         overrides = overrides if act.overrides is None else act.overrides
         if at < after_ms and plan is not None:
-            _append(terms, book.plan(plan, overrides), max(at, first_ms), first_ms)
+            _append(terms, plan_of(plan, overrides), max(at, first_ms), first_ms)
     if not terms:
         return None
     ends = [*(term.since_ms for term in terms[1:]), after_ms]

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from zjops.analytics.billing import UNBILLED
 from zjops.analytics.warehouse import Warehouse
 from zjops.domain.clock import month_bounds_ms
 from zjops.domain.ids import job_id
@@ -22,6 +21,7 @@ from zjops.domain.invoices import (
     SLA_CREDIT,
     Invoice,
 )
+from zjops.domain.requests import UNBILLED
 
 SHOWN = 1_000
 """How many jobs of a bucket are listed; the counts are always whole."""

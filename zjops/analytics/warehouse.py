@@ -13,7 +13,7 @@ import duckdb
 from zjops.analytics.faults import told
 from zjops.analytics.logfiles import LogFile, files_that_count, read_folder, require_gapless, require_own
 from zjops.analytics.schema import LOGS, comments, empty, select
-from zjops.analytics.soundness import doubtful, require_columns, require_complete
+from zjops.analytics.soundness import accepted_bounds, doubtful, require_columns, require_complete
 from zjops.analytics.statements import functions, literal, record, sql, views
 from zjops.domain.errors import InvariantError, UnreachableError, UsageError, ZjopsError
 
@@ -96,6 +96,35 @@ class Warehouse:
         record(text, params)
         return self._asked(lambda: self._fetch(text, params))
 
+    def rows_within(self, name: str, first_ms: int, after_ms: int, **params: Any) -> list[dict[str, Any]]:
+        """A named statement's rows over `events_within`: the events of jobs accepted from a moment to before another.
+
+        A file whose statistics say that all of its rows lie within is read without the column that would tell.
+        """
+
+        def work() -> list[dict[str, Any]]:
+            self._view("events_within", self._within(first_ms, after_ms))
+            return self._fetch(sql(name), params)
+
+        span = f"SELECT * FROM events_once WHERE accepted_at >= {int(first_ms)} AND accepted_at < {int(after_ms)}"  # noqa: S608
+        record(sql(name).replace("FROM events_within", f"FROM ({span}) AS events_within"), params)
+        return self._asked(work)
+
+    def _within(self, first_ms: int, after_ms: int) -> str:
+        log, files, twice = LOGS["events"], self.files["events"], self.twice.get("events", [])
+        if not files:
+            return empty(log)
+        span = f"accepted_at >= {int(first_ms)} AND accepted_at < {int(after_ms)}"
+        bounds = accepted_bounds(self.db, files)
+        inside = [f for f in files if f not in twice and first_ms <= bounds[f.path][0] and bounds[f.path][1] < after_ms]
+        outside = [f for f in files if bounds[f.path][1] < first_ms or bounds[f.path][0] >= after_ms]
+        edge = [f for f in files if f not in twice and f not in inside and f not in outside]
+        parts = [select(log, self._source("events", inside))] if inside else []
+        parts += [f"{select(log, self._source('events', edge))} WHERE {span}"] if edge else []
+        again = f"({select(log, self._source('events', twice), once=True)})" if twice else ""
+        parts += [f"SELECT * FROM {again} WHERE {span}"] if again else []  # noqa: S608 - numbers and files of our own
+        return " UNION ALL ".join(parts) or empty(log)
+
     def frame(self, name: str, **params: Any) -> pl.DataFrame:
         """A named statement's rows as a Polars frame."""
         import polars
@@ -125,9 +154,14 @@ class Warehouse:
     def _newest(self) -> int:
         if not self.files["events"]:
             return 0
-        text = "SELECT arg_max(time, stream_seq) FROM read_parquet($1)"
-        found = self.db.execute(text, [str(self.files["events"][-1].path)]).fetchone()
-        return int(found[0]) if found and found[0] is not None else 0
+        last = self.files["events"][-1]
+        # One row group, as a rule: all of them only where the file's last event is missing.
+        for text in ("SELECT max(time) FROM read_parquet($1) WHERE stream_seq = $2",
+                     "SELECT arg_max(time, stream_seq) FROM read_parquet($1) WHERE stream_seq <= $2"):  # fmt: skip
+            found = self.db.execute(text, [str(last.path), last.last]).fetchone()
+            if found and found[0] is not None:
+                return int(found[0])
+        return 0
 
     def _fetch(self, text: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         cursor = self.db.execute(text, params or None)

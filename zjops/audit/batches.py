@@ -62,6 +62,7 @@ def check_chain(
             text = f"batch {batch.batch_id} begins at {batch.first_sequence}, not at {expected}"
             found.append(Finding("wrong_chain", "-", text))
         found += _check_batch(batch, rows, chain, log, expect_settled)
+        found += _check_numbers(batch, rows, chain, next_before)
         expected = batch.first_sequence + batch.count
     if next_before > expected:
         text = f"the contract is at {next_before}, the store at {expected}"
@@ -103,6 +104,17 @@ def _check_batch(
     found += check_block(batch, first, chain)
     found += check_told(batch, first, log)
     return found + _check_gas(batch, rows, log)
+
+
+def _check_numbers(batch: ExportBatch, rows: list[ExportRow], chain: Chain, next_before: int) -> list[Finding]:
+    """Nothing else stands on the chain under the numbers of a batch that is not there yet."""
+    if batch.state in ON_CHAIN or next_before <= batch.first_sequence:
+        return []
+    root = chain.root_of(batch.first_sequence)
+    if root is not None and "0x" + root.hex() == batch.root:
+        return []
+    text = f"batch {batch.batch_id}: something else has taken number {batch.first_sequence}: zjops chain reanchor"
+    return [Finding("wrong_chain", rows[0].job_id if rows else "-", text)]
 
 
 def _check_gas(batch: ExportBatch, rows: list[ExportRow], log: Log) -> list[Finding]:

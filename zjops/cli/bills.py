@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from zjops.cli.audit import exporter
@@ -97,13 +96,13 @@ def verify(
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Derive an invoice again from raw events and check the usage behind it on chain; exit 4 when it differs."""
-    from zjops.analytics.issued import read_invoice
+    from zjops.analytics.issued import book_of, read_invoice
     from zjops.analytics.warehouse import Warehouse
     from zjops.audit.bills import check_issued, check_lines
 
     out, made, folder = Out(output, json, quiet), read_invoice(file), log_folder(context, home, log)
     with Warehouse(folder, through=made.through_sequence or None) as warehouse:
-        book = _book_for(made.month, folder, prices)
+        book = book_of(folder, made.month, prices)
         if book.version != made.price_book:
             raise UsageError(f"the invoice was priced by book {made.price_book}, this is {book.version}; give --prices")
         checks = check_lines(made, warehouse, book, SystemClock().now_ms()) + check_issued(made, warehouse)
@@ -114,19 +113,6 @@ def verify(
         out.say("the invoice does not hold")
         raise typer.Exit(BROKEN)
     out.say(f"the invoice holds{'' if chain else '; the chain was not asked'}; log to {rfc3339(made.watermark_ms)}")
-
-
-def _book_for(month: str, folder: Path, prices: Path | None) -> Any:
-    """The book that was asked for, that of the closed month, or the one that ships."""
-    from zjops.analytics.billing import read_book
-    from zjops.analytics.issued import PRICES as BOOK
-    from zjops.analytics.issued import billing_dir
-    from zjops.domain.plans import PriceBook
-
-    kept = billing_dir(folder) / month / BOOK
-    if prices is None and kept.exists():
-        return msgspec.json.decode(kept.read_bytes(), type=PriceBook)
-    return read_book(prices)
 
 
 def _on_chain(made: Any, warehouse: Any, context: str | None, home: Path | None, export: Path | None) -> list[Any]:

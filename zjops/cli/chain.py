@@ -262,7 +262,8 @@ def batch(
 
 
 chain.command(
-    help="Anchor again what a reorganisation beyond finality took away, after a preview.\n\n"
+    help="Anchor again what a reorganisation beyond finality took away, and give other numbers to batches whose own "
+    "something else took, after a preview.\n\n"
     "Example: zjops chain reanchor --all --yes"
 )(reanchor)
 chainacts.add_to(chain)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, log_folder
+from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, ShowSql, log_folder, show_sql
 from zjops.cli.output import Format, Out
 from zjops.cli.tables import show_tables
 from zjops.domain.clock import SystemClock, month_bounds_ms, rfc3339, utc_month
@@ -69,11 +69,12 @@ def cost(
     costs: COSTS = None,
     prices: Annotated[Path | None, typer.Option(help="Another price book (TOML) than the one that ships.")] = None,
     table: Annotated[Table | None, typer.Option("--table", help="One table only; csv and jsonl hold one.")] = None,
-    log: LogDir = None, home: Home = None, context: ContextName = None,
+    sql: ShowSql = False, log: LogDir = None, home: Home = None, context: ContextName = None,
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Cost and margin of a job, with the formula; gas, rate and work measured from the log where there is one."""
     from zjops.analytics.cost import asked, cost_book, cost_model
+    from zjops.analytics.statements import recording
 
     out, book = Out(output, json, quiet), cost_book(costs)
     given = parse_sets(sets or []) | chain_prices(gas_price, coin_price) | {
@@ -83,7 +84,11 @@ def cost(
         ) if value is not None
     }  # fmt: skip
     asked(book.inputs, given)
-    measured = _measured(log, home, context, month, prices, out)
+    with recording() as statements:
+        measured = _measured(log, home, context, month, prices, out)
+    if sql:
+        show_sql(statements)
+        return
     inputs = asked(asked(book.inputs, measured.basis.inputs() if measured else {}), given)
     gas = measured.basis.gas_per_job if measured and not DERIVING & given.keys() else None
     chosen = gas if gas_per_job is None else _whole("--gas-per-job", gas_per_job, MICRO) / MICRO

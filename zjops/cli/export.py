@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from zjops.cli.focus import focus, focus_check
 from zjops.cli.options import ContextName, Home, LogDir, log_folder
 from zjops.client.http import Http
 from zjops.config import resolve
@@ -45,6 +46,16 @@ def views(
     if not folder.is_dir():
         raise UnreachableError(f"there is no log in {folder}; has a platform run there?")
     _write(views_sql(folder), target)
+
+
+export.command("focus", help=(
+    "Invoices as FOCUS cost and usage (FinOps Open Cost and Usage Specification), CSV or Parquet.\n\n"
+    "Example: zjops export focus --month 2026-10 -o focus.csv"
+))(focus)  # fmt: skip
+export.command("focus-check", help=(
+    "Hold a FOCUS file against the specification; says what was checked and what was not.\n\n"
+    "Example: zjops export focus-check focus.csv"
+))(focus_check)  # fmt: skip
 
 
 def _write(text: str, target: Path | None) -> None:

@@ -40,11 +40,12 @@ COMMANDS: dict[str, Command] = {
     "query": Command("query", "Ask the logs by SQL; only reads.", 'zjops query "FROM usage_daily LIMIT 5"'),
     "whatif": Command("whatif", "Price the same log by other prices.", "zjops whatif --prices new.toml"),
     "cost": Command("cost", "Cost and margin of a job, with the formula.", "zjops cost --window 60 --spot 80"),
+    "notebook": Command("notebook", "Analyses of the log, in JupyterLab.", "zjops notebook usage"),
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
     "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
-    "export": Command("export", "Write the API's document; the views as SQL.", "zjops export views > views.sql"),
+    "export": Command("export", "The API's document, the views as SQL, FOCUS.", "zjops export focus --month 2026-10"),
     "audit": Command(
         "audit", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),

@@ -69,7 +69,7 @@ def verify(
     contract: Annotated[str | None, typer.Option(help="With --rpc: the registry's address.")] = None,
     chain_id: Annotated[int | None, typer.Option(help="With --rpc: which chain it must be.")] = None,
     finality: Annotated[
-        str | None, typer.Option(help="With --rpc: when a block is final; the chain's own rule by default.")
+        str | None, typer.Option(help="With --rpc: depth:N, safe or finalized; the chain's own rule by default.")
     ] = None,
     wait: Wait = False, tenant: Tenant = None, home: Home = None, context: ContextName = None,
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,

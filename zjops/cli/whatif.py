@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from zjops.cli.cost import COIN_PRICE, COSTS, GAS_PRICE, chain_prices
-from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, log_folder
+from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, ShowSql, log_folder, show_sql
 from zjops.cli.output import Format, Out
 from zjops.cli.tables import show_tables
 from zjops.domain.clock import SystemClock, month_bounds_ms, rfc3339, utc_month
@@ -55,11 +55,12 @@ def whatif(
     until: Annotated[str | None, typer.Option(help="First month after the span, or its first day.")] = None,
     costs: COSTS = None, gas_price: GAS_PRICE = None, coin_price: COIN_PRICE = None,
     table: Annotated[Table | None, typer.Option("--table", help="One table only; csv and jsonl hold one.")] = None,
-    log: LogDir = None, home: Home = None, context: ContextName = None,
+    sql: ShowSql = False, log: LogDir = None, home: Home = None, context: ContextName = None,
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Revenue, winners and losers, quota hits and margin of the same log under other prices; what people do stays."""
     from zjops.analytics.cost import cost_book
+    from zjops.analytics.statements import recording
     from zjops.analytics.warehouse import Warehouse
 
     if not prices:
@@ -67,9 +68,12 @@ def whatif(
     if month and (since or until):
         raise UsageError("either --month, or --since and --until")
     out, books, costing = Out(output, json, quiet), _books(base, prices), cost_book(costs)
-    with Warehouse(log_folder(context, home, log)) as warehouse:
+    with recording() as statements, Warehouse(log_folder(context, home, log)) as warehouse:
         months = _months(warehouse.watermark(), month, since, until)
         answer = _answer(warehouse, months, books, costing, chain_prices(gas_price, coin_price))
+    if sql:
+        show_sql(statements)
+        return
     _show(out, table, answer)
 
 

@@ -78,8 +78,9 @@ class Platform:
             assert self._process.stdout is not None
             return self._listen(self._process.stdout, heard)
         log.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as out, log.open("rb") as lines:
+        # It is kept to a size by truncation, after which only who appends writes at the beginning.
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "ab") as out, log.open("rb") as lines:
             self._process = subprocess.Popen(
                 self._argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )

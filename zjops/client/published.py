@@ -44,7 +44,7 @@ def published(batch: BatchDetail, log_dir: str | None) -> Published:
     try:
         content = path.read_bytes()
     except OSError as exc:
-        state, detail = _unread(batch, path, exc)
+        state, detail = _unread(batch, path, Path(log_dir), exc)
         return Published(state=state, detail=detail, path=str(path), digest_of_store=ours)
     state, detail = _read(batch, path, content, expected)
     return Published(
@@ -64,11 +64,11 @@ def _read(batch: BatchDetail, path: Path, content: bytes, expected: LeafFile) ->
     return "altered", f"{path} was altered: {_difference(content, expected)}"
 
 
-def _unread(batch: BatchDetail, path: Path, exc: OSError) -> tuple[State, str]:
+def _unread(batch: BatchDetail, path: Path, log_dir: Path, exc: OSError) -> tuple[State, str]:
     if not isinstance(exc, FileNotFoundError):
         return "unknown", f"{path} cannot be read ({exc.strerror})"
-    if not path.parents[1].is_dir():
-        return "unknown", f"the log folder {path.parents[1]} is not on this machine"
+    if not log_dir.is_dir():
+        return "unknown", f"the log folder {log_dir} is not on this machine"
     if batch.state == "closed":
         return "pending", f"{path} is not there yet; it is written before the root is sent"
     return "missing", f"{path} is missing, though the root was sent; the store has every leaf of it"

@@ -17,6 +17,8 @@ from zjops.domain.errors import ChainUnavailable
 DISAGREE = "nodes_disagree"
 REORGED = "reorg_beyond_finality"
 """The word by which the relayer says that it has stopped, because what was final is gone."""
+TAKEN = "sequence_taken"
+"""The word by which it says that something else has taken numbers of its batches, so that these cannot be sent."""
 
 
 class Place(NamedTuple):

@@ -1,4 +1,4 @@
-"""The published file of a batch: the leaves from which its root follows, as `log/batches/N.json`."""
+"""The published file of a batch, `log/batches/K/N.json`: the leaves from which its root follows."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import msgspec
 from zjops.domain.wire import Wire
 
 FOLDER = "batches"
+SCHEMA = "zjops.leaffile/1"
+PER_FOLDER = 1_000
+"""Batches come for ever, and a folder of millions of files is slow to read everywhere."""
 
 
 class LeafFile(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """A batch by its numbers, its root and the hashes of its leaves in order, as 0x-prefixed hex."""
 
-    schema: str = "zjops.batch/1"
+    schema: str = SCHEMA
     batch: int
     first_sequence: int
     count: int
@@ -28,4 +31,4 @@ class LeafFile(Wire, frozen=True, kw_only=True, omit_defaults=False):
 
 def leaf_file_path(folder: Path, batch: int) -> Path:
     """Where the file of a batch is, in the folder of all of them."""
-    return folder / f"{batch}.json"
+    return folder / str(batch // PER_FOLDER) / f"{batch}.json"

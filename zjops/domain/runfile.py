@@ -64,6 +64,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     log_dir: str
     operator: ClientEntry
     clients: list[ClientEntry] = []
+    prober: ClientEntry | None = None
     processes: list[ProcessEntry] = []
 
 

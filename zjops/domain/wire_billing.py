@@ -1,4 +1,4 @@
-"""Models of money: credits that operators grant (S11)."""
+"""Models of money: what a tenant has used (S6), and credits that operators grant (S11)."""
 
 from __future__ import annotations
 
@@ -53,3 +53,39 @@ class CreditPage(Wire, frozen=True, kw_only=True, omit_defaults=False):
 
     credits: list[CreditView]
     next: int | None
+
+
+class UsageQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of which month, the current one by default."""
+
+    month: Month | None = None
+
+
+class UsageDay(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """What was accepted on a UTC day: jobs, those of them that are charged, and their compute units."""
+
+    date: Annotated[str, Meta(extra_json_schema={"format": "date"})]
+    jobs: int
+    charged_jobs: int
+    compute_units_held: int
+    compute_units_charged: int
+    compute_units_released: int
+
+
+class UsageView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """A tenant's month by day, every day up to `asOf`; the units of the days add to those of the month.
+
+    Plan and limit are the tenant's of today.
+    """
+
+    tenant_id: str
+    month: str
+    plan: str
+    period_start: str
+    period_end: str
+    as_of: str
+    compute_units_limit: int
+    compute_units_held: int
+    compute_units_charged: int
+    compute_units_released: int
+    days: list[UsageDay]

@@ -23,8 +23,8 @@ PATH_SCHEMAS: dict[str, dict[str, Any]] = {
 }
 TAGS = {
     "jobs": "Submit, read, cancel and prove jobs.", "live": "Follow jobs as they go.",
-    "webhooks": "Be told of jobs.", "admin": "What operators do.", "platform": "Health and documents.",
-    "identity": "Tokens.",
+    "webhooks": "Be told of jobs.", "billing": "Usage by day.", "admin": "What operators do.",
+    "platform": "Health and documents.", "identity": "Tokens.",
 }  # fmt: skip
 RETRY = frozenset({"rate-limit-exceeded", "overage-limit-reached", "too-many-active-jobs", "address-banned",
                    "unavailable", "overloaded", "circuit-open"})  # fmt: skip

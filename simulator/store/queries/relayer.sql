@@ -39,8 +39,8 @@ VALUES (:tx_hash, :batch_id, :sender, :nonce, :gas, :max_fee, :max_tip, :raw, :n
 SELECT * FROM batch_transactions WHERE batch_id = :batch_id ORDER BY n DESC;
 
 -- name: nonce_behind
--- The nonce behind those of the open batches before one.
-SELECT coalesce(max(t.nonce) + 1, 0) AS nonce FROM batch_transactions t JOIN batches b ON b.id = t.batch_id
+-- The nonce behind those of the open batches before one: by what was sent last for each, not by what was given up.
+SELECT coalesce(max(t.nonce) + 1, 0) AS nonce FROM batch_transactions t JOIN batches b ON b.tx_hash = t.tx_hash
 WHERE b.state IN ('sent', 'mined') AND b.id < :batch_id AND t.sender = :sender;
 
 -- name: nonce_fees
@@ -65,9 +65,6 @@ UPDATE batches SET state = 'closed', tx_hash = NULL WHERE id >= :id AND state = 
 
 -- name: batch_final
 UPDATE batches SET state = 'final', final_at = :now WHERE id = :id AND state = 'mined';
-
--- name: batch_jobs
-SELECT * FROM jobs WHERE batch_id = :batch_id ORDER BY leaf_index;
 
 -- name: batch_outcomes
 -- The jobs of a batch without their parameters and results.

@@ -16,8 +16,9 @@ import pytest
 
 from simulator.compaction import Compactor, fold_to_minutes
 from simulator.logfiles import REQUEST_SCHEMA, write_file
-from simulator.metering import EVENT_SCHEMA, OPS_SCHEMA, in_place
+from simulator.metering import EVENT_SCHEMA, OPS_SCHEMA
 from simulator.policy.compaction import KEEP_REPLACED_MS
+from simulator.service import in_place
 from simulator.telemetry import Telemetry
 from zjops.analytics.warehouse import Warehouse
 from zjops.domain.clock import ManualClock, month_bounds_ms

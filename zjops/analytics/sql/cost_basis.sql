@@ -1,5 +1,5 @@
 -- What the jobs of a span of acceptance cost and brought: confirmations, batches, gas, computing, units charged.
--- The platform's own jobs ($unbilled) use gas and workers too, and are none of the jobs that must carry the cost.
+-- The platform's own jobs, of unbilled tenants, use gas and workers too, and are none of those that carry the cost.
 SELECT count(*) FILTER (type = 'confirmed' AND NOT own) AS jobs_confirmed,
        count(DISTINCT batch_id) FILTER (type = 'confirmed') AS batches,
        coalesce(sum(gas_share) FILTER (type = 'confirmed'), 0)::BIGINT AS gas,

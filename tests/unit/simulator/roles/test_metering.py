@@ -13,7 +13,8 @@ import polars as pl
 
 from simulator.broker.memory import MemoryBroker
 from simulator.broker.port import Outgoing
-from simulator.metering import EVENTS_DURABLE, REQUESTS_DURABLE, Meter, in_place
+from simulator.metering import EVENTS_DURABLE, REQUESTS_DURABLE, Meter
+from simulator.service import in_place
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import VirtualClock, month_bounds_ms, run_virtual
 from zjops.domain.events import DURABLES, EVENTS, STREAMS, TELEMETRY, JobEvent, envelope

@@ -335,7 +335,7 @@ def test_numbers_that_something_else_took_move_with_leaves_root_and_proofs(tmp_p
         assert await play.chain.next_sequence() == 8 + taken
         assert await play.told() == told
         for batch in after:
-            said = json.loads((tmp_path / "batches" / f"{batch['id']}.json").read_bytes())
+            said = json.loads((tmp_path / "batches" / "0" / f"{batch['id']}.json").read_bytes())
             assert (said["firstSequence"], said["root"]) == (batch["first_sequence"], "0x" + batch["root"].hex())
             assert Tree([bytes.fromhex(leaf[2:]) for leaf in said["leaves"]]).root == batch["root"]
         report = await play.audit()

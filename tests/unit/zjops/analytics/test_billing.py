@@ -148,7 +148,7 @@ def test_an_unknown_plan_is_refused_by_name(log: Log) -> None:
 
 
 def test_the_platforms_own_prober_gets_no_invoice(log: Log) -> None:
-    log.job("zjops-prober", "free", "06-02", 100)
+    log.job("prober", "free", "06-02", 100)
     assert log.read().usage == []
 
 

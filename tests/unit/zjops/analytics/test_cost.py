@@ -30,6 +30,7 @@ from zjops.analytics.warehouse import Warehouse
 from zjops.domain.clock import month_bounds_ms
 from zjops.domain.errors import UsageError
 from zjops.domain.plans import price_book
+from zjops.domain.requests import PROBER_TENANT
 
 BOOK = cost_book()
 TEXT = (Path(__file__).parents[4] / "zjops/analytics/costs.toml").read_text()
@@ -182,7 +183,7 @@ def test_inputs_that_cannot_be_are_refused(given: dict[str, Any]) -> None:
 
 def test_gas_rate_and_work_are_measured_from_the_log_the_platforms_own_jobs_included(tmp_path: Path) -> None:
     log = MoneyLog(tmp_path)
-    for day, tenant in (("06-02", "acme"), ("06-02", "beta"), ("06-03", "acme"), ("06-03", "zjops-prober")):
+    for day, tenant in (("06-02", "acme"), ("06-02", "beta"), ("06-03", "acme"), ("06-03", PROBER_TENANT)):
         log.job(tenant, "pro", day, units=200)
     log.batch()
     log.job("acme", "pro", "06-04", units=500)

@@ -18,7 +18,7 @@ from zjops.domain.errors import InvariantError, UnreachableError, UsageError
 from zjops.domain.ids import SeededIds
 from zjops.domain.logfiles import PROBER_FIRST
 
-CHARGED = {"tenant": "acme", "first_ms": START_MS, "after_ms": START_MS + 1}
+SPAN = {"tenant": "acme", "since_ms": START_MS, "until_ms": START_MS + 1}
 
 
 def charged(log: Path, *, exact: bool | None = None) -> tuple[int, int]:
@@ -120,10 +120,10 @@ def test_the_watermark_is_the_time_of_the_newest_event_in_stream_order(tmp_path:
 def test_a_frame_has_the_rows_of_the_statement(tmp_path: Path) -> None:
     write(tmp_path, "events", events(1, 5))
     with Warehouse(tmp_path) as w:
-        frame, rows = w.frame("charged_by_plan", **CHARGED), w.rows("charged_by_plan", **CHARGED)
+        frame, rows = w.frame("usage_by", **SPAN), w.rows("usage_by", **SPAN)
         none = w.frame("availability", first_ms=0, after_ms=1)
     assert frame.to_dicts() == rows
-    assert rows[0]["units"] == 500
+    assert rows[0]["units_charged"] == 500
     assert none.schema == {"plan": pl.String, "source": pl.String, "total": pl.Int64, "good": pl.Int64}
 
 
@@ -216,7 +216,7 @@ def test_files_replaced_between_choice_and_reading_are_looked_for_once_more(tmp_
         write(tmp_path, "events", events(1, 9))
         for path in old:
             path.unlink()
-        assert w.rows("charged_by_plan", **CHARGED)[0]["jobs"] == 9
+        assert w.rows("usage_by", **SPAN)[0]["jobs_charged"] == 9
         assert w.watermark() == START_MS + 9
 
 
@@ -227,7 +227,7 @@ def test_files_that_go_and_do_not_come_again_are_unreachable(tmp_path: Path, mon
         path.unlink()
         monkeypatch.setattr(warehouse, "read_folder", lambda folder: chosen if folder.name == "events" else [])
         with pytest.raises(UnreachableError, match="cannot be read"):
-            w.rows("charged_by_plan", **CHARGED)
+            w.rows("usage_by", **SPAN)
 
 
 def test_a_log_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
@@ -282,5 +282,21 @@ def test_a_request_log_is_read_and_folded_rows_add_up(tmp_path: Path) -> None:
 
 def test_an_error_of_duckdb_keeps_its_reason(tmp_path: Path) -> None:
     with Warehouse(tmp_path) as w, pytest.raises(UnreachableError, match="cannot be read: Invalid Input Error"):
-        w.rows("charged_by_plan")
+        w.rows("usage_by")
     assert issubclass(duckdb.InvalidInputException, duckdb.Error)
+
+
+def test_events_within_a_span_are_those_whose_acceptance_lies_in_it(tmp_path: Path) -> None:
+    def jobs(first_ms: int, after_ms: int) -> int:
+        return sum(row["jobs"] for row in w.rows_within("charged_by_plan", first_ms, after_ms, tenant=None))
+
+    write(tmp_path, "events", events(1, 3, accepted_at=START_MS - 1))
+    write(tmp_path, "events", events(4, 6))
+    write(tmp_path, "events", [*events(7, 8), *events(9, 9, accepted_at=START_MS + 1)])
+    # One whose range overlaps its neighbour's: what stands in both counts once.
+    write(tmp_path, "events", [*events(9, 9, accepted_at=START_MS + 1), *events(10, 11)])
+    with Warehouse(tmp_path) as w:
+        assert jobs(START_MS, START_MS + 1) == len({4, 5, 6, 7, 8, 10, 11})
+        assert jobs(0, START_MS + DAY_MS) == 11
+        assert jobs(START_MS - 1, START_MS) == 3
+        assert jobs(START_MS + DAY_MS, START_MS + 2 * DAY_MS) == 0

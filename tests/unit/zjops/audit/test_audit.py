@@ -17,6 +17,7 @@ from zjops.client.chain import Block
 from zjops.client.history import Read, Submitted
 from zjops.domain.errors import UsageError
 from zjops.domain.jobs import JobState
+from zjops.domain.requests import PROBER_TENANT
 
 ALL = ["done", "fault", "crash", "early", "late", "done", "done", "done"]
 Break = Callable[[World], None]
@@ -270,6 +271,15 @@ def test_what_still_runs_is_in_flight_unless_everything_should_have_ended(tmp_pa
     assert report.only_late
 
 
+def test_the_prober_always_has_a_job_on_its_way(tmp_path: Path) -> None:
+    world = World(["done", "running"])
+    world.change(1, tenant=PROBER_TENANT)
+    for event in world.events:
+        if event["job_id"] == world.events[-1]["job_id"]:
+            event["tenant"] = PROBER_TENANT
+    assert world.audit(tmp_path, expect_settled=True).findings == []
+
+
 def test_mined_is_not_final(tmp_path: Path) -> None:
     world = World(["done"])
     world.change(0, status=JobState.COMPLETED, confirmed_at=None)
@@ -343,6 +353,7 @@ def test_a_repair_that_is_not_final_yet_may_become_so(tmp_path: Path) -> None:
     world.repair(1, "send")
     world.replace_batch(1, state="sent", block_number=None, block_hash=None, gas_used=None)
     world.roots.pop(4)
+    world.next_sequence_value = 4
     assert world.audit(tmp_path / "a").findings == []
     report = world.audit(tmp_path / "b", expect_settled=True)
     assert [f.kind for f in report.findings] == ["not_final"]
@@ -359,6 +370,19 @@ def test_numbers_that_something_else_took_are_told_and_not_held_against_it(tmp_p
     assert "under the numbers from 9 on in place of 4" in report.repaired[0].text
     world.replace_batch(1, repairs=[])
     assert {f.kind for f in world.audit(tmp_path / "b").findings} >= {"wrong_chain", "double_confirmed", "mismatch"}
+
+
+@pytest.mark.parametrize("root", [None, b"\7" * 32], ids=["by a way without a root", "by another root"])
+def test_a_batch_that_cannot_be_sent_because_its_number_is_taken_is_named(tmp_path: Path, root: bytes | None) -> None:
+    world = World(ALL)
+    del world.roots[4]
+    world.roots |= {} if root is None else {4: root}
+    for state in ("closed", "sent"):
+        world.replace_batch(1, state=state, tx_hash=None, block_number=None, block_hash=None, gas_used=None)
+        texts = {f.text for f in world.audit(tmp_path / state).findings if f.kind == "wrong_chain"}
+        assert texts == {"batch 2: something else has taken number 4: zjops chain reanchor"}
+    world.roots[4] = bytes.fromhex(world.batches[1].root[2:])
+    assert not {f.kind for f in world.audit(tmp_path / "noticed").findings} & {"wrong_chain", "wrong_root"}
 
 
 def test_an_export_that_names_no_blocks_is_compared_by_its_roots(tmp_path: Path) -> None:

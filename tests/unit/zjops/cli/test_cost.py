@@ -48,6 +48,7 @@ def test_the_log_gives_gas_rate_and_revenue(log: str, capsys: pytest.CaptureFixt
     figures = {row["name"]: row for row in told["figures"]}
     assert figures["gas a job"]["amount"] == 54_500 * 1000 // 20
     assert figures["gas a job"]["formula"].startswith("measured")
+    assert figures["jobs a batch"]["amount"] == 20_000, "as they were, not as the window would have it"
     (invoiced,) = [row for row in told["margins"] if row["who"] == "all, as invoiced in 2026-06"]
     assert invoiced["revenue_nanousd"] == 99 * 10**9 // 20
     assert invoiced["margin_nanousd"] == invoiced["revenue_nanousd"] - invoiced["cost_nanousd"]

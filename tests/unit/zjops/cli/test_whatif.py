@@ -86,3 +86,13 @@ def test_what_cannot_be_meant_is_one_line(
 def test_without_a_book_it_says_what_to_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["whatif", "--log", "log"]) == 2
     assert "--prices new.toml" in capsys.readouterr().err
+
+
+def test_the_sql_behind_it_can_be_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _whatif("--show-sql") == 0
+    text = capsys.readouterr().out
+    assert "FROM events_once" in text
+    assert "$" not in text, "every parameter is written out"
+    of_the_new_book = [part for part in text.split(";\n\n") if "limit_units" in part][-1]
+    assert main(["query", "--log", "log", "--json", "--", of_the_new_book.strip().removesuffix(";")]) == 0
+    assert [row["tenant"] for row in json.loads(capsys.readouterr().out)["rows"]] == ["ada"]

@@ -18,6 +18,10 @@ def _hash(*parts: object) -> str:
     return "0x" + "".join(f"{part!s:>08}" for part in parts).encode().hex().rjust(64, "0")
 
 
+def _again(first: int) -> Commit:
+    return Commit(777, _hash("again", first), 5, b"")
+
+
 def _batch(number: int, first: int | None = None, state: str = "final") -> BatchView:
     """Batch N: three jobs, in block 10 N."""
     first = 1 + JOBS * (number - 1) if first is None else first
@@ -59,7 +63,7 @@ class Scene:
         return self.following
 
     def commit_of(self, first: int) -> Commit | None:
-        return Commit(777, _hash("again", first), JOBS, b"") if first in self.roots else None
+        return _again(first) if first in self.roots else None
 
     def lose(self, number: int, *, root: bool) -> None:
         """Another block stands where a batch was, with its root elsewhere or nowhere."""
@@ -81,7 +85,7 @@ def test_what_stands_elsewhere_is_adopted_and_what_is_lost_is_sent() -> None:
     scene.lose(39, root=True)
     scene.lose(40, root=False)
     adopted, sent = repairs_of(scene, scene)
-    assert (adopted.repair.batch, adopted.repair.act, adopted.now) == (39, Act.ADOPT, scene.commit_of(115))
+    assert (adopted.repair.batch, adopted.repair.act, adopted.now) == (39, Act.ADOPT, _again(115))
     assert (sent.repair.batch, sent.repair.act, sent.now) == (40, Act.SEND, None)
     assert [one.repair.moves for one in (adopted, sent)] == [False, False]
 

@@ -38,6 +38,16 @@ def file(tmp_path: Path) -> Path:
     return files.path(7)
 
 
+@pytest.mark.parametrize(
+    ("batch", "place"), [(1, "0/1.json"), (999, "0/999.json"), (1000, "1/1000.json"), (1_234_567, "1234/1234567.json")]
+)
+def test_a_folder_holds_a_thousand_files_at_most(tmp_path: Path, batch: int, place: str) -> None:
+    files = LeafFiles(tmp_path)
+    files.write({"id": batch, "first_sequence": 1, "count": 3, "root": Tree(HASHES).root}, HASHES)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json")] == [place]
+    assert json.loads((tmp_path / place).read_bytes())["schema"] == "zjops.leaffile/1"
+
+
 def test_what_the_relayer_writes_agrees(file: Path, tmp_path: Path) -> None:
     found = published(BATCH, str(tmp_path))
     assert (found.state, found.path, found.digest) == ("agrees", str(file), found.digest_of_store)
