@@ -319,7 +319,18 @@ def _audited(zjops: Cli, code: int) -> str:
     """What the audit says, as an operator runs it."""
     status, out, err = zjops("audit", "--settled", "--wait", "30" if code == 0 else "0")
     assert status == code, out + err
-    return err
+    return out
+
+
+def _stands_still(zjops: Cli) -> None:
+    """Whoever looks is told that nothing is confirmed, why, and the way on."""
+    assert zjops.json("chain", "status", code=4)["relayer"] == "paused"
+    checks = {row["check"]: row for row in zjops.json("doctor", code=1)["rows"]}
+    assert (checks["relayer"]["state"], checks["relayer"]["mend"]) == ("fail", "zjops chain reanchor")
+    for command in (("status",), ("chain", "unpause", "relayer")):
+        told = zjops(*command)[2]
+        assert "reorg_beyond_finality: batch" in told
+        assert "zjops chain reanchor" in told
 
 
 def _reanchored(zjops: Cli, *arguments: str) -> tuple[list[dict[str, Any]], str]:
@@ -377,6 +388,7 @@ async def test_a_reorganisation_beyond_finality_stops_it_until_an_operator_has_i
         assert f" batch {number}: block " in said
         assert (f" batch {number}: the chain holds no root" in said) is not keep
     assert ("was committed in block" in said) is keep
+    _stands_still(zjops)
     scene.submit()
     confirmed = "SELECT count(*) FROM jobs WHERE confirmed_at IS NOT NULL"
     assert scene.rows(confirmed) == [(scene.accepted - JOBS,)], "nothing is confirmed meanwhile"

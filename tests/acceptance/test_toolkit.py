@@ -206,6 +206,8 @@ class TestVerify:
         assert said({}) == "True"
         assert said({"result": bundle["result"] | {"base64": "Zm9yZ2Vk"}}) == "False"
         assert said({"leaf": bundle["leaf"] | {"usageDigest": "0x" + "11" * 32}}) == "False"
+        # What they do not check, as the README says.
+        assert said({"jobId": "job_1", "usage": bundle["usage"] | {"computeUnits": 1}}) == "True"
 
     def test_a_chain_that_is_away(self, zjops: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
         away = msgspec.to_builtins(msgspec.structs.replace(zjops.stage.context, rpc_url="http://127.0.0.1:9"))
@@ -279,7 +281,8 @@ async def test_invoice_and_audit(zjops: Cli, confirmed: str, tmp_path: Path) -> 
     status, out, err = zjops("audit", "--history", str(forged), "--json")
     assert status == 4
     found = json.loads(out)
-    assert (found["ok"], found["lost"], found["findings"][0]["kind"]) == (False, 1, "lost")
+    assert (found["ok"], found["lost"]) == (False, 1)
+    assert "lost" in {one["kind"] for one in found["findings"]}
     assert "lost: job_222" in err
     status, out, err = zjops("audit", "--history", str(forged), "-q")
     assert (status, err, "lost: job_222" in out) == (4, "", True)
