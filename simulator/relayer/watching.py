@@ -98,10 +98,13 @@ class Watcher:
         self._patience.clear()
 
     async def receipt(self, signed: list[Row]) -> Receipt | None:
-        """The receipt of whichever transaction was mined."""
+        """The receipt of whichever transaction was mined; a reverted one counts only under the present nonce.
+
+        One that was given up stays reverted for ever, and says nothing of the one that was signed after it.
+        """
         for transaction in signed:
             receipt = await self._desk.chain.receipt(transaction["tx_hash"])
-            if receipt is not None:
+            if receipt is not None and (receipt.status == 1 or transaction["nonce"] == signed[0]["nonce"]):
                 return receipt
         return None
 
