@@ -15,7 +15,7 @@ from simulator.policy.sticking import Stood, may_raise
 from simulator.policy.strikes import Strikes
 from simulator.relayer.desk import Desk
 from simulator.relayer.sending import Sender
-from simulator.store.port import Row
+from simulator.store.port import Row, Tx
 from zjops.domain.anchoring import DISAGREE
 from zjops.domain.errors import ChainRefused, ChainUnavailable
 
@@ -85,6 +85,7 @@ class Watcher:
             return Fate.MINED
         if receipt is not None or not signed:
             self._desk.telemetry.count("blockchain_confirmations_total", outcome="failed")
+            await self._cost(receipt)
             return await self._reopen(batch, "its transaction was mined and reverted")
         return await self._press(batch, signed[0], head, ask)
 
@@ -98,23 +99,42 @@ class Watcher:
         self._patience.clear()
 
     async def receipt(self, signed: list[Row]) -> Receipt | None:
-        """The receipt of whichever transaction was mined; a reverted one counts only under the present nonce.
+        """The receipt of whichever transaction was mined: one that was reverted counts only under the present nonce.
 
         One that was given up stays reverted for ever, and says nothing of the one that was signed after it.
         """
+        reverted = None
         for transaction in signed:
             receipt = await self._desk.chain.receipt(transaction["tx_hash"])
-            if receipt is not None and (receipt.status == 1 or transaction["nonce"] == signed[0]["nonce"]):
+            if receipt is not None and receipt.status == 1:
                 return receipt
-        return None
+            if receipt is not None and transaction["nonce"] == signed[0]["nonce"]:
+                reverted = receipt
+        return reverted
 
     async def mined(self, batch: Row, receipt: Receipt) -> None:
-        """Write down that a batch is in a block."""
+        """Write down that a batch is in a block, and what that cost."""
         self._patience.pop(batch["id"], None)
-        await self._desk.write(
-            "batch_mined", id=batch["id"], tx_hash=receipt.tx_hash, block_number=receipt.block_number,
-            block_hash=receipt.block_hash, gas_used=receipt.gas_used, gas_price=receipt.effective_gas_price,
-        )  # fmt: skip
+
+        def write(tx: Tx) -> None:
+            tx.run(
+                "batch_mined", id=batch["id"], tx_hash=receipt.tx_hash, block_number=receipt.block_number,
+                block_hash=receipt.block_hash, gas_used=receipt.gas_used, gas_price=receipt.effective_gas_price,
+            )  # fmt: skip
+            put_cost(tx, receipt, self._desk.clock.now_ms())
+
+        await self._desk.transact(write)
+
+    async def count_costs(self, batch: Row) -> None:
+        """Write down what the others that were signed for a final batch cost: they were reverted, or are nowhere."""
+        for transaction in await self.transactions(batch["id"]):
+            if transaction["mined_at"] is None and transaction["tx_hash"] != batch["tx_hash"]:
+                await self._cost(await self._desk.chain.receipt(transaction["tx_hash"]))
+
+    async def _cost(self, receipt: Receipt | None) -> None:
+        if receipt is not None:
+            found, now = receipt, self._desk.clock.now_ms()
+            await self._desk.transact(lambda tx: put_cost(tx, found, now))
 
     async def adopt(self, batch: Row) -> bool:
         """Take a root that is on chain already for ours: a store restored from a copy does not know that it sent it."""
@@ -192,6 +212,14 @@ class Watcher:
         self._desk.telemetry.log("warning", "signed anew", batch=batch["id"], reason=why)
         await self._desk.write("batches_reopened", id=batch["id"])
         return Fate.REOPENED
+
+
+def put_cost(tx: Tx, receipt: Receipt, now: int) -> None:
+    """Write down what a transaction of ours cost; one that the store does not know is passed over."""
+    tx.run(
+        "transaction_cost", tx_hash=receipt.tx_hash, gas_used=receipt.gas_used, gas_price=receipt.effective_gas_price,
+        now=now,
+    )  # fmt: skip
 
 
 def _dropped(batch: Row, newest: Row) -> tuple[str, str]:
