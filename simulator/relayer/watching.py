@@ -156,7 +156,10 @@ class Watcher:
         due = now.at - patience.tried.get(newest["tx_hash"], float("-inf")) >= self._again_after_s
         if due and await self._again(patience, newest, now, await ask()):
             return await self._start_over(batch)
-        if since.until(now).long_enough(self._stuck_after_s) and patience.said is not Sent.NO_FUNDS:
+        stuck = since.until(now).long_enough(self._stuck_after_s)
+        if stuck and not self._is_ours(newest):
+            return await self._start_over(batch)
+        if stuck and patience.said is not Sent.NO_FUNDS:
             await self._offer_more(batch, newest, patience, now, await ask())
         elif patience.refusal is not None:
             raise ChainRefused(*patience.refusal)
@@ -179,12 +182,17 @@ class Watcher:
             patience.held = now
             if tried_before:
                 self._desk.telemetry.log("warning", "the pool had lost it, sent again", tx_hash=newest["tx_hash"])
-        if sent is not Sent.NONCE_USED and not _in_a_gap(newest["nonce"], outlook):
+        in_a_gap = self._is_ours(newest) and _in_a_gap(newest["nonce"], outlook)
+        if sent is not Sent.NONCE_USED and not in_a_gap:
             patience.strikes.clear()
             return False
         # Looked at again at once: its receipt may have come between two questions.
         patience.tried.clear()
         return patience.strikes.strike(now.block)
+
+    def _is_ours(self, transaction: Row) -> bool:
+        """Whether the key at hand signed it: the operator's may have been changed since, and each counts for itself."""
+        return bool(transaction["sender"] == self._desk.chain.sender)
 
     async def _offer_more(self, batch: Row, newest: Row, patience: _Patience, now: _Mark, outlook: Outlook) -> None:
         """Replace what is stuck, if more can help. Raises `ChainRefused` with the reason why it waits instead."""
@@ -204,7 +212,7 @@ class Watcher:
     async def _start_over(self, batch: Row) -> Fate:
         if await self.adopt(batch):
             return Fate.MINED
-        return await self._reopen(batch, "its nonce was used by something else or left a gap")
+        return await self._reopen(batch, "its nonce is lost, or its key is the operator's no more")
 
     async def _reopen(self, batch: Row, why: str) -> Fate:
         """Sign anew what comes from this batch on; the contract's own order lets no root be committed twice."""
