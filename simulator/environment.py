@@ -18,7 +18,7 @@ import msgspec
 from simulator.api.strictjson import decode
 from simulator.blobs.port import Blobs
 from simulator.broker.port import Broker
-from simulator.chain.deployment import load_deployment, save_deployment
+from simulator.chain.deployment import ensure_deployment
 from simulator.chain.port import Chain, ChainIdentity
 from simulator.config import Settings
 from simulator.intake import Intake
@@ -318,14 +318,15 @@ async def _web3_chain(home: Path, run: RunFile, settings: Settings, clock: Clock
         from simulator.chain.anvil import fund
 
         await fund(rpc_url, [accounts.admin.address, accounts.operator.address], clock)
-    deployment = load_deployment(home)
-    if deployment is None:
+
+    async def first() -> ChainIdentity:
         contract, code_hash = await deploy(
             rpc_url, admin_key=accounts.admin.unlock(), operator=accounts.operator.address, chain_id=run.chain_id,
             clock=clock,
         )  # fmt: skip
-        deployment = ChainIdentity(run.chain_id, contract, code_hash)
-        save_deployment(home, deployment)
+        return ChainIdentity(run.chain_id, contract, code_hash)
+
+    deployment = await ensure_deployment(home, first, clock)
     return Web3Chain(
         rpc_url, contract=deployment.contract, operator_key=accounts.operator.unlock(),
         chain_id=deployment.chain_id, code_hash=deployment.code_hash,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 import aiohttp
@@ -22,7 +22,7 @@ from web3.exceptions import (
     Web3RPCError,
     Web3ValueError,
 )
-from web3.types import BlockIdentifier, TxReceipt
+from web3.types import BlockData, BlockIdentifier, TxReceipt
 
 import contracts
 from simulator.chain.port import ChainIdentity, Commit, Head, Outlook, Receipt, Sent, Signed
@@ -33,6 +33,7 @@ from zjops.domain.errors import ChainRefused, ChainUnavailable
 from zjops.domain.merkle import keccak256
 
 T = TypeVar("T")
+R = TypeVar("R")
 ANSWER_WITHIN_S = 5.0
 DEPLOY_WITHIN_S = 60.0
 POLL_S = 0.05
@@ -102,8 +103,10 @@ def _translating(abi: list[dict[str, Any]]) -> Iterator[None]:
         raise ChainUnavailable(f"the chain does not answer within {ANSWER_WITHIN_S:.0f} s", "rpc_slow") from exc
     except (aiohttp.ClientError, OSError) as exc:
         raise ChainUnavailable(f"the chain does not answer: {exc or type(exc).__name__}") from exc
-    except (Web3Exception, Web3ValueError, ValueError) as exc:
-        raise ChainUnavailable(f"the chain answers strangely: {exc}") from exc
+    except KeyError as exc:
+        raise ChainUnavailable(f"the chain answers strangely: its answer names no {exc}", "rpc_strange") from exc
+    except (Web3Exception, Web3ValueError, ValueError, TypeError) as exc:
+        raise ChainUnavailable(f"the chain answers strangely: {exc}", "rpc_strange") from exc
 
 
 def _rpc_error(exc: Web3RPCError) -> ChainRefused | ChainUnavailable:
@@ -149,16 +152,17 @@ class Web3Chain:
         with contextlib.suppress(Exception):  # nothing is left to be done when closing fails
             await self._web3.provider.disconnect()
 
-    async def _ask(self, question: Awaitable[T]) -> T:
+    async def _ask(self, question: Awaitable[T], read: Callable[[T], R]) -> R:
+        """An answer, as it is understood: what cannot be understood is an answer of a chain that answers strangely."""
         with _translating(self._artifact.abi):
-            return await question
+            return read(await question)
 
     async def identity(self) -> ChainIdentity:
         eth = self._web3.eth
-        found = int(await self._ask(eth.chain_id))
+        found = await self._ask(eth.chain_id, int)
         if found != self._chain_id:
             raise ChainRefused(f"{self._rpc_url} is chain {found}, not {self._chain_id}", "wrong_chain")
-        code = bytes(await self._ask(eth.get_code(self._address)))
+        code = await self._ask(eth.get_code(self._address), bytes)
         if not code:
             raise ChainRefused(f"there is no contract at {self._address} on chain {found}", "wrong_contract")
         code_hash = "0x" + keccak256(code).hex()
@@ -168,36 +172,36 @@ class Web3Chain:
 
     async def block(self, at: int | str) -> Head | None:
         try:
-            found = await self._ask(self._web3.eth.get_block(cast("BlockIdentifier", at)))
+            return await self._ask(self._web3.eth.get_block(cast("BlockIdentifier", at)), _head)
         except BlockNotFound:
             return None
-        hashes = (HexBytes(found[name]).to_0x_hex() for name in ("hash", "parentHash"))
-        return Head(int(found["number"]), next(hashes), int(found["timestamp"]), next(hashes))
 
     async def next_sequence(self, at: int | str = "latest") -> int:
         question = self._contract.functions.nextSequence().call(block_identifier=cast("BlockIdentifier", at))
-        return int(await self._ask(question))
+        return await self._ask(question, int)
 
     async def root_of(self, first: int, at: int | str = "latest") -> bytes | None:
         question = self._contract.functions.rootOf(first).call(block_identifier=cast("BlockIdentifier", at))
-        root = bytes(await self._ask(question))
+        root = await self._ask(question, bytes)
         return root if any(root) else None
 
     async def outlook(self) -> Outlook:
         eth, sender = self._web3.eth, self._account.address
-        block, nonce, pending, balance, tip = await asyncio.gather(
-            self._ask(eth.get_block("latest")), self._ask(eth.get_transaction_count(sender, "latest")),
-            self._ask(eth.get_transaction_count(sender, "pending")), self._ask(eth.get_balance(sender)),
-            self._ask(eth.max_priority_fee),
-        )  # fmt: skip
-        return Outlook(int(nonce), int(pending), int(balance), int(block["baseFeePerGas"]), int(tip))
+        found = await asyncio.gather(
+            self._ask(eth.get_transaction_count(sender, "latest"), int),
+            self._ask(eth.get_transaction_count(sender, "pending"), int),
+            self._ask(eth.get_balance(sender), int),
+            self._ask(eth.get_block("latest"), _base_fee),
+            self._ask(eth.max_priority_fee, int),
+        )
+        return Outlook(*found)
 
     def _encoded(self, commit: Commit) -> str:
         return str(self._contract.encode_abi("commitRoot", args=[commit.first, commit.count, commit.root]))
 
     async def estimate(self, commit: Commit) -> int:
         call = self._contract.functions.commitRoot(commit.first, commit.count, commit.root)
-        return int(await self._ask(call.estimate_gas({"from": self._account.address})))
+        return await self._ask(call.estimate_gas({"from": self._account.address}), int)
 
     def sign(self, commit: Commit, nonce: int, gas: int, fees: Fees) -> Signed:
         fields = {
@@ -210,7 +214,7 @@ class Web3Chain:
 
     async def send(self, raw: bytes) -> Sent:
         try:
-            await self._ask(self._web3.eth.send_raw_transaction(raw))
+            await self._ask(self._web3.eth.send_raw_transaction(raw), _hex)
         except ChainRefused as exc:
             said = what_it_said(str(exc))
             if said is None:
@@ -220,15 +224,14 @@ class Web3Chain:
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         try:
-            found = await self._ask(self._web3.eth.get_transaction_receipt(HexStr(tx_hash)))
+            return await self._ask(self._web3.eth.get_transaction_receipt(HexStr(tx_hash)), _receipt)
         except TransactionNotFound:
             return None
-        return _receipt(found)
 
     async def find_root(self, first: int) -> Receipt | None:
         if await self.root_of(first) is None:
             return None
-        event, head = self._contract.events.RootCommitted(), int(await self._ask(self._web3.eth.block_number))
+        event, head = self._contract.events.RootCommitted(), await self._ask(self._web3.eth.block_number, int)
         pieces = Pieces(await self._deployed_at(head), head)
         while (piece := pieces.piece) is not None:
             question = event.get_logs(
@@ -236,13 +239,13 @@ class Web3Chain:
                 argument_filters={"firstSequence": first},
             )  # fmt: skip
             try:
-                found = list(await self._ask(question))
+                found = await self._ask(question, _transactions)
             except ChainRefused:
                 if not pieces.refused():
                     raise
                 continue
             if found:
-                return await self.receipt(HexBytes(found[-1]["transactionHash"]).to_0x_hex())
+                return await self.receipt(found[-1])
             pieces.answered()
         return None
 
@@ -251,7 +254,7 @@ class Web3Chain:
         since = Since(head)
         while (at := since.ask) is not None:
             try:
-                since.told(bool(await self._ask(self._web3.eth.get_code(self._address, BlockNumber(at)))))
+                since.told(await self._ask(self._web3.eth.get_code(self._address, BlockNumber(at)), bool))
             except (ChainRefused, ChainUnavailable) as exc:
                 if isinstance(exc, ChainUnavailable) and exc.reason != "node_behind":
                     raise
@@ -259,11 +262,26 @@ class Web3Chain:
         return since.found
 
 
+def _hex(found: Any) -> str:
+    return HexBytes(found).to_0x_hex()
+
+
+def _head(found: BlockData) -> Head:
+    return Head(int(found["number"]), _hex(found["hash"]), int(found["timestamp"]), _hex(found["parentHash"]))
+
+
+def _base_fee(found: BlockData) -> int:
+    return int(found["baseFeePerGas"])
+
+
+def _transactions(logs: Iterable[Any]) -> list[str]:
+    return [_hex(log["transactionHash"]) for log in logs]
+
+
 def _receipt(found: TxReceipt) -> Receipt:
     return Receipt(
-        HexBytes(found["transactionHash"]).to_0x_hex(), int(found["blockNumber"]),
-        HexBytes(found["blockHash"]).to_0x_hex(), int(found["status"]), int(found["gasUsed"]),
-        int(found["effectiveGasPrice"]),
+        _hex(found["transactionHash"]), int(found["blockNumber"]), _hex(found["blockHash"]), int(found["status"]),
+        int(found["gasUsed"]), int(found["effectiveGasPrice"]),
     )  # fmt: skip
 
 

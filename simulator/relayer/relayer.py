@@ -26,7 +26,7 @@ from simulator.relayer.timing import Timed
 from simulator.relayer.view import View
 from simulator.relayer.watching import Fate, Watcher
 from simulator.service import Looped, background
-from simulator.store.port import Row, Store
+from simulator.store.port import Row, Store, Tx
 from simulator.telemetry import Telemetry
 from zjops.domain.anchoring import DISAGREE
 from zjops.domain.chains import Finality
@@ -195,6 +195,7 @@ class Relayer(Looped):
         standing = await self._confirmer.standing(view, batch)
         if standing is Standing.FINAL:
             await self._confirmer.finalise(batch)
+            await self._watcher.count_costs(batch)
         return standing is not Standing.MOVED or await self._moved(batch)
 
     async def _moved(self, batch: Row) -> bool:
@@ -208,7 +209,7 @@ class Relayer(Looped):
         if receipt is not None and receipt.status == 1:
             await self._watcher.mined(batch, receipt)
             return True
-        await self._desk.write("batch_unmined", id=batch["id"])
+        await self._desk.transact(lambda tx: _unmined(tx, batch["id"]))
         batch["state"] = "sent"
         return False
 
@@ -234,3 +235,8 @@ class Relayer(Looped):
             return Fate.MINED
         self._watcher.sent(batch, await self._sender.send(batch, await self._ask(), leads=leads))
         return Fate.WAITS
+
+
+def _unmined(tx: Tx, batch: int) -> None:
+    tx.run("batch_unmined", id=batch)
+    tx.run("transactions_cost_nothing", id=batch)

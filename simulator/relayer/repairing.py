@@ -20,7 +20,7 @@ from simulator.relayer.desk import Desk
 from simulator.relayer.leaves import hashes_of
 from simulator.relayer.reporting import ACTOR, PAUSED, has_stopped
 from simulator.relayer.view import View
-from simulator.relayer.watching import Watcher
+from simulator.relayer.watching import Watcher, put_cost
 from simulator.store.port import Row, Tx
 from zjops.domain.anchoring import DISAGREE, Act, Anchor, Place, Repair, firsts, plan_repairs
 from zjops.domain.chains import Finality
@@ -173,8 +173,10 @@ class Repairer:
             tx.run("batch_repair_put", id=one.batch, now=now, actor=asked.actor, act=one.act.value)
         _move(tx, moved)
         for one in chosen:
+            tx.run("transactions_cost_nothing", id=one.batch)
             if one.act is Act.ADOPT:
                 at = receipts[one.batch]
+                put_cost(tx, at, now)
                 tx.run(
                     "batch_adopted", id=one.batch, tx_hash=at.tx_hash, block_number=at.block_number,
                     block_hash=at.block_hash, gas_used=at.gas_used, gas_price=at.effective_gas_price,

@@ -15,7 +15,7 @@ from simulator.policy.sticking import Stood, may_raise
 from simulator.policy.strikes import Strikes
 from simulator.relayer.desk import Desk
 from simulator.relayer.sending import Sender
-from simulator.store.port import Row
+from simulator.store.port import Row, Tx
 from zjops.domain.anchoring import DISAGREE
 from zjops.domain.errors import ChainRefused, ChainUnavailable
 
@@ -85,6 +85,7 @@ class Watcher:
             return Fate.MINED
         if receipt is not None or not signed:
             self._desk.telemetry.count("blockchain_confirmations_total", outcome="failed")
+            await self._cost(receipt)
             return await self._reopen(batch, "its transaction was mined and reverted")
         return await self._press(batch, signed[0], head, ask)
 
@@ -98,20 +99,42 @@ class Watcher:
         self._patience.clear()
 
     async def receipt(self, signed: list[Row]) -> Receipt | None:
-        """The receipt of whichever transaction was mined."""
+        """The receipt of whichever transaction was mined: one that was reverted counts only under the present nonce.
+
+        One that was given up stays reverted for ever, and says nothing of the one that was signed after it.
+        """
+        reverted = None
         for transaction in signed:
             receipt = await self._desk.chain.receipt(transaction["tx_hash"])
-            if receipt is not None:
+            if receipt is not None and receipt.status == 1:
                 return receipt
-        return None
+            if receipt is not None and transaction["nonce"] == signed[0]["nonce"]:
+                reverted = receipt
+        return reverted
 
     async def mined(self, batch: Row, receipt: Receipt) -> None:
-        """Write down that a batch is in a block."""
+        """Write down that a batch is in a block, and what that cost."""
         self._patience.pop(batch["id"], None)
-        await self._desk.write(
-            "batch_mined", id=batch["id"], tx_hash=receipt.tx_hash, block_number=receipt.block_number,
-            block_hash=receipt.block_hash, gas_used=receipt.gas_used, gas_price=receipt.effective_gas_price,
-        )  # fmt: skip
+
+        def write(tx: Tx) -> None:
+            tx.run(
+                "batch_mined", id=batch["id"], tx_hash=receipt.tx_hash, block_number=receipt.block_number,
+                block_hash=receipt.block_hash, gas_used=receipt.gas_used, gas_price=receipt.effective_gas_price,
+            )  # fmt: skip
+            put_cost(tx, receipt, self._desk.clock.now_ms())
+
+        await self._desk.transact(write)
+
+    async def count_costs(self, batch: Row) -> None:
+        """Write down what the others that were signed for a final batch cost: they were reverted, or are nowhere."""
+        for transaction in await self.transactions(batch["id"]):
+            if transaction["mined_at"] is None and transaction["tx_hash"] != batch["tx_hash"]:
+                await self._cost(await self._desk.chain.receipt(transaction["tx_hash"]))
+
+    async def _cost(self, receipt: Receipt | None) -> None:
+        if receipt is not None:
+            found, now = receipt, self._desk.clock.now_ms()
+            await self._desk.transact(lambda tx: put_cost(tx, found, now))
 
     async def adopt(self, batch: Row) -> bool:
         """Take a root that is on chain already for ours: a store restored from a copy does not know that it sent it."""
@@ -133,7 +156,10 @@ class Watcher:
         due = now.at - patience.tried.get(newest["tx_hash"], float("-inf")) >= self._again_after_s
         if due and await self._again(patience, newest, now, await ask()):
             return await self._start_over(batch)
-        if since.until(now).long_enough(self._stuck_after_s) and patience.said is not Sent.NO_FUNDS:
+        stuck = since.until(now).long_enough(self._stuck_after_s)
+        if stuck and not self._is_ours(newest):
+            return await self._start_over(batch)
+        if stuck and patience.said is not Sent.NO_FUNDS:
             await self._offer_more(batch, newest, patience, now, await ask())
         elif patience.refusal is not None:
             raise ChainRefused(*patience.refusal)
@@ -156,12 +182,17 @@ class Watcher:
             patience.held = now
             if tried_before:
                 self._desk.telemetry.log("warning", "the pool had lost it, sent again", tx_hash=newest["tx_hash"])
-        if sent is not Sent.NONCE_USED and not _in_a_gap(newest["nonce"], outlook):
+        in_a_gap = self._is_ours(newest) and _in_a_gap(newest["nonce"], outlook)
+        if sent is not Sent.NONCE_USED and not in_a_gap:
             patience.strikes.clear()
             return False
         # Looked at again at once: its receipt may have come between two questions.
         patience.tried.clear()
         return patience.strikes.strike(now.block)
+
+    def _is_ours(self, transaction: Row) -> bool:
+        """Whether the key at hand signed it: the operator's may have been changed since, and each counts for itself."""
+        return bool(transaction["sender"] == self._desk.chain.sender)
 
     async def _offer_more(self, batch: Row, newest: Row, patience: _Patience, now: _Mark, outlook: Outlook) -> None:
         """Replace what is stuck, if more can help. Raises `ChainRefused` with the reason why it waits instead."""
@@ -181,7 +212,7 @@ class Watcher:
     async def _start_over(self, batch: Row) -> Fate:
         if await self.adopt(batch):
             return Fate.MINED
-        return await self._reopen(batch, "its nonce was used by something else or left a gap")
+        return await self._reopen(batch, "its nonce is lost, or its key is the operator's no more")
 
     async def _reopen(self, batch: Row, why: str) -> Fate:
         """Sign anew what comes from this batch on; the contract's own order lets no root be committed twice."""
@@ -189,6 +220,14 @@ class Watcher:
         self._desk.telemetry.log("warning", "signed anew", batch=batch["id"], reason=why)
         await self._desk.write("batches_reopened", id=batch["id"])
         return Fate.REOPENED
+
+
+def put_cost(tx: Tx, receipt: Receipt, now: int) -> None:
+    """Write down what a transaction of ours cost; one that the store does not know is passed over."""
+    tx.run(
+        "transaction_cost", tx_hash=receipt.tx_hash, gas_used=receipt.gas_used, gas_price=receipt.effective_gas_price,
+        now=now,
+    )  # fmt: skip
 
 
 def _dropped(batch: Row, newest: Row) -> tuple[str, str]:

@@ -97,11 +97,13 @@ CREATE TABLE IF NOT EXISTS batch_repairs (
 CREATE INDEX IF NOT EXISTS batch_repairs_by_batch ON batch_repairs (batch_id, n);
 
 -- Every transaction that was signed for a batch, written down before it leaves; whichever is mined counts. Fees in wei.
+-- What it cost stands there once it was seen in a block, also where it was reverted: `gas_used`, `gas_price`, `mined_at`.
 CREATE TABLE IF NOT EXISTS batch_transactions (
   n INTEGER PRIMARY KEY AUTOINCREMENT, tx_hash TEXT NOT NULL UNIQUE, batch_id INTEGER NOT NULL, sender TEXT NOT NULL,
   nonce INTEGER NOT NULL, gas INTEGER NOT NULL, max_fee INTEGER NOT NULL, max_tip INTEGER NOT NULL, raw BLOB NOT NULL,
-  signed_at INTEGER NOT NULL
+  signed_at INTEGER NOT NULL, gas_used INTEGER, gas_price INTEGER, mined_at INTEGER
 ) STRICT;
+CREATE INDEX IF NOT EXISTS batch_transactions_mined ON batch_transactions (mined_at) WHERE mined_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS batch_transactions_by_batch ON batch_transactions (batch_id, n);
 CREATE INDEX IF NOT EXISTS batch_transactions_by_nonce ON batch_transactions (sender, nonce);
 

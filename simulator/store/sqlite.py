@@ -22,7 +22,7 @@ READERS = 2
 CONNECT_TRIES, CONNECT_PAUSE_S = 100, 0.05
 CHECKPOINT_PAGES = 8_000
 """32 MB of log before it is folded into the file: a page that changes often is written there once, not each time."""
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 OTHER_VERSION = "made by another version of this program"
 
 _Job = tuple[Work[Any], "asyncio.Future[Any]"]

@@ -102,8 +102,12 @@ class World(NamedTuple):
 
     def refused(self, call: Any, sender: str) -> str:
         """The custom error by which a call is refused, with its arguments."""
+        return self.refused_when(lambda: call.call({"from": sender}))
+
+    def refused_when(self, act: Callable[[], Any]) -> str:
+        """The custom error by which anything is refused, with its arguments."""
         with pytest.raises(TransactionFailed) as caught:
-            call.call({"from": sender})
+            act()
         # eth-tester hands the revert's data on as the text of a bytes literal.
         raw = ast.literal_eval(str(caught.value.args[0]).removeprefix("execution reverted: "))
         for item in self.registry.abi:

@@ -23,6 +23,6 @@ SELECT (SELECT count(*) FROM jobs WHERE settled_no IS NOT NULL AND batch_id IS N
   ) AS oldest;
 
 -- name: chain_spent
--- In floating point: a day's wei may not fit into an integer of the store.
-SELECT total(CAST(gas_used AS REAL) * gas_price) AS wei, min(sent_at) AS since
-FROM batches WHERE sent_at > :since AND gas_used IS NOT NULL;
+-- In floating point: a day's wei may not fit into an integer of the store. Reverted transactions cost too.
+SELECT total(CAST(gas_used AS REAL) * gas_price) AS wei, min(mined_at) AS since
+FROM batch_transactions WHERE mined_at > :since;

@@ -38,6 +38,13 @@ VALUES (:tx_hash, :batch_id, :sender, :nonce, :gas, :max_fee, :max_tip, :raw, :n
 -- The newest first: the one that is likely to be mined.
 SELECT * FROM batch_transactions WHERE batch_id = :batch_id ORDER BY n DESC;
 
+-- name: transaction_cost
+UPDATE batch_transactions SET gas_used = :gas_used, gas_price = :gas_price, mined_at = :now WHERE tx_hash = :tx_hash;
+
+-- name: transactions_cost_nothing
+-- A reorganisation took their blocks away, and gave back what they cost.
+UPDATE batch_transactions SET gas_used = NULL, gas_price = NULL, mined_at = NULL WHERE batch_id = :id;
+
 -- name: nonce_behind
 -- The nonce behind those of the open batches before one: by what was sent last for each, not by what was given up.
 SELECT coalesce(max(t.nonce) + 1, 0) AS nonce FROM batch_transactions t JOIN batches b ON b.tx_hash = t.tx_hash

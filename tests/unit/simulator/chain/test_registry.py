@@ -9,6 +9,7 @@ import pytest
 
 from simulator.chain.port import Outlook, Sent
 from simulator.chain.registry import Web3Chain, what_it_said
+from zjops.domain.errors import ChainUnavailable
 
 
 @pytest.mark.parametrize(
@@ -40,19 +41,64 @@ def _chain() -> Web3Chain:
     return Web3Chain("http://127.0.0.1:9", contract="0x" + "11" * 20, operator_key="0x" + "01" * 32, chain_id=1)
 
 
-async def test_what_belongs_together_is_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    chain, on_the_way, most = _chain(), 0, 0
+class Node:
+    """Answers each method as it is told to, and counts how many are asked at once."""
 
-    async def ask(question: Any) -> Any:
-        nonlocal on_the_way, most
-        on_the_way += 1
-        most = max(most, on_the_way)
+    def __init__(self, chain: Web3Chain, monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
+        self._answers, self._now, self.at_once = answers, 0, 0
+        monkeypatch.setattr(chain._web3.provider, "make_request", self._answer)
+
+    async def _answer(self, method: str, params: Any) -> dict[str, Any]:
+        self._now += 1
+        self.at_once = max(self.at_once, self._now)
         await asyncio.sleep(0)
-        on_the_way -= 1
-        name = question.__qualname__
-        question.close()
-        return {"baseFeePerGas": 7} if "get_block" in name else 3
+        self._now -= 1
+        return {"jsonrpc": "2.0", "id": 1, "result": self._answers[method]}
 
-    monkeypatch.setattr(chain, "_ask", ask)
-    assert await chain.outlook() == Outlook(3, 3, 3, 7, 3)
-    assert most == 5
+
+BLOCK = {"number": "0x5", "hash": "0x" + "11" * 32, "parentHash": "0x" + "22" * 32, "timestamp": "0x7",
+         "baseFeePerGas": "0x9"}  # fmt: skip
+ACCOUNT = {"eth_getTransactionCount": "0x3", "eth_getBalance": "0x4", "eth_maxPriorityFeePerGas": "0x2"}
+
+
+async def test_what_belongs_together_is_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = _chain()
+    node = Node(chain, monkeypatch, **ACCOUNT, eth_getBlockByNumber=BLOCK)
+    assert await chain.outlook() == Outlook(3, 3, 4, 9, 2)
+    assert node.at_once == 5
+    await chain.stop()
+
+
+@pytest.mark.parametrize("name", ["hash", "parentHash", "timestamp", "number"])
+@pytest.mark.parametrize("value", [None, "gone"], ids=["null", "missing"])
+async def test_a_block_that_lacks_something_is_a_strange_answer(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+) -> None:
+    chain = _chain()
+    block = {key: entry for key, entry in BLOCK.items() if key != name} | ({} if value else {name: None})
+    Node(chain, monkeypatch, eth_getBlockByNumber=block)
+    with pytest.raises(ChainUnavailable, match="answers strangely") as caught:
+        await chain.block(5)
+    assert caught.value.reason == "rpc_strange"
+    await chain.stop()
+
+
+async def test_a_chain_without_a_base_fee_is_a_strange_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = _chain()
+    block = {key: entry for key, entry in BLOCK.items() if key != "baseFeePerGas"}
+    Node(chain, monkeypatch, **ACCOUNT, eth_getBlockByNumber=block)
+    with pytest.raises(ChainUnavailable, match="its answer names no 'baseFeePerGas'"):
+        await chain.outlook()
+    await chain.stop()
+
+
+@pytest.mark.parametrize("lacks", ["status", "effectiveGasPrice", "blockHash"])
+async def test_a_receipt_that_lacks_something_is_a_strange_answer(monkeypatch: pytest.MonkeyPatch, lacks: str) -> None:
+    chain = _chain()
+    receipt = {"transactionHash": "0x" + "33" * 32, "blockNumber": "0x5", "blockHash": "0x" + "11" * 32,
+               "status": "0x1", "gasUsed": "0x6", "effectiveGasPrice": "0x7"}  # fmt: skip
+    del receipt[lacks]
+    Node(chain, monkeypatch, eth_getTransactionReceipt=receipt)
+    with pytest.raises(ChainUnavailable, match=f"its answer names no '{lacks}'"):
+        await chain.receipt("0x" + "33" * 32)
+    await chain.stop()

@@ -224,6 +224,31 @@ def test_a_refusal_of_what_is_good_enough_is_told_and_not_outbid(tmp_path: Path)
     run(tmp_path, story)
 
 
+def test_what_was_reverted_is_signed_anew_once(tmp_path: Path) -> None:
+    """The old receipt is there for ever; whoever takes it for that of the new transaction signs at every look."""
+
+    async def story(platform: Platform) -> None:
+        chain, clock = chain_of(platform), platform.ports.clock
+        await _follows(platform)
+        await becomes(platform, "final", "sent", every_s=0.1)
+        chain.paused = True
+        while chain._mined[-1][1].status:
+            await clock.sleep(0.1)
+            chain.mine()
+        chain.paused = False
+        while len(await signed_of(platform, 2)) < 2:
+            await clock.sleep(0.1)
+        chain.stall()
+        await clock.sleep(600)
+        assert [row["nonce"] for row in await signed_of(platform, 2)] == [2, 1]
+        chain.resume()
+        await settled(platform)
+        first, second = await batches_of(platform)
+        assert second["gas_price"] == first["gas_price"]
+
+    run(tmp_path, story)
+
+
 def test_who_cannot_pay_does_not_offer_more(tmp_path: Path) -> None:
     async def story(platform: Platform) -> None:
         chain, clock = chain_of(platform), platform.ports.clock

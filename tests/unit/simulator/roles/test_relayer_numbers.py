@@ -6,13 +6,27 @@ these very numbers. So nothing is renumbered unless somebody says so.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from simulator.chain.port import Commit, Receipt
-from tests.support.relaying import becomes, chain_of, heir_of, metric, relayer_of, run, state_of, submit, waits_for
+from simulator.chain.memory import MemoryChain
+from simulator.chain.port import Commit, Outlook, Receipt, Sent, Signed
+from simulator.policy.fees import Fees
+from tests.support.relaying import (
+    becomes,
+    chain_of,
+    heir_of,
+    metric,
+    relayer_of,
+    run,
+    signed_of,
+    state_of,
+    submit,
+    waits_for,
+)
 from tests.support.virtual import settled
 from tests.unit.simulator.roles.test_reanchoring import Play, _play
 from zjops.domain.errors import ChainRefused
@@ -134,5 +148,56 @@ def test_a_root_that_is_on_chain_already_is_found(tmp_path: Path, known: bool) -
         await heir.stop()
         assert (asked == []) is known
         assert len(chain.sent) == 1
+
+    run(tmp_path, story)
+
+
+class Rotated(MemoryChain):
+    """The same chain by another key of the operator: with nonces of its own, and the old key's transactions beside."""
+
+    lost = False
+    signed = (-1, Fees(0, 0))
+    old: frozenset[bytes] = frozenset()
+
+    @property
+    def sender(self) -> str:
+        return "0x" + "0f" * 20
+
+    async def outlook(self) -> Outlook:
+        return dataclasses.replace(await super().outlook(), nonce=0, pending=0)
+
+    def sign(self, commit: Commit, nonce: int, gas: int, fees: Fees) -> Signed:
+        self.signed = (nonce, fees)
+        return super().sign(commit, self._nonce, gas + 1, fees)  # another signature, so another hash
+
+    async def send(self, raw: bytes) -> Sent:
+        return Sent.NO_FUNDS if self.lost and raw in self.old else await super().send(raw)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["and is mined", "and cannot be sent any more"])
+def test_what_a_former_key_has_signed_is_not_replaced_under_its_nonce_by_the_new_one(
+    tmp_path: Path, lost: bool
+) -> None:
+    async def story(platform: Any) -> None:
+        chain, clock = chain_of(platform), platform.ports.clock
+        for _ in range(3):
+            await submit(platform, 1)
+            await settled(platform)
+        chain.swallow = True
+        await submit(platform, 2)
+        await becomes(platform, "final", "final", "final", "sent", every_s=0.1)
+        chain.__class__ = Rotated
+        assert isinstance(chain, Rotated)
+        chain.lost, chain.old = lost, frozenset(chain._known)
+        await clock.sleep(15)
+        (old,) = await signed_of(platform, 4)
+        assert (old["sender"], old["nonce"]) == ("0x" + "0e" * 20, 3), "its nonce is no gap of the new key's"
+        chain.swallow = False
+        await settled(platform)
+        signed = await signed_of(platform, 4)
+        assert [row["sender"] for row in reversed(signed)] == [old["sender"], *([chain.sender] if lost else [])]
+        if lost:
+            assert chain.signed[0] == 0, "by the new key's own nonces"
+            assert chain.signed[1].max_fee == old["max_fee"], "and at a first price of its own"
 
     run(tmp_path, story)
