@@ -4,19 +4,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NOTEBOOKS := $(VENV)/.notebooks
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ifdef OFFLINE
 PIP_FROM := --no-index --find-links wheelhouse
 endif
 
-.PHONY: demo test check bench fuzz clients contracts slither anvil wheelhouse lock clean
+.PHONY: demo test check notebooks bench fuzz clients contracts slither anvil wheelhouse lock clean
 
 demo: $(STAMP)
 	$(BIN)/zjops demo $(ARGS)
 
 CLIENTS := tests/contract/clients
 
-test: $(STAMP) clients
+test: $(STAMP) clients $(NOTEBOOKS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP)
@@ -32,9 +33,17 @@ $(STAMP): requirements.txt pyproject.toml
 	$(PIP) install $(PIP_FROM) --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
+# JupyterLab, charts and what runs notebooks: not needed for the platform, so not in the way of `make demo`.
+$(NOTEBOOKS): $(STAMP) requirements-notebooks.txt
+	$(PIP) install $(PIP_FROM) --require-hashes -r requirements-notebooks.txt
+	@touch $(NOTEBOOKS)
+
+notebooks: $(NOTEBOOKS)
+
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench.accept_path $(ARGS)
 	$(BIN)/python -m tests.bench.finality
+	$(BIN)/python -m tests.bench.invoices
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.run $(ARGS)
@@ -69,6 +78,7 @@ slither: contracts
 
 wheelhouse: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check download --require-hashes -r requirements.txt -d wheelhouse
+	$(BIN)/python -m pip --disable-pip-version-check download --require-hashes -r requirements-notebooks.txt -d wheelhouse
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
@@ -76,6 +86,9 @@ lock:
 	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	  --prerelease=if-necessary --python-version 3.11 --extra dev pyproject.toml $(VENV)/build.in \
 	  -o requirements.txt > /dev/null
+	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  --prerelease=if-necessary --python-version 3.11 --extra notebooks -c requirements.txt pyproject.toml \
+	  -o requirements-notebooks.txt > /dev/null
 
 clean:
 	rm -rf $(VENV)

@@ -30,7 +30,6 @@ from simulator.store.port import Store, Tx
 from simulator.telemetry import Telemetry
 from simulator.worker.handlers import validate
 from simulator.worker.slots import InlineSlots, ProcessSlots, Slots
-from zjops.domain.chains import parse_finality
 from zjops.domain.clock import Clock, SystemClock, VirtualClock
 from zjops.domain.errors import ChainUnavailable, StoreUnavailable, UnreachableError
 from zjops.domain.events import DURABLES, EVENTS, STREAMS
@@ -49,6 +48,10 @@ PROBER_VALUES = {"compute_units": 10**8}
 """A no-op job a minute is 4.5 million compute units a month, which the prober's free plan does not hold."""
 AGAIN_AFTER_BLOCKS = 3
 """A transaction that so many blocks have passed over is sent again: a node that still has it says so."""
+
+
+STALLED_AFTER_BLOCKS, STALLED_AFTER_S = 10, 10.0
+"""A chain without a block for both of them stands still, which is said."""
 
 
 @dataclass(frozen=True)
@@ -143,14 +146,16 @@ class Platform:
 
     def _relayer(self) -> Service:
         from simulator.policy.batching import Batching
+        from simulator.policy.fees import Fees
         from simulator.relayer import Relayer, Rules
 
         ports, settings = self.ports, self.settings
         rules = Rules(
             Batching(settings.batch_max_jobs, settings.batch_max_age_s, settings.batch_by),
-            parse_finality(settings.finality), round(settings.fee_ceiling_gwei * GWEI),
+            settings.final_by, Fees(round(settings.fee_ceiling_gwei * GWEI), round(settings.tip_ceiling_gwei * GWEI)),
             poll_s=settings.block_time_s / 2, again_after_s=AGAIN_AFTER_BLOCKS * settings.block_time_s,
             stuck_after_s=settings.stuck_after_s,
+            stalled_after_s=max(STALLED_AFTER_S, STALLED_AFTER_BLOCKS * settings.block_time_s),
         )  # fmt: skip
         return Relayer(
             ports.store, ports.chain, ports.broker, ports.clock, ports.ids, self.telemetry, self._lease("relayer"),
@@ -336,7 +341,7 @@ def devnet(home: Path, settings: Settings) -> Any:
     accounts = ensure_accounts(home, SystemIds(clock), settings.keystore_file, settings.keystore_password_file)
     return Node(
         home, chain_id=settings.chain_id, block_time_s=settings.block_time_s, clock=clock,
-        funded=[accounts.admin.address, accounts.operator.address],
+        funded=[accounts.admin.address, accounts.operator.address], clock_offset_s=settings.chain_clock_offset_s,
     )  # fmt: skip
 
 

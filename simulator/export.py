@@ -11,7 +11,7 @@ from simulator.store.port import Row, Store, Tx
 from zjops.domain.clock import Clock
 from zjops.domain.ids import job_id
 from zjops.domain.jobs import JobState
-from zjops.domain.wire import ExportBatch, ExportHead, ExportRow
+from zjops.domain.wire import ExportBatch, ExportHead, ExportRepair, ExportRow
 
 PAGE = 1_000
 
@@ -28,10 +28,19 @@ def _job(row: Row) -> ExportRow:
     )  # fmt: skip
 
 
-def _batch(row: Row) -> ExportBatch:
+def _batch(row: Row, repairs: list[Row]) -> ExportBatch:
     return ExportBatch(
         batch_id=row["id"], first_sequence=row["first_sequence"], count=row["count"], root="0x" + row["root"].hex(),
-        state=row["state"], tx_hash=row["tx_hash"], gas_used=row["gas_used"],
+        state=row["state"], tx_hash=row["tx_hash"], gas_used=row["gas_used"], block_number=row["block_number"],
+        block_hash=row["block_hash"], repairs=[_repair(one) for one in repairs if one["batch_id"] == row["id"]],
+    )  # fmt: skip
+
+
+def _repair(row: Row) -> ExportRepair:
+    return ExportRepair(
+        at=row["at"], actor=row["actor"], act=row["act"], first_sequence=row["first_sequence"],
+        root="0x" + row["root"].hex(), tx_hash=row["tx_hash"], block_number=row["block_number"],
+        block_hash=row["block_hash"], gas_used=row["gas_used"], final_at=row["final_at"],
     )  # fmt: skip
 
 
@@ -58,8 +67,9 @@ def _write_all(tx: Tx, file: IO[bytes], at_ms: int) -> None:
         after = rows[-1]["id"]
     number = 0
     while batches := tx.all("export_batches", after=number, most=PAGE):
+        repairs = tx.all("repairs_between", lowest=batches[0]["id"], highest=batches[-1]["id"])
         for row in batches:
-            line({"batch": _batch(row)})
+            line({"batch": _batch(row, repairs)})
         number = batches[-1]["id"]
 
 

@@ -41,7 +41,7 @@ EVENT_SCHEMA: dict[str, pl.DataType] = {
     "accepted_at": pl.Int64(), "payload_bytes": pl.Int64(), "compute_units": pl.Int64(), "charge": pl.String(),
     "status": pl.String(), "error_code": pl.String(), "attempt": pl.Int32(), "processing_ms": pl.Int64(),
     "batch_id": pl.Int64(), "chain_sequence": pl.Int64(), "leaf_index": pl.Int32(), "tx_hash": pl.Binary(),
-    "gas_share": pl.Int64(), "traceparent": pl.String(),
+    "block_number": pl.Int64(), "block_hash": pl.Binary(), "gas_share": pl.Int64(), "traceparent": pl.String(),
 }  # fmt: skip
 """The metering log's columns: times Unix ms, ids 16 bytes, hashes 32 bytes, gas in units."""
 
@@ -68,9 +68,13 @@ def event_row(message: Message) -> dict[str, Any]:
         "charge": event.charge, "status": event.status, "error_code": event.error_code, "attempt": event.attempt,
         "processing_ms": event.processing_ms, "batch_id": event.batch_id, "chain_sequence": event.chain_sequence,
         "leaf_index": event.leaf_index,
-        "tx_hash": bytes.fromhex(event.tx_hash.removeprefix("0x")) if event.tx_hash else None,
+        "tx_hash": _digest(event.tx_hash), "block_number": event.block_number, "block_hash": _digest(event.block_hash),
         "gas_share": event.gas_share, "traceparent": cloud.traceparent,
     }  # fmt: skip
+
+
+def _digest(text: str | None) -> bytes | None:
+    return bytes.fromhex(text.removeprefix("0x")) if text else None
 
 
 def ops_row(message: Message) -> dict[str, Any]:

@@ -35,6 +35,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "jobs_cancelled_total": ("Jobs that were cancelled.", ("job_type",)),
     "blockchain_confirmations_total": ("Confirmation transactions by outcome.", ("outcome",)),
     "relayer_transactions_total": ("Transactions sent, sent again and replaced.", ("outcome",)),
+    "relayer_repairs_total": ("Batches anchored again after a reorganisation beyond finality.", ("act",)),
     "blockchain_gas_used_total": ("Gas of confirmation transactions.", ()),
     "breaker_opened_total": ("Circuit breakers of tenants that opened.", ()),
     "webhook_attempts_total": ("Attempts to deliver a webhook.", ("outcome",)),
@@ -49,7 +50,8 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "jobs_queue_depth": ("Work that waits or is claimed.", ("durable",)),
     "outbox_unpublished": ("Outbox rows not yet published.", ()),
     "relayer_open_batches": ("Batches that are not final.", ()),
-    "relayer_waiting": ("1 while the relayer waits, by the reason.", ("reason",)),
+    "relayer_waiting": ("1 while the relayer waits, is slow or paused, by the reason.", ("reason",)),
+    "relayer_answer_seconds": ("Mean seconds of the node's answers in the relayer's last look.", ()),
     "relayer_breaker_open": ("1 while the relayer holds off from a chain that does not answer.", ()),
     "relayer_balance_wei": ("What the operator's account holds for fees.", ()),
 }

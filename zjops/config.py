@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from zjops.domain.chains import parse_finality, profile_of
+from zjops.domain.chains import ASSUMED, Finality, parse_finality, usual_finality
 from zjops.domain.errors import UnreachableError, UsageError
 from zjops.domain.runfile import ClientEntry, RunFile, read_run_file
 
@@ -33,7 +33,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     chain_id: int | None = None
     contract: str | None = None
     code_hash: str | None = None
-    finality: str = "depth:3"
+    finality: str = ASSUMED
     log_dir: str | None = None
     nats_url: str | None = None
     nats_user: str | None = None
@@ -60,9 +60,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise UsageError(f"context {self.name} has no operator credentials; add them to its entry")
         return self.operator
 
-    def depth(self) -> int:
-        """Blocks until final, by `depth:N`; a tag counts as one. Raises `UsageError`."""
-        return parse_finality(self.finality).depth
+    def rule(self) -> Finality:
+        """When a block is final here. Raises `UsageError`."""
+        return parse_finality(self.finality)
 
 
 def find_home(given: Path | None, environ: Mapping[str, str] = os.environ, here: Path | None = None) -> Path:
@@ -131,10 +131,8 @@ def named_context(name: str, table: dict[str, Any]) -> Context:
     Raises `msgspec.MsgspecError`, `UsageError`.
     """
     made = msgspec.convert(table | {"name": name}, Context)
-    profile = profile_of(made.chain_id)
-    if profile is not None and "finality" not in table:
-        made = msgspec.structs.replace(made, finality=profile.finality)
-    return msgspec.structs.replace(made, finality=parse_finality(made.finality).text)
+    finality = made.finality if "finality" in table else usual_finality(made.chain_id)
+    return msgspec.structs.replace(made, finality=parse_finality(finality).text)
 
 
 def context_in_use() -> str | None:

@@ -1,8 +1,9 @@
 """Checks one job without trusting the API that handed out its proof: against the chain, or against a given root.
 
 Chain id, contract and code come from the context. Everything else is derived again: the result's digest from the
-result's bytes, the digest of the usage, the job's key, the leaf, the root. The root is read from the contract. Where no
-hash of the code is known, the code must be that of the contract in this distribution.
+result's bytes, the digest of the usage, the job's key, the leaf, the root. The root is read from the contract, and how
+many numbers the batch took from the contract's log: the contract itself lets a leaf stand for any number that is taken
+already. Where no hash of the code is known, the code must be that of the contract in this distribution.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import msgspec
 
 import contracts
 from zjops.config import Context
+from zjops.domain.bundle import Bundle
 from zjops.domain.errors import UsageError
 from zjops.domain.jobs import CHAIN_STATUS, JobState
 from zjops.domain.merkle import (
@@ -26,6 +28,24 @@ from zjops.domain.merkle import (
 from zjops.domain.wire import ProofView
 
 REGISTRY = "JobRegistry"
+ENDED = {JobState.CONFIRMED: JobState.COMPLETED, JobState.FAILED: JobState.FAILED}
+"""The states in which a job has a proof, and with which it is on chain."""
+
+
+class Committed(Protocol):
+    """Where and as what a batch was committed, as the contract's log tells it."""
+
+    @property
+    def block(self) -> int: ...
+
+    @property
+    def tx_hash(self) -> str: ...
+
+    @property
+    def jobs(self) -> int: ...
+
+    @property
+    def root(self) -> bytes: ...
 
 
 class Reader(Protocol):
@@ -41,7 +61,11 @@ class Reader(Protocol):
 
     def root_of(self, first: int) -> bytes | None: ...
 
-    def commit_of(self, first: int) -> tuple[int, str] | None: ...
+    def tagged(self, tag: str) -> int: ...
+
+    def commit_of(self, first: int, told: int) -> Committed | None: ...
+
+    def gas_of(self, tx_hash: str) -> int | None: ...
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -63,13 +87,27 @@ def _bytes(text: str, name: str, length: int = 32) -> bytes:
 
 
 def _same(name: str, mine: object, theirs: object, what: str) -> Check:
-    return Check(name, mine == theirs, f"{what} {theirs}" if mine == theirs else f"{what} is {theirs}, not {mine}")
+    return Check(name, mine == theirs, f"{what} {theirs}" + ("" if mine == theirs else f", not {mine}"))
+
+
+def _check_shape(proof: ProofView) -> None:
+    """Refuse what no chain could hold, before anything is computed from it. Raises `UsageError`."""
+    _bytes(proof.transaction.hash, "transaction hash")
+    _bytes(proof.contract, "contract", 20)
+    usage, batch, leaf = proof.usage, proof.batch, proof.leaf
+    for number in (
+        leaf.sequence, leaf.status, batch.id, batch.first_sequence, batch.count, usage.payload_bytes,
+        usage.compute_units, usage.accepted_at_unix_ms, proof.transaction.block_number, proof.transaction.gas_used,
+        proof.chain_id,
+    ):  # fmt: skip
+        if not 0 <= number < 2**64:
+            raise UsageError(f"the proof holds a number that is out of range: {number!r:.30}")
 
 
 def derived_leaf(proof: ProofView, served_keccak: bytes) -> Leaf:
     """The leaf as it must be, from the Keccak-256 of the result and the usage that was billed. Raises `UsageError`."""
+    _check_shape(proof)
     salt, usage = _bytes(proof.salt, "salt"), proof.usage
-    ended = JobState.FAILED if proof.status is JobState.FAILED else JobState.COMPLETED
     return Leaf(
         proof.leaf.sequence,
         job_key_digest(proof.tenant_id, proof.job_id, salt),
@@ -77,24 +115,32 @@ def derived_leaf(proof: ProofView, served_keccak: bytes) -> Leaf:
         usage_digest(
             salt, proof.tenant_id, proof.job_id, usage.payload_bytes, usage.compute_units, usage.accepted_at_unix_ms
         ),
-        CHAIN_STATUS[ended],
+        CHAIN_STATUS[ENDED.get(proof.status, JobState.COMPLETED)],
     )
 
 
-def _leaf_checks(proof: ProofView, leaf: Leaf) -> list[Check]:
-    told, batch = proof.leaf, proof.batch
-    inside = batch.first_sequence <= leaf.sequence < batch.first_sequence + batch.count
+def _leaf_checks(proof: ProofView, leaf: Leaf, count: int, source: str = "") -> list[Check]:
+    """The parts of the leaf, and its number: inside a batch of so many jobs, which is known from `source`."""
+    told, first = proof.leaf, proof.batch.first_sequence
+    inside = first <= leaf.sequence < first + count
     return [
-        _same("job", "0x" + leaf.job_key.hex(), told.job_key, "the key of job and tenant"),
-        _same("result", "0x" + leaf.result_digest.hex(), told.result_digest, "the digest of the result"),
-        _same("usage", "0x" + leaf.usage_digest.hex(), told.usage_digest, "the digest of the billed usage"),
-        _same("status", leaf.status, told.status, "the status on chain"),
+        _same("job", "0x" + leaf.job_key.hex(), told.job_key, "the proof's key of job and tenant is"),
+        _same("result", "0x" + leaf.result_digest.hex(), told.result_digest, "the proof's digest of the result is"),
+        _same("usage", "0x" + leaf.usage_digest.hex(), told.usage_digest, "the proof's digest of the billed usage is"),
+        _status(proof, leaf),
         Check(
-            "sequence",
-            inside,
-            f"number {leaf.sequence} of {batch.first_sequence} to {batch.first_sequence + batch.count - 1}",
+            "sequence", inside,
+            f"number {leaf.sequence} is {'' if inside else 'not '}one of {first} to {first + count - 1}{source}",
         ),
-    ]
+    ]  # fmt: skip
+
+
+def _status(proof: ProofView, leaf: Leaf) -> Check:
+    if proof.status not in ENDED:
+        return Check("status", False, f"the proof speaks of a {proof.status} job, and no such one is on a chain")
+    words = {number: f"{number} ({state})" for state, number in CHAIN_STATUS.items()}
+    told = words.get(proof.leaf.status, str(proof.leaf.status))
+    return _same("status", words[leaf.status], told, "the leaf's status is")
 
 
 def _derived_root(proof: ProofView, leaf: Leaf) -> str:
@@ -113,17 +159,21 @@ def verify_digest(proof: ProofView, served_keccak: bytes, context: Context, chai
     served = chain.chain_id()
     wanted = served if context.chain_id is None else context.chain_id
     checks = [
-        _same("chain", wanted, served, "the RPC address serves chain"),
+        _same("chain", wanted, served, "the node serves chain"),
         _code(context, chain),
         _same("proof's chain", wanted, proof.chain_id, "the proof speaks of chain"),
         _same("proof's contract", context.contract.lower(), proof.contract.lower(), "the proof speaks of contract"),
     ]
-    leaf = derived_leaf(proof, served_keccak)
-    checks += _leaf_checks(proof, leaf)
-    stored = chain.root_of(proof.batch.first_sequence)
-    shown = "none" if stored is None else "0x" + stored.hex()
-    checks.append(_same("root", _derived_root(proof, leaf), shown, "the root on chain"))
-    return [*checks, *_commit_checks(proof, context, chain)]
+    leaf, first = derived_leaf(proof, served_keccak), proof.batch.first_sequence
+    stored, commit = chain.root_of(first), chain.commit_of(first, proof.transaction.block_number)
+    checks += _leaf_checks(proof, leaf, proof.batch.count if commit is None else commit.jobs)
+    if stored is None:
+        nothing = f"the contract holds no root for number {first}"
+        checks += [Check(name, False, nothing) for name in ("proof's root", "root")]
+    else:
+        checks.append(_same("proof's root", _hex(stored), proof.batch.root.lower(), "the proof speaks of root"))
+        checks.append(_same("root", _derived_root(proof, leaf), _hex(stored), "the root on chain is"))
+    return [*checks, *_commit_checks(proof, stored, commit, context, chain)]
 
 
 def verify_offline(proof: ProofView, served_keccak: bytes, root: str) -> list[Check]:
@@ -131,15 +181,33 @@ def verify_offline(proof: ProofView, served_keccak: bytes, root: str) -> list[Ch
     trusted = "0x" + _bytes(root, "given root").hex()
     leaf = derived_leaf(proof, served_keccak)
     return [
-        *_leaf_checks(proof, leaf),
+        *_leaf_checks(proof, leaf, proof.batch.count, ", by the proof's own word"),
         _same("proof's root", trusted, proof.batch.root.lower(), "the proof speaks of root"),
         _same("root", trusted, _derived_root(proof, leaf), "the leaf leads to root"),
     ]
 
 
+def bundle_checks(bundle: Bundle, code_hash: str | None) -> list[Check]:
+    """What a bundle says beside its proof, as far as that can be known: nothing in it may be untrue.
+
+    `code_hash` is that of the contract's code on chain, None offline. Raises `UsageError`.
+    """
+    checks, result = [], bundle.result
+    if bundle.code_hash is not None:
+        _bytes(bundle.code_hash, "code hash")
+    if result is not None and result.base64 is not None:
+        mine = "0x" + keccak256(result.content()).hex()
+        checks.append(
+            _same("bundle's result", mine, result.keccak256.lower(), "the bundle's Keccak-256 of the result is")
+        )
+    if code_hash is not None and bundle.code_hash is not None:
+        checks.append(_same("bundle's code", code_hash, bundle.code_hash.lower(), "the bundle's hash of the code is"))
+    return checks
+
+
 def _code(context: Context, chain: Reader) -> Check:
     if context.code_hash is not None:
-        return _same("code", context.code_hash, chain.code_hash(), "the contract's code has hash")
+        return _same("code", context.code_hash, chain.code_hash(), "the hash of the contract's code is")
     ours = is_our_code(chain.code())
     return Check("code", ours, f"the contract's code is {'' if ours else 'not '}that of {REGISTRY} as compiled here")
 
@@ -157,16 +225,33 @@ def is_our_code(code: bytes) -> bool:
     return compiled == found
 
 
-def _commit_checks(proof: ProofView, context: Context, chain: Reader) -> list[Check]:
-    """The transaction that the proof names, and how deep its block lies."""
-    found, told = chain.commit_of(proof.batch.first_sequence), proof.transaction
-    if found is None:
+def _hex(root: bytes | None) -> str:
+    return "none" if root is None else "0x" + root.hex()
+
+
+def _commit_checks(
+    proof: ProofView, stored: bytes | None, commit: Committed | None, context: Context, chain: Reader
+) -> list[Check]:
+    """What the contract's log tells of the batch, the transaction that the proof names, and how deep its block lies."""
+    told = proof.transaction
+    if commit is None:
         nothing = "the contract's log holds no such batch"
-        return [Check("transaction", False, nothing), Check("final", False, nothing)]
-    block, tx_hash = found
-    deep = chain.head() - block + 1
+        return [Check(name, False, nothing) for name in ("batch", "transaction", "gas", "final")]
     return [
-        _same("transaction", f"{told.hash.lower()} in block {told.block_number}", f"{tx_hash.lower()} in block {block}",
-              "the batch was committed by"),
-        Check("final", deep >= context.depth(), f"block {block}, {deep} confirmations, {context.depth()} needed"),
+        _same("batch", f"{proof.batch.count} jobs under root {_hex(stored)}",
+              f"{commit.jobs} jobs under root {_hex(commit.root)}", "the contract's log tells of"),
+        _same("transaction", f"{told.hash.lower()} in block {told.block_number}",
+              f"{commit.tx_hash.lower()} in block {commit.block}", "the batch was committed by"),
+        _same("gas", told.gas_used, chain.gas_of(commit.tx_hash), "the gas that this used is"),
+        _final(commit.block, context, chain),
     ]  # fmt: skip
+
+
+def _final(block: int, context: Context, chain: Reader) -> Check:
+    """Whether a block is final by the context's rule: so many blocks deep, or below what the chain calls final."""
+    rule, head = context.rule(), chain.head()
+    if rule.tag is not None:
+        tagged = chain.tagged(rule.tag)
+        return Check("final", rule.reached(block, head, tagged), f"block {block}, {rule.tag} is block {tagged}")
+    deep = head - block + 1
+    return Check("final", rule.reached(block, head, head), f"block {block}, {deep} confirmations, {rule.depth} needed")

@@ -13,7 +13,7 @@ from simulator.api.contract.operation import Answer, Header, Operation
 from simulator.api.deps import ApiDeps, Whole, answer, conditional
 from simulator.api.keys import KEY_PROBLEMS, REPLAYED, key_header, key_of
 from simulator.api.pages import Cursor, page_of, read_page
-from simulator.api.proofs import proof_view, read_proof
+from simulator.api.proofs import proof_view, read_proof, refuse_cancelled
 from simulator.api.views import job_view, status_view
 from simulator.api.waiting import APPLIED, PREFER, applied, preferred_wait, wait_for_end
 from simulator.gateway.context import RequestContext, context_of, tenant_of
@@ -107,11 +107,11 @@ class JobRoutes:
                 scope="jobs:outputs", headers=(IF_NONE_MATCH,),
                 answers=(Answer(200, "The exact bytes that the chain's digest covers.", msgspec.Raw, headers=(ETAG,)),
                          UNCHANGED),
-                problems=("not-found", "not-final"),
+                problems=("not-found", "not-final", "conflict"),
             ),
             Operation(
                 id="getJobProof", method="GET", path=one + "/proof", call=self.proof, tag="jobs", scope="jobs:read",
-                answers=(Answer(200, "The proof.", ProofView),), problems=("not-found", "not-final"),
+                answers=(Answer(200, "The proof.", ProofView),), problems=("not-found", "not-final", "conflict"),
             ),
             Operation(
                 id="cancelJob", method="POST", path=one + "/cancel", call=self.cancel, tag="jobs", scope="jobs:cancel",
@@ -206,6 +206,7 @@ class JobRoutes:
         """The result of a job (S5): the exact bytes that the chain's digest covers."""
         row = await self._find(request)
         if row["result_keccak"] is None:
+            refuse_cancelled(row, "result")
             raise Problem("not-final", f"The job is {row['status']} and has no result.")
         data = row["result"] if row["result"] is not None else await self._deps.blobs.get(row["result_sha256"])
         return conditional(request, data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulator.chain.port import ChainIdentity
 from simulator.intake.endings import find_job
-from simulator.relayer import leaf_of, tree_of
+from simulator.relayer.leaves import leaf_of, tree_of
 from simulator.store.port import Row, Tx
 from zjops.domain.errors import Problem
 from zjops.domain.jobs import JobState
@@ -17,13 +17,22 @@ def _hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
+def refuse_cancelled(row: Row, what: str) -> None:
+    """What a job lacks for good is another answer than what is not there yet. Raises `Problem`."""
+    if row["status"] == JobState.CANCELLED.value:
+        raise Problem("conflict", f"The job was cancelled: it is not recorded on chain and will never have a {what}.")
+
+
 def read_proof(tx: Tx, tenant: str, name: str) -> Found:
     """The job, its batch and all jobs of that. Raises `Problem`."""
     row = find_job(tx, tenant, name)
     batch = None if row["confirmed_at"] is None else tx.one("batch_get", id=row["batch_id"])
     if batch is None:
+        refuse_cancelled(row, "proof")
         raise Problem("not-final", f"The job is {row['status']}; a proof exists once its outcome is final on chain.")
-    return row, batch, tx.all("batch_jobs", batch_id=row["batch_id"])
+    if batch["state"] != "final":
+        raise Problem("not-final", "The job's batch was reorganised away; it is anchored again and not final yet.")
+    return row, batch, tx.all("batch_outcomes", batch_id=row["batch_id"])
 
 
 def proof_view(found: Found, name: str, chain: ChainIdentity) -> ProofView:

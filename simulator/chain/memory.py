@@ -37,7 +37,9 @@ class _Transaction:
 class MemoryChain:
     """The Chain port without a chain: a pool by nonce, fees, and the faults of real nodes, set as attributes.
 
-    `fault` is raised by every question; `swallow` accepts transactions and forgets them; `stale` blocks are hidden.
+    `fault` is raised by every question; `swallow` accepts transactions and forgets them; `stale` blocks are hidden;
+    after `stall` no block is made; blocks take nothing below `wanted_tip`; a `strict` pool takes nothing below the base
+    fee.
     """
 
     def __init__(self, clock: Clock, *, chain_id: int, block_time_s: float) -> None:
@@ -52,7 +54,9 @@ class MemoryChain:
         self._done = 0
         self._forks: list[int] = []
         self.base_fee, self.tip, self.balance = BASE_FEE_WEI, TIP_WEI, RICH_WEI
-        self.paused, self.swallow, self.stale = False, False, 0
+        self.paused, self.swallow, self.stale, self.strict, self.wanted_tip = False, False, 0, False, 0
+        self._stalled_ms: int | None = None
+        self._lost_ms = 0
         self.fault: ChainUnavailable | ChainRefused | None = None
         self.sent: list[str] = []
 
@@ -75,8 +79,20 @@ class MemoryChain:
             raise self.fault
         self.mine()
 
+    def stall(self) -> None:
+        """Make no more blocks until `resume`."""
+        self.mine()
+        self._stalled_ms = self._clock.now_ms()
+
+    def resume(self) -> None:
+        """Go on making blocks, from where they stopped."""
+        if self._stalled_ms is not None:
+            self._lost_ms += self._clock.now_ms() - self._stalled_ms
+        self._stalled_ms = None
+
     def _number(self) -> int:
-        return int((self._clock.now_ms() - self._genesis_ms) // (self._block_time_s * 1000))
+        now_ms = self._clock.now_ms() if self._stalled_ms is None else self._stalled_ms
+        return int((now_ms - self._lost_ms - self._genesis_ms) // (self._block_time_s * 1000))
 
     def _hash(self, number: int) -> str:
         fork = sum(1 for height in self._forks if number >= height)
@@ -91,15 +107,18 @@ class MemoryChain:
         head = self._number()
         while self._done < head:
             ready = self._pool.get(self._nonce)
-            if ready is None or ready.fees.max_fee < self.base_fee or ready.seen_at >= head:
+            if ready is None or not self._pays(ready.fees) or ready.seen_at >= head:
                 self._done = head
                 return
             self._done = max(self._done, ready.seen_at) + 1
             self._execute_block()
 
+    def _pays(self, fees: Fees) -> bool:
+        return fees.max_fee >= self.base_fee and fees.max_tip >= self.wanted_tip
+
     def _execute_block(self) -> None:
         while (ready := self._pool.get(self._nonce)) and ready.seen_at < self._done:
-            if ready.fees.max_fee < self.base_fee:
+            if not self._pays(ready.fees):
                 return
             del self._pool[ready.nonce]
             good = ready.commit.first == self._next and not self.paused
@@ -128,9 +147,14 @@ class MemoryChain:
             return self._block(head)
         return self._block(at) if 0 <= at <= head else None
 
-    async def next_sequence(self) -> int:
+    async def next_sequence(self, at: int | str = "latest") -> int:
         self._asked()
-        return self._next
+        if isinstance(at, str):
+            return self._next
+        if at > self._number() - self.stale:
+            raise ChainUnavailable(f"no block {at} yet", "node_behind")
+        done = (entry[0].commit for entry in self._committed.values() if entry[1].block_number <= at)
+        return max((commit.first + commit.count for commit in done), default=1)
 
     async def root_of(self, first: int, at: int | str = "latest") -> bytes | None:
         self._asked()
@@ -176,6 +200,8 @@ class MemoryChain:
             return Sent.KNOWN if mined else Sent.NONCE_USED
         if new.cost > self.balance:
             return Sent.NO_FUNDS
+        if self.strict and new.fees.max_fee < self.base_fee:
+            return Sent.FEE_TOO_LOW
         if old is not None and not _outbids(new.fees, old.fees):
             return Sent.UNDERPRICED
         if not self.swallow:

@@ -72,12 +72,17 @@ class Signed:
 
 
 class Sent(enum.StrEnum):
-    """What a node says of a transaction that is sent to it."""
+    """What a node says of a transaction that is sent to it.
+
+    `UNDERPRICED` means that it holds another one under this nonce which this one does not outbid; `FEE_TOO_LOW` that it
+    holds none and does not want one of this price.
+    """
 
     TAKEN = "taken"
     KNOWN = "known"
     NONCE_USED = "nonce_used"
     UNDERPRICED = "underpriced"
+    FEE_TOO_LOW = "fee_too_low"
     NO_FUNDS = "no_funds"
 
 
@@ -104,8 +109,8 @@ class Chain(Protocol):
         """The block of a number or a tag (`latest`, `safe`, `finalized`), None when there is none."""
         ...
 
-    async def next_sequence(self) -> int:
-        """The first sequence number that the contract will accept next."""
+    async def next_sequence(self, at: int | str = "latest") -> int:
+        """The first sequence number that the contract will accept next, in the state after a block."""
         ...
 
     async def root_of(self, first: int, at: int | str = "latest") -> bytes | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Iterator
 from typing import Any, TypeVar, cast
 
 import aiohttp
 from eth_account import Account
-from eth_typing import HexStr
+from eth_typing import BlockNumber, HexStr
 from eth_utils import to_checksum_address
 from hexbytes import HexBytes
 from web3 import AsyncHTTPProvider, AsyncWeb3
@@ -26,6 +27,7 @@ from web3.types import BlockIdentifier, TxReceipt
 import contracts
 from simulator.chain.port import ChainIdentity, Commit, Head, Outlook, Receipt, Sent, Signed
 from simulator.policy.fees import Fees
+from zjops.domain.blocks import Pieces, Since
 from zjops.domain.clock import Clock
 from zjops.domain.errors import ChainRefused, ChainUnavailable
 from zjops.domain.merkle import keccak256
@@ -40,12 +42,28 @@ TOO_MANY = 429
 PAUSED = "EnforcedPause()"
 LIMITED = (-32005, TOO_MANY)
 """What nodes answer in JSON-RPC when they are asked too often (EIP-1474)."""
-_SAID: tuple[tuple[str, Sent], ...] = (
-    ("already known", Sent.KNOWN), ("already imported", Sent.KNOWN), ("known transaction", Sent.KNOWN),
-    ("nonce too low", Sent.NONCE_USED), ("nonce is too low", Sent.NONCE_USED), ("underpriced", Sent.UNDERPRICED),
-    ("insufficient funds", Sent.NO_FUNDS),
+TOO_LONG = ("range", "results", "blocks")
+"""Words of those that answer the same to a question about too many blocks at once."""
+NOT_THIS_WAY = (400, 413)
+"""By which HTTP statuses nodes refuse what was asked, and not whoever asks."""
+_SAID: tuple[tuple[Sent, tuple[str, ...]], ...] = (
+    (Sent.KNOWN, ("already known", "already imported", "known transaction", "alreadyknown", "existing tx with same")),
+    (Sent.NONCE_USED, ("nonce too low", "nonce is too low", "oldnonce")),
+    (Sent.UNDERPRICED, ("replacement transaction underpriced", "not replace existing", "to replace existing",
+                        "replacementnotallowed")),
+    (Sent.FEE_TOO_LOW, ("less than block base fee", "below current base fee", "transaction underpriced", "fee too low",
+                        "feetoolow", "below configured minimum", "below chain minimum")),
+    (Sent.UNDERPRICED, ("underpriced",)),
+    (Sent.NO_FUNDS, ("insufficient funds", "insufficientfunds", "upfront cost exceeds")),
 )  # fmt: skip
-"""Nodes agree on no codes for these; their words are geth's, Besu's and Nethermind's."""
+"""Nodes agree on no codes for these; their words are those of geth, Besu, Nethermind, Erigon, Reth and anvil. The first
+that fits counts."""
+
+
+def what_it_said(words: str) -> Sent | None:
+    """What a node's refusal of a transaction means; None for one that is of no known kind."""
+    lowered = words.lower()
+    return next((meaning for meaning, known in _SAID if any(part in lowered for part in known)), None)
 
 
 def _named_error(abi: list[dict[str, Any]], output: str) -> str:
@@ -76,6 +94,8 @@ def _translating(abi: list[dict[str, Any]]) -> Iterator[None]:
     except Web3RPCError as exc:
         raise _rpc_error(exc) from exc
     except aiohttp.ClientResponseError as exc:
+        if exc.status in NOT_THIS_WAY:
+            raise ChainRefused(f"the chain answers by HTTP {exc.status} {exc.message}".strip()) from exc
         reason = "rpc_rate_limited" if exc.status == TOO_MANY else "rpc_unavailable"
         raise ChainUnavailable(f"the chain answers by HTTP {exc.status} {exc.message}".strip(), reason) from exc
     except TimeoutError as exc:
@@ -91,7 +111,7 @@ def _rpc_error(exc: Web3RPCError) -> ChainRefused | ChainUnavailable:
     found = (exc.rpc_response or {}).get("error", {})
     detail: dict[str, Any] = dict(found) if isinstance(found, dict) else {}
     message = str(detail.get("message", exc))
-    if detail.get("code") in LIMITED:
+    if detail.get("code") in LIMITED and not any(word in message.lower() for word in TOO_LONG):
         return ChainUnavailable(f"the chain is asked too often: {message}", "rpc_rate_limited")
     if "header not found" in message or "unknown block" in message:
         return ChainUnavailable(f"the node is behind: {message}", "node_behind")
@@ -154,8 +174,9 @@ class Web3Chain:
         hashes = (HexBytes(found[name]).to_0x_hex() for name in ("hash", "parentHash"))
         return Head(int(found["number"]), next(hashes), int(found["timestamp"]), next(hashes))
 
-    async def next_sequence(self) -> int:
-        return int(await self._ask(self._contract.functions.nextSequence().call()))
+    async def next_sequence(self, at: int | str = "latest") -> int:
+        question = self._contract.functions.nextSequence().call(block_identifier=cast("BlockIdentifier", at))
+        return int(await self._ask(question))
 
     async def root_of(self, first: int, at: int | str = "latest") -> bytes | None:
         question = self._contract.functions.rootOf(first).call(block_identifier=cast("BlockIdentifier", at))
@@ -164,14 +185,12 @@ class Web3Chain:
 
     async def outlook(self) -> Outlook:
         eth, sender = self._web3.eth, self._account.address
-        block = await self._ask(eth.get_block("latest"))
-        return Outlook(
-            int(await self._ask(eth.get_transaction_count(sender, "latest"))),
-            int(await self._ask(eth.get_transaction_count(sender, "pending"))),
-            int(await self._ask(eth.get_balance(sender))),
-            int(block["baseFeePerGas"]),
-            int(await self._ask(eth.max_priority_fee)),
-        )
+        block, nonce, pending, balance, tip = await asyncio.gather(
+            self._ask(eth.get_block("latest")), self._ask(eth.get_transaction_count(sender, "latest")),
+            self._ask(eth.get_transaction_count(sender, "pending")), self._ask(eth.get_balance(sender)),
+            self._ask(eth.max_priority_fee),
+        )  # fmt: skip
+        return Outlook(int(nonce), int(pending), int(balance), int(block["baseFeePerGas"]), int(tip))
 
     def _encoded(self, commit: Commit) -> str:
         return str(self._contract.encode_abi("commitRoot", args=[commit.first, commit.count, commit.root]))
@@ -193,10 +212,10 @@ class Web3Chain:
         try:
             await self._ask(self._web3.eth.send_raw_transaction(raw))
         except ChainRefused as exc:
-            for words, meaning in _SAID:
-                if words in str(exc).lower():
-                    return meaning
-            raise
+            said = what_it_said(str(exc))
+            if said is None:
+                raise
+            return said
         return Sent.TAKEN
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
@@ -207,10 +226,37 @@ class Web3Chain:
         return _receipt(found)
 
     async def find_root(self, first: int) -> Receipt | None:
-        event = self._contract.events.RootCommitted()
-        logs = await self._ask(event.get_logs(from_block=0, argument_filters={"firstSequence": first}))
-        found = list(logs)
-        return await self.receipt(HexBytes(found[-1]["transactionHash"]).to_0x_hex()) if found else None
+        if await self.root_of(first) is None:
+            return None
+        event, head = self._contract.events.RootCommitted(), int(await self._ask(self._web3.eth.block_number))
+        pieces = Pieces(await self._deployed_at(head), head)
+        while (piece := pieces.piece) is not None:
+            question = event.get_logs(
+                from_block=BlockNumber(piece[0]), to_block=BlockNumber(piece[1]),
+                argument_filters={"firstSequence": first},
+            )  # fmt: skip
+            try:
+                found = list(await self._ask(question))
+            except ChainRefused:
+                if not pieces.refused():
+                    raise
+                continue
+            if found:
+                return await self.receipt(HexBytes(found[-1]["transactionHash"]).to_0x_hex())
+            pieces.answered()
+        return None
+
+    async def _deployed_at(self, head: int) -> int:
+        """The first block in which the contract's code stands; the chain's first where old states are refused."""
+        since = Since(head)
+        while (at := since.ask) is not None:
+            try:
+                since.told(bool(await self._ask(self._web3.eth.get_code(self._address, BlockNumber(at)))))
+            except (ChainRefused, ChainUnavailable) as exc:
+                if isinstance(exc, ChainUnavailable) and exc.reason != "node_behind":
+                    raise
+                return 0
+        return since.found
 
 
 def _receipt(found: TxReceipt) -> Receipt:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import msgspec.inspect
 
 from zjops.domain.errors import FieldError, Problem
 from zjops.domain.wire import SubmitRequest
@@ -27,9 +28,28 @@ def field_errors(body: dict[str, Any], model: type[msgspec.Struct] = SubmitReque
         except msgspec.ValidationError as exc:
             text, _, where = str(exc).partition(" - at `$")
             path = where.rstrip("`").replace(".", "/").replace("[", "/").replace("]", "")
-            found.append(FieldError(f"#/{name}{path}", text))
+            found.append(FieldError(f"#/{name}{path}", told(text, field.type)))
     found.extend(FieldError(f"#/{name}", "is not a field of this document") for name in body if name not in fields)
     return found
+
+
+def told(text: str, kind: Any) -> str:
+    """The library's words on a value, with the values that there are where it must be one of some."""
+    values = _values(msgspec.inspect.type_info(kind)) if text.startswith("Invalid enum value") else []
+    return f"{text}; there are {', '.join(map(str, values))}" if values else text
+
+
+def _values(kind: msgspec.inspect.Type) -> list[Any]:
+    match kind:
+        case msgspec.inspect.EnumType(cls=members):
+            return [member.value for member in members]
+        case msgspec.inspect.LiteralType(values=values):
+            return list(values)
+        case msgspec.inspect.UnionType(types=types):
+            return [value for one in types for value in _values(one)]
+        case msgspec.inspect.ListType(item_type=item):
+            return _values(item)
+    return []
 
 
 def convert(raw: Any, model: type[Any]) -> Any:

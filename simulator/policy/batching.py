@@ -1,4 +1,4 @@
-"""When a batch closes (C81): at a number of jobs, at an age of the oldest, or at either; and what stands on a block."""
+"""When a batch closes (C81): at a number of jobs, at an age of the oldest, or at either."""
 
 from __future__ import annotations
 
@@ -30,8 +30,3 @@ def waited_s(oldest_ms: int | None, now_ms: int, watched_s: float) -> float:
     The stamp is another process's clock; one that is ahead would hold a batch back for as long as it is ahead.
     """
     return watched_s if oldest_ms is None else max(watched_s, (now_ms - oldest_ms) / 1000)
-
-
-def confirmations(head: int, block: int) -> int:
-    """How many blocks stand on a block, itself included; 0 when it lies ahead."""
-    return max(0, head - block + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from simulator.policy.batching import Batching, batch_due, waited_s
 from simulator.relayer.desk import Desk
 from simulator.relayer.leaves import LeafFiles, hashes_of
 from simulator.store.port import Row, Tx
+from zjops.domain.errors import FileUnavailable
 from zjops.domain.merkle import Tree
 
 CLOSE_MOST = 8
@@ -28,8 +30,10 @@ class Closer:
         closed = 0
         while closed < CLOSE_MOST and await self._is_due():
             batch, hashes = await self._desk.transact(self._close)
-            await self._offload(self._files.write, batch, hashes)
             closed, self._watched_since = closed + 1, None
+            # A disk that is full now stops nothing but this batch: it is not sent before its leaves are published.
+            with contextlib.suppress(FileUnavailable):
+                await self._write(batch, hashes)
         return closed
 
     async def _is_due(self) -> bool:
@@ -59,9 +63,19 @@ class Closer:
         assert batch is not None
         return batch, hashes
 
+    async def _write(self, batch: Row, hashes: Sequence[bytes]) -> None:
+        try:
+            await self._offload(self._files.write, batch, hashes)
+        except OSError as exc:
+            text = f"the leaves of batch {batch['id']} cannot be written to {exc.filename}: {exc.strerror or exc}"
+            raise FileUnavailable(text, "leaves_unwritten") from exc
+
     async def publish(self, batch: Row) -> None:
-        """Write the file of a batch unless it is there: whoever closed it may have been killed in between."""
-        if self._files.path(batch["id"]).exists():
+        """Write the file of a batch unless it is there: whoever closed or moved it may have been killed in between.
+
+        Raises `FileUnavailable`.
+        """
+        if await self._offload(self._files.hold, batch):
             return
         rows = await self._desk.store.read(lambda tx: tx.all("batch_outcomes", batch_id=batch["id"]))
-        await self._offload(self._files.write, batch, hashes_of(rows, batch["first_sequence"]))
+        await self._write(batch, hashes_of(rows, batch["first_sequence"]))

@@ -1,7 +1,7 @@
 """Confirming: a batch is final when a chain of blocks that stand on each other, by their hashes, says so.
 
 One node may lag and two may disagree, and behind one address both may answer in turn. So a number alone proves nothing:
-every block from the batch's own to the last that finality needs must name its parent's hash, and the root must be
+the batch's own block must have its hash, the blocks that finality counts must name their parents', and the root must be
 there in the newest state. After any disagreement the count of blocks begins anew.
 """
 
@@ -13,9 +13,11 @@ from simulator.broker.port import Broker
 from simulator.job_events import job_event
 from simulator.notifier.deliveries import enqueue_deliveries
 from simulator.outbox import OutboxRow, event_row
+from simulator.policy.strikes import Strikes
 from simulator.relayer.desk import Desk
 from simulator.relayer.view import View
 from simulator.store.port import Row, Tx
+from zjops.domain.anchoring import DISAGREE
 from zjops.domain.chains import Finality
 from zjops.domain.errors import ChainUnavailable
 from zjops.domain.events import OUTBOX_WAKE, EventType
@@ -23,10 +25,7 @@ from zjops.domain.jobs import JobState
 from zjops.domain.merkle import shares
 from zjops.domain.webhooks import WebhookType
 
-STRIKES = 3
-"""How many looks must agree that a final block is gone before that is believed: one node of several may be wrong."""
-FINALS_MOST = 200
-DISAGREE = "nodes_disagree"
+FINALS_PAGE = 200
 
 
 class Standing(enum.Enum):
@@ -43,22 +42,31 @@ class Confirmer:
     def __init__(self, desk: Desk, broker: Broker, finality: Finality) -> None:
         self._desk, self._broker, self._finality = desk, broker, finality
         self._calm_from = 0
-        self._strikes = 0
+        self._strikes = Strikes()
 
     async def gone(self, view: View) -> list[int]:
         """Final batches whose blocks are no longer on the chain: worse than anything that finality promised."""
         newest = await self._finals(1)
         if not newest or await self._holds(view, newest[0]):
-            self._strikes = 0
+            self._strikes.clear()
             return []
-        self._strikes += 1
-        if self._strikes < STRIKES:
+        if not self._strikes.strike((await view.head()).number):
             raise ChainUnavailable(f"block {newest[0]['block_number']} was final and has another hash now", DISAGREE)
-        self._strikes = 0
-        return [batch["id"] for batch in await self._finals(FINALS_MOST) if not await self._holds(view, batch)]
+        self._strikes.clear()
+        return [batch["id"] for batch in await self.all_gone(view)]
 
-    async def _finals(self, most: int) -> list[Row]:
-        return await self._desk.store.read(lambda tx: tx.all("batches_newest_final", most=most))
+    async def all_gone(self, view: View) -> list[Row]:
+        """Every final batch whose block is gone: those above the newest one that still stands."""
+        found: list[Row] = []
+        while page := await self._finals(FINALS_PAGE, len(found)):
+            for batch in page:
+                if await self._holds(view, batch):
+                    return found
+                found.append(batch)
+        return found
+
+    async def _finals(self, most: int, skip: int = 0) -> list[Row]:
+        return await self._desk.store.read(lambda tx: tx.all("batches_newest_final", most=most, skip=skip))
 
     async def _holds(self, view: View, batch: Row) -> bool:
         return (await view.known(batch["block_number"])).hash == str(batch["block_hash"])
@@ -73,7 +81,7 @@ class Confirmer:
         base = max(number, self._calm_from)
         if tagged is None or not self._finality.reached(base, head.number, tagged.number):
             return Standing.WAITS
-        await self._check_links(view, number, base + self._finality.depth - 1)
+        await self._check_links(view, base, base + self._finality.depth - 1)
         if self._finality.tag and (await view.known(tagged.number)).hash != tagged.hash:
             raise self._disagreement(head.number, "two nodes name different final blocks")
         if await self._desk.chain.root_of(batch["first_sequence"], head.number) != batch["root"]:
@@ -95,38 +103,51 @@ class Confirmer:
         return ChainUnavailable(text, DISAGREE)
 
     async def finalise(self, batch: Row) -> None:
-        """Make a batch final, and every job of it with it."""
-        confirmed = await self._desk.transact(lambda tx: self._confirm_all(tx, batch["id"]))
-        if not confirmed:
+        """Make a batch final, and every job of it with it; those that were confirmed before are not told again."""
+        fresh = await self._desk.transact(lambda tx: self._confirm_all(tx, batch["id"]))
+        if fresh is None:
+            return
+        telemetry = self._desk.telemetry
+        telemetry.count("blockchain_confirmations_total", outcome="confirmed" if fresh else "reanchored")
+        telemetry.count("blockchain_gas_used_total", batch["gas_used"])
+        if not fresh:
+            telemetry.log("info", "final again", batch=batch["id"], block=batch["block_number"])
             return
         await self._broker.signal(OUTBOX_WAKE)
-        telemetry = self._desk.telemetry
-        telemetry.count("blockchain_confirmations_total", outcome="confirmed")
-        telemetry.count("blockchain_gas_used_total", batch["gas_used"])
         seconds = (self._desk.clock.now_ms() - batch["closed_at"]) / 1000
         telemetry.observe("blockchain_confirmation_duration_seconds", seconds)
 
-    def _confirm_all(self, tx: Tx, batch_id: int) -> bool:
-        """Confirm every job of a batch: state, receipt, gas share and event, all or nothing."""
+    def _confirm_all(self, tx: Tx, batch_id: int) -> int | None:
+        """Confirm every job of a batch: state, receipt, gas share and event, all or nothing; how many were not before.
+
+        None when the batch is final already.
+        """
         now = self._desk.clock.now_ms()
         if not tx.run("batch_final", id=batch_id, now=now):
-            return False
+            return None
         batch = tx.one("batch_get", id=batch_id)
         assert batch is not None
         rows = tx.all("batch_outcomes", batch_id=batch_id)
-        gas = shares(batch["gas_used"], batch["count"])
-        tx.many("job_confirmed", [
-            (_status(row), batch["tx_hash"], batch["block_number"], share, now, now, row["id"])
-            for row, share in zip(rows, gas, strict=True)
+        tx.many("job_reanchored", [
+            (batch["tx_hash"], batch["block_number"], now, row["id"]) for row in rows if row["confirmed_at"] is not None
         ])  # fmt: skip
-        tx.many("outbox_put", [self._event(row, batch, share, now) for row, share in zip(rows, gas, strict=True)])
-        self._enqueue_deliveries(tx, rows, batch, now)
-        return True
+        told = zip(rows, shares(batch["gas_used"], batch["count"]), strict=True)
+        self._confirm(tx, [(row, gas) for row, gas in told if row["confirmed_at"] is None], batch, now)
+        return sum(row["confirmed_at"] is None for row in rows)
+
+    def _confirm(self, tx: Tx, told: list[tuple[Row, int]], batch: Row, now: int) -> None:
+        """Confirm jobs for the first and only time."""
+        tx.many("job_confirmed", [
+            (_status(row), batch["tx_hash"], batch["block_number"], share, now, now, row["id"]) for row, share in told
+        ])  # fmt: skip
+        tx.many("outbox_put", [self._event(row, batch, share, now) for row, share in told])
+        self._enqueue_deliveries(tx, [row for row, _ in told], batch, now)
 
     def _event(self, row: Row, batch: Row, gas: int, now: int) -> OutboxRow:
         event = job_event(
             row, status=_status(row), batch_id=batch["id"], chain_sequence=row["chain_sequence"],
-            leaf_index=row["leaf_index"], tx_hash=batch["tx_hash"], block_number=batch["block_number"], gas_share=gas,
+            leaf_index=row["leaf_index"], tx_hash=batch["tx_hash"], block_number=batch["block_number"],
+            block_hash=batch["block_hash"], gas_share=gas,
         )  # fmt: skip
         return event_row(self._desk.ids.name(), EventType.CONFIRMED, event, now, row["traceparent"])
 

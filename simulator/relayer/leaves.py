@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,8 @@ import msgspec
 from simulator.store.port import Row
 from zjops.domain.ids import job_id
 from zjops.domain.jobs import CHAIN_STATUS, JobState
+from zjops.domain.leaffile import LeafFile, leaf_file_path
 from zjops.domain.merkle import Leaf, Tree, job_key_digest, result_digest_of, usage_digest
-
-SCHEMA = "zjops.batch/1"
 
 
 def leaf_of(row: Row, sequence: int) -> Leaf:
@@ -46,19 +46,37 @@ class LeafFiles:
 
     def path(self, batch: int) -> Path:
         """Where the leaves of a batch are."""
-        return self._folder / f"{batch}.json"
+        return leaf_file_path(self._folder, batch)
+
+    def hold(self, batch: Row) -> bool:
+        """Whether the file is there and holds the leaves of this root: a batch that was moved has another."""
+        try:
+            said = msgspec.json.decode(self.path(batch["id"]).read_bytes(), type=LeafFile)
+        except (OSError, msgspec.MsgspecError):
+            return False
+        return said.root == _hex(batch["root"])
 
     def write(self, batch: Row, hashes: Sequence[bytes]) -> None:
-        """Write the file beside, make it durable, then rename it: readers never see half of it."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Write the file beside, make it durable, then rename it: readers never see half of it. Raises `OSError`."""
         target = self.path(batch["id"])
+        target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{os.getpid()}")
-        said = {
-            "schema": SCHEMA, "batch": batch["id"], "firstSequence": batch["first_sequence"], "count": batch["count"],
-            "root": "0x" + batch["root"].hex(), "leaves": ["0x" + leaf.hex() for leaf in hashes],
-        }  # fmt: skip
-        with beside.open("wb") as file:
-            file.write(msgspec.json.encode(said))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
+        said = LeafFile(
+            batch=batch["id"], first_sequence=batch["first_sequence"], count=batch["count"],
+            root=_hex(batch["root"]), leaves=[_hex(leaf) for leaf in hashes],
+        )  # fmt: skip
+        try:
+            with beside.open("wb") as file:
+                file.write(said.content())
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+        except OSError as exc:
+            # Half a file would take what little room there is.
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise OSError(exc.errno, exc.strerror, str(target)) from exc
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + data.hex()

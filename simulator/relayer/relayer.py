@@ -13,20 +13,25 @@ from simulator.chain.port import Chain, Outlook
 from simulator.lease import Lease
 from simulator.policy.backoff import BackOff
 from simulator.policy.batching import Batching
+from simulator.policy.fees import Fees
 from simulator.relayer.closing import Closer
-from simulator.relayer.confirming import DISAGREE, Confirmer, Standing
+from simulator.relayer.confirming import Confirmer, Standing
 from simulator.relayer.desk import Desk
 from simulator.relayer.leaves import LeafFiles
+from simulator.relayer.pulse import Pulse
+from simulator.relayer.repairing import UNSETTLED, Asked, Repairer
 from simulator.relayer.reporting import PAUSED, Report
 from simulator.relayer.sending import Sender
+from simulator.relayer.timing import Timed
 from simulator.relayer.view import View
 from simulator.relayer.watching import Fate, Watcher
-from simulator.service import Looped
+from simulator.service import Looped, background
 from simulator.store.port import Row, Store
 from simulator.telemetry import Telemetry
+from zjops.domain.anchoring import DISAGREE
 from zjops.domain.chains import Finality
 from zjops.domain.clock import Clock
-from zjops.domain.errors import ChainRefused, ChainUnavailable, Fenced, UnreachableError
+from zjops.domain.errors import ChainRefused, ChainUnavailable, Fenced, FileUnavailable, UnreachableError
 from zjops.domain.ids import Ids
 
 __all__ = ["PAUSED", "Relayer", "Rules"]
@@ -37,22 +42,21 @@ IN_FLIGHT_MOST = 8
 IDLE_SHARE = 10
 """With nothing on the way, ten looks in the life of a batch are enough."""
 IDENTITY_S = 60.0
-BACK_MOST = 1
-"""Nodes behind one address may differ by a block; a head that goes back further is a stale one."""
-PATIENT = (DISAGREE, "node_behind")
+PATIENT = (DISAGREE, "node_behind", UNSETTLED)
 """A node that answers oddly answers: no reason to hold off."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The relayer's settings; durations in seconds, fees in wei a unit of gas."""
+    """The relayer's settings; durations in seconds, fees in wei a unit of gas. `most` is what it may offer at most."""
 
     batching: Batching
     finality: Finality
-    fee_ceiling_wei: int
+    most: Fees
     poll_s: float
     again_after_s: float
     stuck_after_s: float
+    stalled_after_s: float
 
 
 class Relayer(Looped):
@@ -63,20 +67,22 @@ class Relayer(Looped):
         *, rules: Rules, folder: Path, offload: Callable[..., Awaitable[Any]],
     ) -> None:  # fmt: skip
         super().__init__("relayer")
-        self._store, self._chain, self._clock, self._telemetry, self._lease = store, chain, clock, telemetry, lease
+        timed = Timed(chain, clock)
+        self._store, self._chain, self._clock, self._telemetry, self._lease = store, timed, clock, telemetry, lease
         self._rules, self._backoff = rules, BackOff(max(rules.poll_s, 1.0))
-        desk = Desk(store, chain, clock, ids, telemetry, lease)
+        desk = Desk(store, timed, clock, ids, telemetry, lease)
         self._report = Report(desk, lease.owner)
         self._closer = Closer(desk, LeafFiles(folder), rules.batching, offload)
-        self._sender = Sender(desk, rules.fee_ceiling_wei)
+        self._sender = Sender(desk, rules.most)
         self._watcher = Watcher(
             desk, self._sender, again_after_s=rules.again_after_s, stuck_after_s=rules.stuck_after_s
         )  # fmt: skip
         self._confirmer = Confirmer(desk, broker, rules.finality)
+        self._repairer = Repairer(desk, self._confirmer, self._watcher, rules.finality, offload)
         self._desk = desk
         self._outlook: Outlook | None = None
         self._identified_at = float("-inf")
-        self._highest = 0
+        self._pulse = Pulse(timed, clock, telemetry, rules.stalled_after_s)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -85,11 +91,19 @@ class Relayer(Looped):
                 await self._lease.release()
 
     async def _run(self) -> None:
+        keeper = background(self._lease.keep(), "the relayer's lease")
+        try:
+            await self._turns()
+        finally:
+            keeper.cancel()
+
+    async def _turns(self) -> None:
         while True:
             delay_s = self._rules.poll_s
             try:
                 if await self._lease.hold():
-                    delay_s = await self._turn()
+                    with self._lease.busy():
+                        delay_s = await self._turn()
                 else:
                     self._report.forget()
             except Fenced:
@@ -103,18 +117,26 @@ class Relayer(Looped):
         """One step, and what its failure means; returns how long to wait for the next."""
         held_s = self._backoff.wait_s(self._clock.monotonic())
         if held_s:
-            await self._closer.close_due()
+            if not await self._is_paused():
+                await self._closer.close_due()
             return min(held_s, self._rules.poll_s)
         try:
             open_batches = await self.step()
-        except (ChainUnavailable, ChainRefused) as exc:
+        except (ChainUnavailable, ChainRefused, FileUnavailable) as exc:
             await self._failed(exc)
             return self._rules.poll_s
         self._backoff.succeeded()
         idle_s = self._rules.batching.max_age_s / IDLE_SHARE
         return self._rules.poll_s if open_batches else max(self._rules.poll_s, idle_s)
 
-    async def _failed(self, exc: ChainUnavailable | ChainRefused) -> None:
+    async def _is_paused(self) -> bool:
+        """Whether everything is held back; says so."""
+        paused = await self._report.is_paused()
+        if paused:
+            await self._report.paused()
+        return paused
+
+    async def _failed(self, exc: ChainUnavailable | ChainRefused | FileUnavailable) -> None:
         self._identified_at = float("-inf")
         if isinstance(exc, ChainUnavailable) and exc.reason not in PATIENT:
             self._backoff.failed(self._clock.monotonic())
@@ -125,8 +147,9 @@ class Relayer(Looped):
 
     async def step(self) -> int:
         """Close what is due, then move every open batch one step on; returns how many are open."""
-        if await self._report.is_paused():
-            await self._report.paused()
+        if asked := await self._repairer.asked():
+            return await self._repair(asked)
+        if await self._is_paused():
             return 0
         await self._closer.close_due()
         batches = await self._store.read(lambda tx: tx.all("batches_open", most=OPEN_MOST))
@@ -138,10 +161,18 @@ class Relayer(Looped):
             await self._report.halt(gone)
             return 0
         unmined = [batch for batch in batches if not await self._is_mined(view, batch)]
-        await self._advance(unmined)
+        await self._advance(unmined, (await view.head()).number)
         self._telemetry.gauge("relayer_breaker_open", 0)
-        await self._report.tell("active", outlook=self._outlook, fees=self._sender.last_fees)
+        await self._report.tell(*self._pulse.feel(), self._outlook, self._sender.last_fees)
         return len(batches)
+
+    async def _repair(self, asked: Asked) -> int:
+        """Anchor again what an operator asked for: first of all, and also while everything else is held back."""
+        self._outlook, view = None, View(self._chain)
+        await self._check_chain(view)
+        if await self._repairer.repair(view, asked):
+            self._watcher.forget()
+        return 1
 
     async def _check_chain(self, view: View) -> None:
         """Whether this is our chain and contract, and a node that does not go back. Raises what says why not."""
@@ -149,10 +180,7 @@ class Relayer(Looped):
         if now - self._identified_at >= IDENTITY_S:
             await self._chain.identity()
             self._identified_at = now
-        head = (await view.head()).number
-        if head + BACK_MOST < self._highest:
-            raise ChainUnavailable(f"the head went back from block {self._highest} to {head}", "node_behind")
-        self._highest = max(self._highest, head)
+        self._pulse.see((await view.head()).number)
 
     async def _ask(self) -> Outlook:
         """The operator's account and the fees, asked for once a step."""
@@ -171,7 +199,7 @@ class Relayer(Looped):
 
     async def _moved(self, batch: Row) -> bool:
         """After a reorganisation: mined in another block, or out of all of them and to be sent again."""
-        receipt = await self._watcher.receipt(await self._watcher.transactions(batch))
+        receipt = await self._watcher.receipt(await self._watcher.transactions(batch["id"]))
         if receipt is not None and receipt.block_hash == batch["block_hash"]:
             text = f"block {batch['block_number']} has another hash than the receipt of batch {batch['id']} says"
             raise ChainUnavailable(text, DISAGREE)
@@ -184,13 +212,12 @@ class Relayer(Looped):
         batch["state"] = "sent"
         return False
 
-    async def _advance(self, unmined: list[Row]) -> None:
+    async def _advance(self, unmined: list[Row], head: int) -> None:
         """Look after the first that is not mined, and send those behind it while there is room."""
         leads, flying = True, 0
         for batch in unmined:
-            await self._lease.hold()
             if batch["state"] == "sent":
-                fate = await self._watcher.look(batch, self._ask) if leads else Fate.WAITS
+                fate = await self._watcher.look(batch, head, self._ask) if leads else Fate.WAITS
                 if fate is Fate.REOPENED:
                     return
             elif leads or (flying < IN_FLIGHT_MOST and self._sender.can_follow):
@@ -202,8 +229,8 @@ class Relayer(Looped):
 
     async def _send(self, batch: Row, leads: bool) -> Fate:
         """Send a closed batch: its leaves are public before its root is."""
+        await self._closer.publish(batch)
         if leads and await self._watcher.adopt(batch):
             return Fate.MINED
-        await self._closer.publish(batch)
         self._watcher.sent(batch, await self._sender.send(batch, await self._ask(), leads=leads))
         return Fate.WAITS

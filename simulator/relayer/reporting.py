@@ -11,15 +11,16 @@ from simulator.chain.port import Outlook
 from simulator.policy.fees import Fees
 from simulator.relayer.desk import Desk
 from simulator.store.port import Row, Tx
+from zjops.domain.anchoring import REORGED, TAKEN
 from zjops.domain.events import OpsKind
 
 STATE = "relayer_state"
 PAUSED = "relayer_paused"
 ACTOR = "relayer"
-REORGED = "reorg_beyond_finality"
 REFRESH_S = 5.0
 """How often numbers that move by themselves, such as the balance, are written again."""
-Kind = Literal["active", "waiting", "paused"]
+NAMED_MOST = 20
+Kind = Literal["active", "slow", "waiting", "paused"]
 
 
 class _Said(msgspec.Struct):
@@ -37,6 +38,23 @@ def _said(row: Row | None) -> _Said:
         return _Said()
 
 
+def has_stopped(tx: Tx) -> bool:
+    """Whether the relayer says that it has stopped, because what was final is gone."""
+    return (_said(tx.one("setting_get", name=STATE)).reason or "").startswith(REORGED)
+
+
+def _named(batches: list[int]) -> str:
+    """Batches by their numbers, the many by their range."""
+    if len(batches) <= NAMED_MOST:
+        return ", ".join(map(str, batches))
+    return f"{batches[0]} to {batches[-1]} ({len(batches)} of them)"
+
+
+def _code(reason: str | None) -> str:
+    """A reason in one word."""
+    return (reason or "").partition(":")[0]
+
+
 class Report:
     """What is written down of the relayer; a change is told once, not at every look."""
 
@@ -51,7 +69,7 @@ class Report:
     ) -> None:
         """Say how it stands: at once when that has changed, else now and then."""
         reason = f"{code}: {text}" if code else None
-        changed = kind != self._kind or code != (self._reason or "").partition(":")[0]
+        changed = kind != self._kind or code != _code(self._reason)
         now = self._desk.clock.monotonic()
         if not changed and (outlook is None or now - self._written_at < REFRESH_S):
             return
@@ -63,19 +81,29 @@ class Report:
         await self._desk.write("setting_put", name=STATE, value=said)
 
     def forget(self) -> None:
-        """Begin anew when the lease was lost: another has written since."""
-        self._kind = None
+        """Begin anew when the lease was lost: another has written since, and what is measured is its to tell."""
+        self._weigh("")
+        if self._kind is not None:
+            self._desk.telemetry.gauge("relayer_breaker_open", 0)
+            self._desk.telemetry.gauge("relayer_open_batches", 0)
+        self._kind = self._reason = None
 
     def _announce(self, kind: Kind, code: str, text: str) -> None:
-        telemetry = self._desk.telemetry
-        former = (self._reason or "").partition(":")[0]
-        if former:
-            telemetry.gauge("relayer_waiting", 0, reason=former)
-        if kind == "waiting":
-            telemetry.gauge("relayer_waiting", 1, reason=code)
-            telemetry.log("warning", "relayer waits", reason=code, why=text)
+        telemetry, former = self._desk.telemetry, _code(self._reason)
+        self._weigh(code)
+        if kind in ("waiting", "slow"):
+            level = "critical" if code == TAKEN else "warning"
+            telemetry.log(level, "relayer waits" if kind == "waiting" else "slow node", reason=code, why=text)
         elif former:
             telemetry.log("info", "relayer goes on", after=former)
+
+    def _weigh(self, code: str) -> None:
+        """Have the metric name the one reason that stands now, and none where the relayer works."""
+        former = _code(self._reason)
+        if former and former != code:
+            self._desk.telemetry.gauge("relayer_waiting", 0, reason=former)
+        if code:
+            self._desk.telemetry.gauge("relayer_waiting", 1, reason=code)
 
     def _as_json(self, outlook: Outlook | None, fees: Fees | None) -> str:
         said: dict[str, Any] = {
@@ -93,14 +121,16 @@ class Report:
         stored = await self._desk.store.read(lambda tx: tx.one("setting_get", name=STATE))
         said = _said(stored)
         if said.state == "paused":
+            self._weigh(_code(said.reason))
             self._kind, self._reason = "paused", said.reason
             return
         await self.tell("paused", "operator", "paused by an operator")
 
     async def halt(self, batches: list[int]) -> None:
         """Stop for good: what was final is gone, and only a person can say what is true now."""
-        named = ", ".join(map(str, sorted(batches)))
+        named = _named(sorted(batches))
         text = f"batch {named} was final and its block is no longer on the chain; nothing more is sent or confirmed"
+        self._weigh(REORGED)
         self._kind, self._reason, self._since_ms = "paused", f"{REORGED}: {text}", self._desk.clock.now_ms()
         self._desk.telemetry.log("critical", "reorganised beyond finality", batches=sorted(batches))
         self._desk.telemetry.count("blockchain_confirmations_total", outcome=REORGED)

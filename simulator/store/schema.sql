@@ -85,6 +85,16 @@ CREATE TABLE IF NOT EXISTS batches (
   block_number INTEGER, block_hash TEXT, gas_used INTEGER, gas_price INTEGER, final_at INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS batches_open ON batches (id) WHERE state <> 'final';
+CREATE INDEX IF NOT EXISTS batches_final ON batches (block_number, id) WHERE state = 'final';
+
+-- What a batch was before an operator had it anchored again: one row a repair, and never changed. `final_at` stands where
+-- its jobs had been told of that place.
+CREATE TABLE IF NOT EXISTS batch_repairs (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, batch_id INTEGER NOT NULL, at INTEGER NOT NULL, actor TEXT NOT NULL,
+  act TEXT NOT NULL, first_sequence INTEGER NOT NULL, root BLOB NOT NULL, tx_hash TEXT, block_number INTEGER,
+  block_hash TEXT, gas_used INTEGER, final_at INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS batch_repairs_by_batch ON batch_repairs (batch_id, n);
 
 -- Every transaction that was signed for a batch, written down before it leaves; whichever is mined counts. Fees in wei.
 CREATE TABLE IF NOT EXISTS batch_transactions (

@@ -25,6 +25,8 @@ FIRST_TRIES = 3
 """How often a process that has never been ready is started again."""
 FRUGAL = {"MALLOC_ARENA_MAX": "2", "POLARS_MAX_THREADS": "2", "GOMEMLIMIT": "64MiB"}
 """Many processes share one machine: allocators and thread pools are told to be modest."""
+ANSWERED = frozenset({"running", "unready"})
+"""The states of a process that has been ready in this life."""
 SPOKEN = frozenset({2, 3, 4})
 """Exit statuses by which a process says that starting it again will not help."""
 
@@ -79,6 +81,16 @@ class Child:
         self.ready, self.state, self._ever_ready = True, "running", True
         self._changed()
         return True
+
+    async def look(self) -> None:
+        """See whether it is ready still: a process may live and yet answer no more. Once is no proof of that."""
+        process = self._process
+        if process is None or self.state not in ANSWERED:
+            return
+        answers = await self.spec.ready() or await self.spec.ready()
+        # It may have ended, or begun another life, while it was asked.
+        if process is self._process and process.returncode is None and self.state in ANSWERED:
+            self.ready, self.state = answers, "running" if answers else "unready"
 
     @property
     def growing_logs(self) -> list[Path]:

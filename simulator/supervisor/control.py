@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +51,7 @@ class Control:
             return (200 if ready else 503), {"ready": ready}
         self._authorise(scope)
         if (method, path) == ("GET", "/status"):
-            return 200, self.status()
+            return 200, await self.status()
         if (method, path) == ("POST", "/faults"):
             return 201, {"id": self._faults.inject(_parse(await _body(receive)))}
         if method == "DELETE" and path.startswith("/faults/"):
@@ -67,8 +68,9 @@ class Control:
         if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
             raise Problem("unauthorized", "Send the run's control token: Authorization: Bearer …")
 
-    def status(self) -> dict[str, Any]:
-        """Every process and fault."""
+    async def status(self) -> dict[str, Any]:
+        """Every process, as it answers now, and every fault."""
+        await asyncio.gather(*(child.look() for child in self._children.values()))
         processes = [
             {
                 "name": child.spec.name, "pid": child.pid, "roles": list(child.spec.roles), "state": child.state,

@@ -30,7 +30,6 @@ from simulator.supervisor.prober import Prober
 from simulator.supervisor.readiness import http_ready
 from simulator.supervisor.spec import ChildSpec, Notice, Tell, role_argv
 from simulator.web import WebServer
-from zjops.domain.chains import parse_finality
 from zjops.domain.clock import Clock
 from zjops.domain.errors import StoreUnavailable
 from zjops.domain.ids import Ids
@@ -176,7 +175,7 @@ class Supervisor:
             nats=ports.free(nats), rpc=ports.port_of(self._listeners["chain"]),
         )  # fmt: skip
         self._run = runs.new_run(
-            self._home, former, at, settings.chain_id, parse_finality(settings.finality).text, self._clock, self._ids,
+            self._home, former, at, settings.chain_id, settings.final_by.text, self._clock, self._ids,
             prober=settings.prober,
         )  # fmt: skip
 

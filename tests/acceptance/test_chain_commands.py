@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 
@@ -54,30 +55,73 @@ def test_status_batches_and_a_batch(zjops: Cli) -> None:
     assert [(row["batch"], row["jobs"], row["state"]) for row in listed] == [(1, 1, "final")]
     assert 40_000 < listed[0]["gas"] < 100_000
     assert listed[0]["final_after_s"] > 0
-    assert zjops("chain", "batches", "-o", "csv")[1].startswith("batch,jobs,first_sequence,state,")
+    assert (found["finality"], found["newest_batch"], found["newest_batch_state"]) == ("depth:3", 1, "final")
+    header = "batch,jobs,first_sequence,state,block,gas,gas_per_job,closed,final_after_s,tx,root,repairs\n"
+    assert zjops("chain", "batches", "-o", "csv")[1].startswith(header)
+    assert zjops("chain", "batches", "-o", "csv", "--state", "sent")[1] == header
+    assert zjops.json("chain", "batches", "--limit", "1")["next"] == 1
+    status, _, err = zjops("chain", "batches", "--state", "bogus")
+    assert (status, "'closed', 'sent', 'mined', 'final'" in err) == (2, True)
     one = zjops.json("chain", "batch", "1")
     assert [leaf["jobId"] for leaf in one["leaves"]] == [job]
     assert one["leaves"][0]["hash"] == one["root"] == listed[0]["root"]
+    _held_against_its_file(zjops, one["leaf_file"])
     status, _, err = zjops("chain", "batch", "999")
     assert (status, err.startswith("error: 404 not-found")) == (2, True)
 
 
+def _held_against_its_file(zjops: Cli, told: dict[str, str]) -> None:
+    """The published file of a batch: it agrees, was altered, is missing."""
+    file = zjops.stage.home / "log/batches/0/1.json"
+    content = file.read_bytes()
+    assert (told["state"], told["path"]) == ("agrees", str(file))
+    assert told["digest"] == told["digest_of_store"] == hashlib.sha256(content).hexdigest()
+    file.write_bytes(content.replace(b'"leaves":["0x', b'"leaves":["0x00', 1))
+    status, out, err = zjops("chain", "batch", "1")
+    assert (status, "leaf file  altered" in out) == (4, True)
+    assert f"leaf file: {file} was altered: the leaf of number 1 is another; its leaves do not give its root" in err
+    file.unlink()
+    assert zjops.json("chain", "batch", "1", code=4)["leaf_file"]["state"] == "missing"
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("command", [("status",), ("batches",), ("batch", "1")])
+def test_tables_fit_a_narrow_terminal(zjops: Cli, command: tuple[str, ...]) -> None:
+    status, out, err = zjops("chain", *command)
+    assert status == 0, err
+    allowed = 100 if command == ("batch", "1") else 80
+    assert max(map(len, out.splitlines())) <= allowed
+
+
 def test_mining_moves_the_head(zjops: Cli) -> None:
     before = zjops.json("chain", "status")["height"]
-    status, _, err = zjops("chain", "mine", "3")
-    assert status == 0, err
-    assert zjops.json("chain", "status")["height"] >= before + 3
+    status, out, err = zjops("chain", "mine", "3", "-q")
+    assert (status, err, out.startswith("the head is ")) == (0, "", True)
+    mined = zjops.json("chain", "mine")
+    assert (mined["schema"], mined["height"] >= before + 4) == ("zjops.head/1", True)
 
 
 @pytest.mark.parametrize("drop", [False, True])
 def test_a_reorg_within_the_depth_changes_nothing_that_a_job_shows(zjops: Cli, drop: bool) -> None:
     job = _submit(zjops)
-    status, _, err = zjops("chain", "reorg", "--depth", "2", *(["--drop"] if drop else []))
+    status, out, err = zjops("chain", "reorg", "--depth", "2", *(["--drop"] if drop else []))
     assert status == 0, err
-    assert "replaced 2 blocks below" in err
-    assert ("are lost" if drop else "wait for a block again") in err
+    assert "replaced 2 blocks below" in out
+    assert ("are lost" if drop else "wait for a block again") in out
     _final(zjops, job)
     assert zjops.json("jobs", "verify", job)["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(("relayer", "--key-file", "nowhere"), "--key-file goes with contract"),
+     (("contract", "--reason", "x"), "--reason goes with relayer")],
+)  # fmt: skip
+def test_what_a_pause_would_ignore_is_refused(zjops: Cli, arguments: tuple[str, ...], told: str) -> None:
+    status, _, err = zjops("chain", "pause", *arguments, "--yes")
+    assert (status, told in err) == (2, True)
+    found = zjops.json("chain", "status")
+    assert (found["contract_paused"], found["relayer"]) == (False, "active")
 
 
 @pytest.mark.parametrize("target", ["contract", "relayer"])
@@ -88,21 +132,51 @@ async def test_a_pause_is_previewed_holds_back_and_is_lifted(zjops: Cli, target:
     assert "holds back: 0 batches of 0 jobs, and 0 jobs in none yet" in err
     assert "nothing was done" in err
     assert zjops.json("chain", "status")["contract_paused"] is False
-    status, _, err = zjops("chain", "pause", target, "--yes", "--reason", "test")
-    assert status == 0, err
+    why = ("--reason", "test") if target == "relayer" else ()
+    status, out, err = zjops("chain", "pause", target, "--yes", "-q", *why)
+    assert (status, err, out.startswith(f"the {target} is paused")) == (0, "", True)
     try:
         found = zjops.json("chain", "status")
         assert (found["contract_paused"], found["relayer"] == "paused") == (target == "contract", target == "relayer")
         job = _submit(zjops)
         await eventually(lambda: _waiting(zjops) == 1, 30)
         assert zjops.json("jobs", "get", job)["status"] == "completed"
-        status, _, err = zjops("chain", "pause", target, "--yes")
-        assert (status, "already; nothing was done" in err) == (0, True)
+        again = zjops.json("chain", "pause", target, "--yes")
+        assert (again["schema"], again["target"], again["paused"], again["changed"]) == (
+            "zjops.pause/1", target, True, False,
+        )  # fmt: skip
     finally:
         status, _, err = zjops("chain", "unpause", target, "--yes")
     assert status == 0, err
     assert "lets go on: " in err
     _final(zjops, job)
+
+
+def test_where_nothing_is_gone_nothing_is_anchored_again(zjops: Cli) -> None:
+    _final(zjops, _submit(zjops))
+    before = zjops.json("chain", "batches")["rows"]
+    for arguments, what in (((), "every batch"), (("--all",), "every batch"), (("--batch", "1"), "batch 1 ")):
+        status, out, err = zjops("chain", "reanchor", *arguments, "--yes")
+        assert (status, out, err.startswith("nothing to anchor again: " + what)) == (0, "", True), err
+    assert zjops.json("chain", "batches")["rows"] == before
+    status, _, err = zjops("chain", "reanchor", "--batch", "999", "--yes")
+    assert (status, err.startswith("error: 404 not-found")) == (2, True)
+    assert zjops("chain", "reanchor", "--batch", "1", "--all")[0] == 2
+
+
+async def test_a_node_that_hangs_is_told_by_whoever_looks(zjops: Cli) -> None:
+    fault = zjops.stage.control.fault("chain", "stop", 110)
+    try:
+        found = zjops.json("status", code=3)
+        assert next(p for p in found["processes"] if p["name"] == "chain")["state"] == "unready"
+        assert zjops.json("chain", "status", code=3)["chain"] == "away"
+        status, out, err = zjops("chain", "batches")
+        assert (status, out.startswith("batch  jobs  "), "nothing came in time" in err) == (0, True, True)
+        checks = {row["check"]: row["state"] for row in zjops.json("doctor", code=1)["rows"]}
+        assert (checks["chain"], checks["api"]) == ("fail", "ok")
+    finally:
+        zjops.stage.control.heal(fault)
+    await eventually(lambda: zjops("status")[0] == 0, 60)
 
 
 def test_keys_are_in_no_output(zjops: Cli) -> None:
@@ -134,5 +208,5 @@ def test_a_chain_that_is_away_is_said_so_and_what_the_platform_knows_is_shown(zj
     status, out, err = zjops("chain", "batches", "--context", "away", "--json")
     assert (status, "the chain is away" in err) == (0, True)
     assert json.loads(out)["rows"]
-    for command in (("mine",), ("reorg", "--depth", "1"), ("pause", "contract", "--yes")):
+    for command in (("mine",), ("reorg", "--depth", "1"), ("pause", "contract", "--yes"), ("reanchor", "--yes")):
         assert zjops("chain", *command, "--context", "away")[0] == 3

@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import psutil
 import pytest
 from eth_account import Account
@@ -21,81 +21,22 @@ from web3 import HTTPProvider, Web3
 
 import contracts
 from simulator.chain.keys import ensure_keys
+from tests.support.cli import Cli
 from tests.support.nats import eventually
-from tests.support.platform import Stage, running_platform
-from tests.support.rpc_front import RpcFront, running_front
-from zjops.audit.findings import Report
+from tests.support.rpc_front import RpcFront
+from tests.support.scene import JOBS, Scene, running_scene
+from zjops.domain.bundle import bundle_of
 from zjops.domain.clock import SystemClock
-from zjops.domain.ids import SystemIds
+from zjops.domain.ids import SystemIds, job_id
 from zjops.domain.runfile import read_run_file
 
-JOBS = 8
 SETTINGS = ("batch_max_age_s=0.3", "block_time_s=0.2", "stuck_after_s=2", "lease_s=2", "trace_share=0")
-Told = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
-
-
-class Scene:
-    """A platform whose relayer sees its chain through a front."""
-
-    def __init__(self, stage: Stage, front: RpcFront) -> None:
-        self.stage, self.front, self.accepted = stage, front, 0
-
-    def submit(self) -> None:
-        """Submit some jobs and wait for the answers."""
-        for thread in self.stage.submit_many(JOBS, threads=2):
-            thread.join()
-        self.accepted += JOBS
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """What the store holds, read beside the platform."""
-        with contextlib.closing(sqlite3.connect(self.stage.home / "store.sqlite", timeout=10)) as connection:
-            return connection.execute(sql).fetchall()
-
-    def state(self) -> dict[str, Any]:
-        """What the relayer says of itself."""
-        rows = self.rows("SELECT value FROM settings WHERE name = 'relayer_state'")
-        found: dict[str, Any] = json.loads(rows[0][0]) if rows else {"state": None, "reason": None}
-        return found
-
-    async def waits_for(self, reason: str) -> dict[str, Any]:
-        """Return once the relayer says that it waits for that reason."""
-        await eventually(lambda: (self.state()["reason"] or "").startswith(reason), 20)
-        return self.state()
-
-    async def batches_are(self, *states: str) -> None:
-        """Return once there is a batch in one of these states."""
-        marks = ",".join(f"'{state}'" for state in states)
-        await eventually(lambda: bool(self.rows(f"SELECT 1 FROM batches WHERE state IN ({marks})")), 20)
-
-    def told(self) -> Told:
-        """Everything that was confirmed, and every event that told of it."""
-        events = self.rows("SELECT msg_id FROM outbox WHERE subject = 'jobs.confirmed' ORDER BY n")
-        return self.rows("SELECT id, confirmed_at FROM jobs WHERE confirmed_at IS NOT NULL ORDER BY id"), events
-
-    def holds(self) -> Report:
-        """The audit finds nothing, and every job is settled and confirmed once."""
-        report = self.stage.audit()
-        assert report.findings == []
-        summary = report.as_json()
-        assert summary["client_accepted"] == summary["settled"] == summary["confirmed"] == self.accepted
-        assert len(self.told()[1]) == self.accepted
-        return report
-
-    def devnet(self, method: str, *params: Any) -> Any:
-        """A method of the development chain; skips the test where the chain has none of that name."""
-        said = self.front.node(method, *params)
-        if said.get("error", {}).get("code") == -32601:
-            pytest.skip(f"this chain has no {method}")
-        return said["result"]
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("chain-faults")
-    with running_front(folder / "home") as front:
-        options = [word for setting in (*SETTINGS, f"rpc_url={front.url}") for word in ("--set", setting)]
-        with running_platform(folder, "--spread", *options) as stage:
-            yield Scene(stage, front)
+    with running_scene(tmp_path_factory.mktemp("chain-faults"), "--spread", settings=SETTINGS) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -176,6 +117,9 @@ async def test_a_dropped_transaction_is_sent_again(scene: Scene) -> None:
 async def test_a_stuck_transaction_is_replaced_and_whichever_is_mined_counts_once(scene: Scene) -> None:
     scene.front.answers["eth_sendRawTransaction"] = "0x" + "00" * 32
     scene.submit()
+    await scene.batches_are("sent")
+    # What was offered is too little now: otherwise sending it again would be all that helps.
+    scene.front.base_fee = 100 * 10**9
     many = "SELECT batch_id FROM batch_transactions GROUP BY batch_id HAVING count(*) > 1"
     await eventually(lambda: bool(scene.rows(many)), 20)
     (batch,) = scene.rows(many)[-1]
@@ -211,30 +155,25 @@ async def test_a_relayer_killed_around_a_send_neither_loses_nor_doubles(scene: S
     assert len(scene.rows(f"SELECT 1 FROM batch_transactions WHERE hex(raw) = '{raw.upper()}'")) == 1
 
 
-def _pauser(scene: Scene) -> Callable[[str], None]:
-    """Calls of the contract by its pauser, straight to the node."""
+def _call(scene: Scene, key: str, name: str, *arguments: Any) -> None:
+    """A call of the contract by an account, straight to the node."""
     run = read_run_file(scene.stage.home)
-    web3 = Web3(HTTPProvider(run.rpc_url))
-    admin = Account.from_key(ensure_keys(scene.stage.home, SystemIds(SystemClock())).admin)
+    web3, account = Web3(HTTPProvider(run.rpc_url)), Account.from_key(key)
     contract = web3.eth.contract(address=run.contract, abi=contracts.load("JobRegistry").abi)
-
-    def call(name: str) -> None:
-        fields = {"from": admin.address, "nonce": web3.eth.get_transaction_count(admin.address)}
-        built = contract.functions[name]().build_transaction(fields)
-        sent = web3.eth.send_raw_transaction(admin.sign_transaction(built).raw_transaction)
-        assert web3.eth.wait_for_transaction_receipt(sent, timeout=20)["status"] == 1
-
-    return call
+    fields = {"from": account.address, "nonce": web3.eth.get_transaction_count(account.address)}
+    built = contract.functions[name](*arguments).build_transaction(fields)
+    sent = web3.eth.send_raw_transaction(account.sign_transaction(built).raw_transaction)
+    assert web3.eth.wait_for_transaction_receipt(sent, timeout=20)["status"] == 1
 
 
 async def test_a_paused_contract_is_waited_for(scene: Scene) -> None:
-    call = _pauser(scene)
-    call("pause")
+    pauser = ensure_keys(scene.stage.home, SystemIds(SystemClock())).admin
+    _call(scene, pauser, "pause")
     try:
         scene.submit()
         assert (await scene.waits_for("contract_paused"))["state"] == "waiting"
     finally:
-        call("unpause")
+        _call(scene, pauser, "unpause")
     scene.holds()
 
 
@@ -295,7 +234,7 @@ def test_the_leaves_of_every_batch_are_published(scene: Scene) -> None:
     batches = scene.rows("SELECT id, count, root FROM batches")
     assert batches
     for number, count, root in batches:
-        said = json.loads((scene.stage.home / f"log/batches/{number}.json").read_bytes())
+        said = json.loads((scene.stage.home / f"log/batches/{number // 1000}/{number}.json").read_bytes())
         assert (said["count"], len(said["leaves"]), said["root"]) == (count, count, "0x" + root.hex())
 
 
@@ -316,25 +255,161 @@ async def test_a_reorganisation_within_finality_changes_nothing_that_was_told(
     assert before[1] == after[1][: len(before[1])]
 
 
-def _audited(home: Path) -> subprocess.CompletedProcess[str]:
-    """The audit as an operator runs it."""
-    argv = [Path(sys.executable).with_name("zjops"), "audit", "--settled", "--wait", "0", "--home", str(home)]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+Bill = tuple[list[tuple[Any, ...]], ...]
+CALLED: dict[str, Any] = {
+    "jobType": "compute_heavy", "parameters": {"algorithm": "prime_sieve", "limit": 100},
+    "callbackUrl": "http://127.0.0.1:9/hook",
+}  # fmt: skip
 
 
-async def test_a_reorganisation_beyond_finality_stops_it_and_the_audit_names_the_batch(scene: Scene) -> None:
-    """The last one: whoever runs this platform must decide now what is true."""
+def _bill(scene: Scene) -> Bill:
+    """What is charged and told once: jobs with their charges and gas, events, webhooks."""
+    return (
+        scene.rows("SELECT id, status, charge, compute_units, gas_share, confirmed_at FROM jobs ORDER BY id"),
+        scene.rows("SELECT n, subject, msg_id FROM outbox WHERE stream = 'EVENTS' ORDER BY n"),
+        scene.rows("SELECT id, type, job_id FROM deliveries ORDER BY id"),
+    )
+
+
+class Lost(NamedTuple):
+    """Batches that were final and are no longer in their blocks; what had been told of them; a bundle for each."""
+
+    batches: list[int]
+    bill: Bill
+    bundles: list[Path]
+
+
+async def _lose(scene: Scene, folder: Path, *, keep: bool) -> Lost:
+    """Reorganise the chain from the block of the last two batches on, and wait until the relayer has stopped."""
     scene.devnet("devnet_status")
     scene.submit()
     scene.holds()
-    before = scene.told()
-    number, block = scene.rows("SELECT id, block_number FROM batches ORDER BY id DESC LIMIT 1")[0]
-    scene.devnet("devnet_reorg", scene.front.head() - block + 1, {"keepTransactions": False})
+    client = scene.stage.jobs()
+    client.submit(CALLED)
+    client.http.close()
+    scene.accepted += 1
+    scene.holds()
+    last = scene.rows("SELECT id, block_number FROM batches ORDER BY id DESC LIMIT 2")
+    gone = sorted(number for number, _ in last)
+    lost = Lost(gone, _bill(scene), [_bundle(scene, folder, number) for number in gone])
+    assert [kind for _, kind, _ in lost.bill[2]].count("job.confirmed") >= 1
+    block = min(block for _, block in last)
+    scene.devnet("devnet_reorg", scene.front.head() - block + 1, {"keepTransactions": keep})
     state = await scene.waits_for("reorg_beyond_finality")
     assert state["state"] == "paused"
-    assert str(number) in state["reason"]
-    done = _audited(scene.stage.home)
-    assert done.returncode == 4, done.stdout + done.stderr
-    assert f"batch {number}" in done.stdout + done.stderr
+    assert all(str(number) in state["reason"] for number in gone)
+    return lost
+
+
+def _bundle(scene: Scene, folder: Path, batch: int) -> Path:
+    """A bundle of a job of a batch, fresh from the platform."""
+    ((key,),) = scene.rows(f"SELECT id FROM jobs WHERE batch_id = {batch} AND status = 'confirmed' LIMIT 1")
+    client, context = scene.stage.jobs(), scene.stage.context
+    made = bundle_of(
+        client.proof(job_id(key)), client.result(job_id(key)), code_hash=context.code_hash, finality=context.finality,
+        with_result=True,
+    )  # fmt: skip
+    client.http.close()
+    file = folder / f"{batch}-{len(list(folder.iterdir()))}.json"
+    file.write_bytes(msgspec.json.encode(made))
+    return file
+
+
+def _audited(zjops: Cli, code: int) -> str:
+    """What the audit says, as an operator runs it."""
+    status, out, err = zjops("audit", "--settled", "--wait", "30" if code == 0 else "0")
+    assert status == code, out + err
+    return err
+
+
+def _reanchored(zjops: Cli, *arguments: str) -> tuple[list[dict[str, Any]], str]:
+    """The preview, which does nothing, and then the act; returns the preview's rows and words."""
+    before = zjops.json("chain", "batches", "--limit", "1000")["rows"]
+    status, out, preview = zjops("chain", "reanchor", *arguments, "--json")
+    assert (status, "nothing was done" in preview) == (2, True), preview
+    assert zjops.json("chain", "batches", "--limit", "1000")["rows"] == before
+    status, _, err = zjops("chain", "reanchor", *arguments, "--yes", "--reason", "test", "--json")
+    assert (status, "done: " in err) == (0, True), err
+    rows: list[dict[str, Any]] = json.loads(out)["rows"]
+    return rows, preview
+
+
+async def _is_whole_again(scene: Scene, zjops: Cli, lost: Lost, folder: Path) -> str:
+    """Nothing was told or charged twice, every proof holds, and the audit says only what was repaired."""
+    wanted = f"SELECT count(*) FROM batches WHERE state = 'final' AND id IN ({','.join(map(str, lost.batches))})"
+    await eventually(lambda: scene.rows(wanted) == [(len(lost.batches),)], 30)
+    scene.holds()
+    for before, after in zip(lost.bill, _bill(scene), strict=True):
+        assert [row for row in after if row in before] == before
+    units = "SELECT sum(compute_units) FROM jobs WHERE tenant = 'crowd' AND charge = 'charged'"
+    assert scene.rows("SELECT sum(charged) FROM usage WHERE tenant = 'crowd'") == scene.rows(units)
+    known = {row[0] for row in lost.bill[0]}
+    confirmed = scene.rows("SELECT payload FROM outbox WHERE subject = 'jobs.confirmed'")
+    names = [json.loads(payload)["data"]["job_id"] for (payload,) in confirmed]
+    assert len(names) == len(set(names))
+    again = [row for row in _bill(scene)[2] if row not in lost.bill[2] and row[2] in known]
+    assert again == [], "a webhook was made a second time"
+    for number in lost.batches:
+        assert zjops.json("jobs", "verify", str(_bundle(scene, folder, number)))["ok"] is True
+    said = _audited(zjops, 0)
+    for number in lost.batches:
+        assert f"repaired: - batch {number} " in said
+    assert scene.state()["state"] == "active"
+    acts = scene.rows("SELECT action FROM audit_log WHERE action LIKE 'relayer.%' AND action <> 'relayer.read'")
+    assert [act for (act,) in acts][-3:] == ["relayer.halt", "relayer.reanchor", "relayer.reanchored"]
+    return said
+
+
+@pytest.fixture
+def zjops(scene: Scene, tmp_path: Path) -> Cli:
+    return Cli(scene.stage, tmp_path / "config")
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["mined again in other blocks", "dropped"])
+async def test_a_reorganisation_beyond_finality_stops_it_until_an_operator_has_it_repaired(
+    scene: Scene, zjops: Cli, tmp_path: Path, keep: bool
+) -> None:
+    lost = await _lose(scene, tmp_path, keep=keep)
+    if keep:
+        await eventually(lambda: scene.devnet("devnet_status")["pool"] == {"pending": 0, "queued": 0}, 20)
+    said = _audited(zjops, 4)
+    for number in lost.batches:
+        assert f" batch {number}: block " in said
+        assert (f" batch {number}: the chain holds no root" in said) is not keep
+    assert ("was committed in block" in said) is keep
     scene.submit()
-    assert scene.told() == before
+    confirmed = "SELECT count(*) FROM jobs WHERE confirmed_at IS NOT NULL"
+    assert scene.rows(confirmed) == [(scene.accepted - JOBS,)], "nothing is confirmed meanwhile"
+    rows, preview = _reanchored(zjops, "--all")
+    assert [(row["batch"], row["act"]) for row in rows] == [
+        (number, "adopt" if keep else "send") for number in lost.batches
+    ]
+    assert {row["first_sequence"] == row["new_first_sequence"] for row in rows} == {True}
+    assert "nothing is billed again" in preview
+    said = await _is_whole_again(scene, zjops, lost, tmp_path)
+    lines = [line for line in said.splitlines() if any(f"batch {number} " in line for number in lost.batches)]
+    assert [("; adopted at " in line, "; sent again at " in line) for line in lines] == [(keep, not keep)] * 2
+    status, _, err = zjops("chain", "reanchor", "--all", "--yes")
+    assert (status, "nothing to anchor again" in err) == (0, True), err
+
+
+async def test_numbers_that_something_else_took_meanwhile_move_and_every_job_is_proved_anew(
+    scene: Scene, zjops: Cli, tmp_path: Path
+) -> None:
+    lost = await _lose(scene, tmp_path, keep=False)
+    (first,) = scene.rows(f"SELECT first_sequence FROM batches WHERE id = {lost.batches[0]}")[0]
+    operator = ensure_keys(scene.stage.home, SystemIds(SystemClock())).operator
+    _call(scene, operator, "commitRoot", first, 5, b"\7" * 32)
+    final = scene.front.head() + scene.stage.context.rule().depth
+    await eventually(lambda: scene.front.head() >= final, 20)
+    status, _, err = zjops("chain", "reanchor", "--batch", str(lost.batches[0]), "--yes")
+    assert (status, "batches move together" in err) == (2, True), err
+    rows, preview = _reanchored(zjops)
+    assert [row["new_first_sequence"] - row["first_sequence"] for row in rows] == [5] * len(rows)
+    assert [row["batch"] for row in rows] == lost.batches
+    assert "proofs of these jobs must be fetched anew" in preview
+    said = await _is_whole_again(scene, zjops, lost, tmp_path)
+    assert f"under the numbers from {first + 5} on in place of {first}" in said
+    for bundle in lost.bundles:
+        refused = zjops.json("jobs", "verify", str(bundle), code=4)
+        assert {check["name"] for check in refused["checks"] if not check["ok"]} >= {"root"}

@@ -61,7 +61,7 @@ def _root(text: str) -> bytes:
     return keccak256(text.encode())
 
 
-CEILING = 10**12
+CEILING = Fees(10**12, 10**11)
 
 
 async def _sign(chain: Chain, commit: Commit, *, nonce: int | None = None, fees: Fees | None = None) -> Signed:
@@ -119,6 +119,8 @@ async def test_a_root_is_committed_and_found(chain: Chain) -> None:
     assert block.hash == receipt.block_hash
     assert await chain.root_of(1, receipt.block_number) == _root("a")
     assert await chain.root_of(1, receipt.block_number - 1) is None
+    assert await chain.next_sequence(receipt.block_number) == 6
+    assert await chain.next_sequence(receipt.block_number - 1) == 1
 
 
 async def test_roots_follow_each_other(chain: Chain) -> None:
@@ -234,6 +236,17 @@ async def test_who_cannot_pay_is_told(chain: Chain) -> None:
     outlook = await chain.outlook()
     dear = Fees(outlook.balance // 100_000, 10**9)
     assert await chain.send(chain.sign(Commit(1, 1, _root("a")), outlook.nonce, 200_000, dear).raw) is Sent.NO_FUNDS
+
+
+async def test_an_offer_below_the_base_fee_is_held_or_called_too_low(chain: Chain) -> None:
+    outlook = await chain.outlook()
+    cheap = chain.sign(Commit(1, 1, _root("a")), outlook.nonce, 200_000, Fees(outlook.base_fee // 2, 1))
+    assert await chain.send(cheap.raw) in (Sent.TAKEN, Sent.FEE_TOO_LOW)
+    raised = replacement(Fees(outlook.base_fee // 2, 1), outlook.base_fee, outlook.tip, CEILING)
+    assert raised is not None
+    good = chain.sign(Commit(1, 1, _root("a")), outlook.nonce, 200_000, raised)
+    assert await chain.send(good.raw) is Sent.TAKEN
+    assert (await _mined(chain, good.tx_hash)).status == 1
 
 
 async def test_another_chain_id_is_refused(devnet: DevnetProcess) -> None:

@@ -202,11 +202,7 @@ async def _reading(play: Play) -> None:
     job, slow = await stage.job(token), await stage.job(token, SLOW)
     await play.go("listJobs", token)
     await play.go("listJobs", token, path="/v1/jobs?limit=0")
-    for _ in range(500):
-        status = (await stage.ask("GET", f"/v1/jobs/{job}/status", token)).json()["status"]
-        if status == "confirmed":
-            break
-        await asyncio.sleep(0.02)
+    await _until(stage, token, job, "confirmed")
     for id, tail in (("getJob", ""), ("getJobStatus", "/status"), ("getJobResult", "/result"),
                      ("getJobProof", "/proof")):  # fmt: skip
         reply = await play.go(id, token, path=f"/v1/jobs/{job}{tail}")
@@ -223,6 +219,18 @@ async def _reading(play: Play) -> None:
     await play.go("cancelJob", token)
     await play.go("cancelJob", token, path=f"/v1/jobs/{slow}/cancel")
     await play.go("cancelJob", token, path=f"/v1/jobs/{job}/cancel")
+    await _until(stage, token, slow, "cancelled")
+    for id, tail in (("getJobResult", "/result"), ("getJobProof", "/proof")):
+        reply = await play.go(id, token, path=f"/v1/jobs/{slow}{tail}")
+        assert reply.json()["code"] == "conflict"
+
+
+async def _until(stage: Stage, token: str, job: str, status: str) -> None:
+    for _ in range(500):
+        if (await stage.ask("GET", f"/v1/jobs/{job}/status", token)).json()["status"] == status:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{job} is not {status}")
 
 
 async def _billing(play: Play) -> None:
@@ -336,6 +344,19 @@ async def _batches(play: Play, token: str) -> None:
         await asyncio.sleep(0.02)
     await play.go("getBatch", token, path="/v1/admin/batches/1")
     await play.go("getBatch", token)
+    await _reanchoring(play, token)
+
+
+async def _reanchoring(play: Play, token: str) -> None:
+    """What is final may be anchored again, one batch after the other; the relayer finds nothing gone and goes on."""
+    stage = play.stage
+    await stage.sql("UPDATE settings SET value = '1' WHERE name = 'relayer_paused'")
+    await stage.sql("UPDATE batches SET state = 'closed' WHERE id = 1")
+    await play.go("reanchorBatches", token, {"batch": 1})
+    await play.go("reanchorBatches", token, {"batch": 10**9})
+    await play.go("reanchorBatches", token, {"batch": 0})
+    await play.go("reanchorBatches", token, {}, Content_Type="text/plain")
+    assert (await play.go("reanchorBatches", token, {"reason": "test"})).status_code == 202
 
 
 async def _dead_letters(play: Play, token: str) -> None:

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import contracts
+from simulator.config import BATCH_MOST
 from tests.contracts.world import DAY, EIP_7825, NOBODY, ROOT, World, as_tuple
 from zjops.domain.merkle import Leaf, Tree, keccak256
 
@@ -47,6 +48,10 @@ def test_a_number_is_committed_once_and_in_order(world: World) -> None:
         assert world.refused(call, world.operator) == f"UnexpectedSequence(11, {wrong})"
     world.commit(11, 10_000)
     assert world.call.nextSequence().call() == 10_011
+
+
+def test_no_setting_makes_batches_that_the_contract_refuses(shared: World) -> None:
+    assert shared.call.MAX_BATCH().call() == BATCH_MOST
 
 
 def test_the_admin_gives_and_takes_roles(world: World) -> None:

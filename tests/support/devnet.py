@@ -28,12 +28,13 @@ READY_WITHIN_S = 30.0
 class DevnetProcess:
     """A role process that hosts the chain alone, as the supervisor starts it."""
 
-    def __init__(self, home: Path, block_time_s: float = 0.1) -> None:
+    def __init__(self, home: Path, block_time_s: float = 0.1, *, clock_offset_s: int = 0) -> None:
         self.home = home
         self.listener: socket.socket = listen(28_545)
         self.url = f"http://127.0.0.1:{port_of(self.listener)}"
         self.keys: Keys = ensure_keys(home, SystemIds(SystemClock()))
-        (home / "settings.json").write_text(json.dumps({"block_time_s": block_time_s, "chain_id": CHAIN_ID}))
+        settings = {"block_time_s": block_time_s, "chain_id": CHAIN_ID, "chain_clock_offset_s": clock_offset_s}
+        (home / "settings.json").write_text(json.dumps(settings))
         self._write_run_file()
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -83,6 +84,11 @@ class Stage:
     def told(self) -> int:
         """How many submissions were answered so far."""
         return sum(1 for record in read_history(self.history_file) if getattr(record, "outcome", None) == "ok")
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What the store holds, read beside the platform."""
+        with closing(sqlite3.connect(self.home / "store.sqlite", timeout=10)) as connection:
+            return connection.execute(sql).fetchall()
 
     def process(self, name: str) -> dict[str, Any]:
         """What the supervisor says of a process."""

@@ -1,5 +1,7 @@
 """A JSON-RPC endpoint in front of a real node that does what endpoints do on bad days: down, slow, 429, stale, forked.
 
+It also has the limits of public ones: no logs of long ranges, no states of old blocks.
+
 It stands on loopback and forwards to the node of a home, which need not run yet.
 """
 
@@ -11,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,15 @@ WITHIN_S = 10
 SEND = "eth_sendRawTransaction"
 
 
+@dataclass(frozen=True)
+class TooLong:
+    """How an endpoint refuses the logs of more than `most` blocks."""
+
+    most: int
+    error: dict[str, Any]
+    status: int = 200
+
+
 class RpcFront:
     """The endpoint. Faults are attributes; `heal` takes them all away."""
 
@@ -30,11 +42,15 @@ class RpcFront:
         self.home = home
         self.heal()
         self.sent: list[str] = []
+        self.ranges: list[tuple[int, int]] = []
+        self.tags: list[str] = []
         self.asked = 0
         front = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body leave together: apart, each answer waits for the reader's delayed acknowledgement.
+            wbufsize = 65_536
 
             def do_POST(self) -> None:
                 front.answer(self)
@@ -53,6 +69,8 @@ class RpcFront:
         self.stale, self.forked_from = 0, 0
         self.answers: dict[str, Any] = {}
         self.base_fee: int | None = None
+        self.too_long: TooLong | None = None
+        self.pruned_before = 0
         self.on_send: Callable[[str], bool] | None = None
 
     def close(self) -> None:
@@ -72,20 +90,37 @@ class RpcFront:
         if self.status:
             handler.send_error(self.status)
             return
-        said = self._reply(asked)
+        said = self._limits(asked) or self._reply(asked)
         if said is None:
             handler.close_connection = True
             return
+        status = self.too_long.status if self.too_long and said.get("error") == self.too_long.error else 200
         body = json.dumps(said).encode()
-        handler.send_response(200)
+        handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)
 
+    def _limits(self, asked: dict[str, Any]) -> dict[str, Any] | None:
+        """What a public node refuses, as it says it."""
+        params, frame = asked.get("params", []), {"jsonrpc": "2.0", "id": asked["id"]}
+        if asked["method"] == "eth_getLogs" and self.too_long is not None:
+            first, last = (int(params[0][name], 16) for name in ("fromBlock", "toBlock"))
+            self.ranges.append((first, last))
+            return frame | {"error": self.too_long.error} if last - first + 1 > self.too_long.most else None
+        numbers = [int(p, 16) for p in params[1:2] if isinstance(p, str) and p.startswith("0x")]
+        if asked["method"] in ("eth_getCode", "eth_call") and numbers and numbers[0] < self.pruned_before:
+            return frame | {
+                "error": {"code": -32000, "message": "missing trie node 5b0a (path ) state is not available"}
+            }
+        return None
+
     def _reply(self, asked: dict[str, Any]) -> dict[str, Any] | None:
         method, params = asked["method"], asked.get("params", [])
         frame = {"jsonrpc": "2.0", "id": asked["id"]}
+        if method == "eth_getBlockByNumber":
+            self.tags.append(params[0])
         if method in self.answers:
             return frame | {"result": self.answers[method]}
         if method == SEND:

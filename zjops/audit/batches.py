@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Protocol
 
+from zjops.audit import places
 from zjops.audit.findings import DOUBLE_CONFIRMED, Finding
+from zjops.audit.places import check_block, check_told, told_place, vacated, was_told
 from zjops.audit.records import Export, Log
 from zjops.domain.jobs import CHAIN_STATUS, JobState
 from zjops.domain.merkle import Leaf, Tree, job_key_digest, result_digest_of, usage_digest
@@ -14,8 +16,8 @@ from zjops.domain.wire import ExportBatch, ExportRow
 ON_CHAIN = frozenset({"mined", "final"})
 
 
-class Chain(Protocol):
-    """What the audit asks of the contract."""
+class Chain(places.Chain, Protocol):
+    """What the audit asks of the contract and its chain."""
 
     def root_of(self, first: int) -> bytes | None: ...
 
@@ -37,7 +39,9 @@ def leaf_of(row: ExportRow) -> Leaf:
     )
 
 
-def check_chain(export: Export, log: Log, chain: Chain, next_before: int) -> list[Finding]:
+def check_chain(
+    export: Export, log: Log, chain: Chain, next_before: int, expect_settled: bool
+) -> list[Finding]:  # fmt: skip
     """Everything that the chain says. `next_before` was read before the export, so that it cannot run ahead of it."""
     members: dict[int, list[ExportRow]] = defaultdict(list)
     numbers: dict[int, list[str]] = defaultdict(list)
@@ -51,10 +55,14 @@ def check_chain(export: Export, log: Log, chain: Chain, next_before: int) -> lis
         for job_id in jobs[1:]
     ]
     found += _log_numbers(export, log)
-    expected = 1
+    expected, free = 1, vacated(export)
     for batch in sorted(export.batches, key=lambda b: b.first_sequence):
         rows = sorted(members[batch.batch_id], key=lambda row: row.chain_sequence or 0)
-        found += _check_batch(batch, rows, expected, chain, log)
+        if batch.first_sequence != expected and not any(expected in numbers for numbers in free):
+            text = f"batch {batch.batch_id} begins at {batch.first_sequence}, not at {expected}"
+            found.append(Finding("wrong_chain", "-", text))
+        found += _check_batch(batch, rows, chain, log, expect_settled)
+        found += _check_numbers(batch, rows, chain, next_before)
         expected = batch.first_sequence + batch.count
     if next_before > expected:
         text = f"the contract is at {next_before}, the store at {expected}"
@@ -63,32 +71,57 @@ def check_chain(export: Export, log: Log, chain: Chain, next_before: int) -> lis
 
 
 def _log_numbers(export: Export, log: Log) -> list[Finding]:
-    found = []
+    batches, found = {batch.batch_id: batch for batch in export.batches}, []
     for name, logged in log.jobs.items():
         row = export.jobs.get(name)
-        if row is not None and logged.confirmed and logged.chain_sequence != row.chain_sequence:
-            text = f"number {row.chain_sequence} in the store, {logged.chain_sequence} in the log"
+        if row is None or not logged.confirmed:
+            continue
+        number = row.chain_sequence
+        batch = batches.get(row.batch_id or 0)
+        if batch is not None and row.leaf_index is not None and told_place(batch) is not batch:
+            number = told_place(batch).first_sequence + row.leaf_index
+        if logged.chain_sequence != number:
+            text = f"number {number} in the store, {logged.chain_sequence} in the log"
             found.append(Finding(DOUBLE_CONFIRMED, name, text))
     return found
 
 
 def _check_batch(
-    batch: ExportBatch, rows: list[ExportRow], expected: int, chain: Chain, log: Log
+    batch: ExportBatch, rows: list[ExportRow], chain: Chain, log: Log, expect_settled: bool
 ) -> list[Finding]:  # fmt: skip
     where, found = f"batch {batch.batch_id}", []
-    if batch.first_sequence != expected:
-        found.append(Finding("wrong_chain", "-", f"{where} begins at {batch.first_sequence}, not at {expected}"))
     numbers = [row.chain_sequence for row in rows]
     if numbers != list(range(batch.first_sequence, batch.first_sequence + batch.count)):
-        found.append(Finding("wrong_chain", "-", f"{where} holds {len(rows)} of its {batch.count} jobs"))
-        return found
+        return [Finding("wrong_chain", "-", f"{where} holds {len(rows)} of its {batch.count} jobs")]
+    first = rows[0].job_id
     root = Tree([leaf_of(row).hash() for row in rows]).root
     if "0x" + root.hex() != batch.root:
-        found.append(Finding("wrong_root", rows[0].job_id, f"{where}: the jobs do not give the stored root"))
-    if batch.state in ON_CHAIN and chain.root_of(batch.first_sequence) != root:
-        found.append(Finding("wrong_root", rows[0].job_id, f"{where}: the chain holds another root"))
-    if batch.state == "final" and log.gas.get(batch.batch_id, batch.gas_used) != batch.gas_used:
-        late = any((log.jobs.get(row.job_id) is None or not log.jobs[row.job_id].confirmed) for row in rows)
-        text = f"{where}: shares of {log.gas.get(batch.batch_id)} gas, the receipt says {batch.gas_used}"
-        found.append(Finding("event_missing" if late else "wrong_gas", rows[0].job_id, text))
-    return found
+        found.append(Finding("wrong_root", first, f"{where}: the jobs do not give the stored root"))
+    if batch.state in ON_CHAIN and (there := chain.root_of(batch.first_sequence)) != root:
+        found.append(Finding("wrong_root", first, f"{where}: the chain holds {'another' if there else 'no'} root"))
+    if expect_settled and batch.state != "final" and was_told(batch):
+        found.append(Finding("not_final", first, f"{where} is anchored again and not final yet"))
+    found += check_block(batch, first, chain)
+    found += check_told(batch, first, log)
+    return found + _check_gas(batch, rows, log)
+
+
+def _check_numbers(batch: ExportBatch, rows: list[ExportRow], chain: Chain, next_before: int) -> list[Finding]:
+    """Nothing else stands on the chain under the numbers of a batch that is not there yet."""
+    if batch.state in ON_CHAIN or next_before <= batch.first_sequence:
+        return []
+    root = chain.root_of(batch.first_sequence)
+    if root is not None and "0x" + root.hex() == batch.root:
+        return []
+    text = f"batch {batch.batch_id}: something else has taken number {batch.first_sequence}: zjops chain reanchor"
+    return [Finding("wrong_chain", rows[0].job_id if rows else "-", text)]
+
+
+def _check_gas(batch: ExportBatch, rows: list[ExportRow], log: Log) -> list[Finding]:
+    """The shares that the events told add up to the receipt that they told of."""
+    logged, gas = log.batches.get(batch.batch_id), told_place(batch).gas_used
+    if logged is None or not was_told(batch) or logged.gas == gas:
+        return []
+    late = any((log.jobs.get(row.job_id) is None or not log.jobs[row.job_id].confirmed) for row in rows)
+    text = f"batch {batch.batch_id}: shares of {logged.gas} gas, the receipt says {gas}"
+    return [Finding("event_missing" if late else "wrong_gas", rows[0].job_id, text)]

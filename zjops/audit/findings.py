@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from zjops.analytics.tieout import TieOut
 
 SCHEMA = "zjops.audit/1"
 LOST, DOUBLED, DOUBLE_BILLED, DOUBLE_CONFIRMED = "lost", "doubled", "double_billed", "double_confirmed"
+REORGED = "reorged"
+"""A final batch whose block is no longer the chain's, wherever its root is now."""
+REPAIRED = "repaired"
+"""No fault: a batch that was anchored again after such a reorganisation."""
 LATE = frozenset({"event_missing", "not_settled", "not_final"})
 """Findings that time alone may heal: the log and the chain follow the store."""
 
@@ -20,12 +27,15 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """Counts and findings of an audit, and by how many outbox rows the log was behind the store."""
+    """Counts and findings of an audit, by how many outbox rows the log was behind the store, what was repaired, and how
+    each month ties out."""
 
     counts: Counter[str]
     findings: list[Finding]
     behind: int = 0
     late: tuple[Finding, ...] = ()
+    repaired: tuple[Finding, ...] = ()
+    tied: tuple[TieOut, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -48,11 +58,25 @@ class Report(NamedTuple):
         return bool(self.findings) and all(finding.kind in LATE for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """The summary, with exactly the members that its schema names."""
+        """The summary, with exactly the members that its schema names: the counts, why it is not ok, each month."""
         kinds = Counter(finding.kind for finding in self.findings)
         names = (
             "client_accepted", "unknown", "accepted", "settled", "completed", "failed", "cancelled", "confirmed",
             "charged", "released", "in_flight",
         )  # fmt: skip
         found = {kind: kinds[kind] for kind in (LOST, DOUBLED, DOUBLE_BILLED, DOUBLE_CONFIRMED)}
-        return {"schema": SCHEMA, "ok": self.ok} | {name: self.counts[name] for name in names} | found
+        counted = {"schema": SCHEMA, "ok": self.ok} | {name: self.counts[name] for name in names} | found
+        told = {"findings": self.findings, "repaired": self.repaired, "late": self.late}
+        said = {name: [finding._asdict() for finding in some] for name, some in told.items()}
+        return counted | said | {"tie_out": [_as_json(tied) for tied in self.tied]}
+
+
+def _as_json(tied: TieOut) -> dict[str, Any]:
+    identities = [
+        {"name": one.name, "left": one.left, "parts": one.parts, "unit": one.unit, "residual": one.residual}
+        for one in tied.identities
+    ]
+    return {
+        "month": tied.month, "holds": tied.holds, "identities": identities, "in_flight": tied.in_flight,
+        "awaiting_finality": tied.awaiting_finality, "wrong": [list(one) for one in tied.wrong],
+    }  # fmt: skip

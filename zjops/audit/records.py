@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -41,12 +42,33 @@ class Logged(NamedTuple):
     chain_sequence: int | None
 
 
+class LoggedBatch(NamedTuple):
+    """What the events of a batch say: the gas of their shares, and where it was confirmed (0x-prefixed hex)."""
+
+    gas: int
+    tx_hash: str | None = None
+    block_number: int | None = None
+    block_hash: str | None = None
+    places: int = 1
+
+
 class Log(NamedTuple):
-    """The log as of one moment."""
+    """The log as of one moment; `repairs` is how often each batch was anchored again."""
 
     jobs: dict[str, Logged]
-    gas: dict[int, int]
-    watermark: int = 0
+    batches: dict[int, LoggedBatch]
+    watermark: int
+    repairs: Counter[int]
+
+
+class _Repaired(msgspec.Struct):
+    """The batches of an event `relayer.reanchored`."""
+
+    adopted: list[int] = []
+    sent_again: list[int] = []
+
+
+NO_LOG = Log({}, {}, 0, Counter())
 
 
 class _Line(msgspec.Struct):
@@ -71,8 +93,27 @@ def read_export(path: Path) -> Export:
 
 def read_log(log_dir: Path) -> Log:
     """Read the log. Raises `UnreachableError`."""
-    with Warehouse(log_dir) as warehouse:
+    # What is missing is for the audit to find and to name, job by job.
+    with Warehouse(log_dir, whole=False) as warehouse:
         jobs = {job_id(bytes(row.pop("job_id"))): Logged(**row) for row in warehouse.rows("jobs")}
-        gas = {row["batch_id"]: row["gas"] for row in warehouse.rows("gas")}
+        batches = {row.pop("batch_id"): _logged(row) for row in warehouse.rows("batches")}
         watermark = warehouse.rows("watermark")[0]["outbox_no"]
-    return Log(jobs, gas, watermark)
+        repairs = Counter(batch for row in warehouse.rows("repairs") for batch in _batches(row["batches"]))
+    return Log(jobs, batches, watermark, repairs)
+
+
+def _logged(row: dict[str, Any]) -> LoggedBatch:
+    hashes = {name: _hex(row[name]) for name in ("tx_hash", "block_hash")}
+    return LoggedBatch(**row | hashes)
+
+
+def _hex(data: bytes | None) -> str | None:
+    return None if data is None else "0x" + bytes(data).hex()
+
+
+def _batches(values: str) -> list[int]:
+    try:
+        said = msgspec.json.decode(values, type=_Repaired)
+    except msgspec.MsgspecError:
+        return []
+    return said.adopted + said.sent_again

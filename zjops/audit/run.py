@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from zjops.audit.altered import check_events
 from zjops.audit.batches import Chain, check_chain
 from zjops.audit.checks import check_jobs, count
 from zjops.audit.findings import Report
-from zjops.audit.records import Log, read_export, read_log
+from zjops.audit.places import check_repairs, repaired
+from zjops.audit.records import NO_LOG, read_export, read_log
 from zjops.audit.told import check_history
+from zjops.audit.tying import check_months
 from zjops.client.history import Record
 from zjops.domain.clock import SystemClock
 
@@ -22,16 +25,21 @@ def audit_once(
     expect_settled: bool,
 ) -> Report:  # fmt: skip
     """One audit. Log and chain are read before the export is taken, so that neither can know more than it."""
-    log = read_log(log_dir) if log_dir is not None else Log({}, {})
+    log = read_log(log_dir) if log_dir is not None else NO_LOG
     next_before = chain.next_sequence() if chain is not None else 0
     export = read_export(take_export())
     counts: Counter[str] = Counter()
     count(export, counts)
     findings = check_history(history, export, counts)
     findings += check_jobs(export, log, expect_settled)
+    findings += check_events(log_dir, export) if log_dir is not None else []
+    findings += check_repairs(export, log)
     if chain is not None:
-        findings += check_chain(export, log, chain, next_before)
-    return Report(counts, sorted(set(findings)), max(0, export.head.outbox_last - log.watermark))
+        findings += check_chain(export, log, chain, next_before, expect_settled)
+    tied, broken = check_months(log_dir) if log_dir is not None else ([], [])
+    findings += broken
+    behind = max(0, export.head.outbox_last - log.watermark)
+    return Report(counts, sorted(set(findings)), behind, repaired=tuple(repaired(export)), tied=tuple(tied))
 
 
 def audit(

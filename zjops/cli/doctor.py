@@ -8,17 +8,22 @@ import shutil
 import socket
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from zjops.cli.exits import CHECK_FAILED
 from zjops.cli.options import Home, Json, Output
 from zjops.cli.output import Format, Out
+from zjops.client.standing import has_halted, standstill, way_on
 from zjops.config import Context, find_home, local_context
 from zjops.domain.errors import ZjopsError
+from zjops.domain.wire_chain import RelayerView
+
+if TYPE_CHECKING:
+    from zjops.client.chain import ChainReader
 
 PACKAGES = ("duckdb", "eth-tester", "fastapi", "msgspec", "nats-py", "polars", "py-evm", "textual", "typer", "web3")
 FREE_BYTES = 1 << 30
@@ -85,6 +90,7 @@ def _free(port: int) -> bool:
 
 
 def _platform(context: Context) -> Iterator[Row]:
+    from zjops.client.admin import Admin
     from zjops.client.chain import ChainReader
     from zjops.client.control import Control
 
@@ -97,14 +103,34 @@ def _platform(context: Context) -> Iterator[Row]:
             detail,
             "" if process["ready"] else f"see {context.home}/process-logs/{process['name']}.log",
         )
-    chain = ChainReader(context)
-    same = chain.chain_id() == context.chain_id and chain.code_hash() == context.code_hash
-    yield _row(
-        "contract",
-        "ok" if same else "fail",
-        f"{context.contract} on chain {context.chain_id}",
-        "" if same else "start in a new folder: zjops up --home DIR",
-    )
+    yield from _known("chain", lambda: _contract(ChainReader(context), context), "zjops status; zjops chain status")
+    yield from _known("relayer", lambda: _relayer(Admin(context).relayer()), "zjops status")
+
+
+def _known(check: str, look: Callable[[], Row], mend: str) -> Iterator[Row]:
+    """A row, or that what it asks does not answer."""
+    try:
+        yield look()
+    except ZjopsError as exc:
+        yield _row(check, "fail", str(exc), mend)
+
+
+def _contract(chain: ChainReader, context: Context) -> Row:
+    where = f"{context.contract} on chain {context.chain_id}"
+    if chain.chain_id() != context.chain_id or chain.code_hash() != context.code_hash:
+        return _row("contract", "fail", f"{where}: another chain or code", "start in a new folder: zjops up --home DIR")
+    if chain.paused():
+        return _row("contract", "warn", f"{where} is paused: it takes no confirmations", "zjops chain unpause contract")
+    return _row("contract", "ok", where)
+
+
+def _relayer(view: RelayerView) -> Row:
+    """Whether confirmations go on: a pause was meant, what is gone or missing was not."""
+    why = standstill(view)
+    if why is None:
+        return _row("relayer", "ok", f"active, {view.open_batches} batches on their way")
+    meant = view.paused and not has_halted(view)
+    return _row("relayer", "warn" if meant or view.state == "waiting" else "fail", why, way_on(view))
 
 
 def doctor(home: Home = None, output: Output = Format.TABLE, json: Json = False) -> None:

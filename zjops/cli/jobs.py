@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -23,22 +23,42 @@ from zjops.cli.options import (
 )
 from zjops.cli.output import Format, Out
 from zjops.cli.proofs import proof, verify
+from zjops.client.admin import Admin
 from zjops.client.history import History
 from zjops.client.jobs import Jobs
+from zjops.client.standing import standstill, way_on
 from zjops.client.stream import Update, update_of
 from zjops.client.websocket import Refused
-from zjops.config import resolve
+from zjops.config import Context, resolve
 from zjops.domain.clock import rfc3339
-from zjops.domain.jobs import JobState
+from zjops.domain.errors import ZjopsError
+from zjops.domain.jobs import ANCHORED, JobState, JobType
 
 jobs = typer.Typer()
+EXAMPLES = {
+    JobType.COMPUTE_HEAVY: (
+        '{"algorithm":"prime_sieve","limit":1000000}', '{"algorithm":"matrix_multiply","size":50,"seed":1}',
+    ),
+    JobType.DATA_PROCESSING: (
+        '{"algorithm":"aggregate","generate":{"rows":1000},"group_by":"group",'
+        '"metrics":[{"column":"value","function":"avg"}]}',
+    ),
+    JobType.ML_INFERENCE: (
+        '{"algorithm":"classify","features":[[5.1,3.5,1.4,0.2]]}',
+        '{"algorithm":"synthetic","duration_ms":500}',
+    ),
+}  # fmt: skip
+"""Parameters of every type, for the help; `synthetic` is an algorithm of all types."""
 JobId = Annotated[str, typer.Argument(help="The job, job_…")]
 COLUMNS = ("jobId", "status", "jobType", "submittedAt", "computeUnits", "attempt")
 
 
+def _client(context: Context, tenant: str | None, history: Path | None) -> Jobs:
+    return Jobs(context, context.client(tenant), History(history) if history else None)
+
+
 def _open(home: Path | None, context: str | None, tenant: str | None, history: Path | None = None) -> Jobs:
-    found = resolve(context, home)
-    return Jobs(found, found.client(tenant), History(history) if history else None)
+    return _client(resolve(context, home), tenant, history)
 
 
 def _record(view: Any) -> dict[str, Any]:
@@ -47,10 +67,18 @@ def _record(view: Any) -> dict[str, Any]:
     return found
 
 
+def _examples() -> str:
+    """Parameters by type, each on a line of its own: what the help folded could not be copied."""
+    lines = [f"{kind.value} {text}" for kind, texts in EXAMPLES.items() for text in texts]
+    return "\b\n" + "\n".join(lines)
+
+
 @jobs.command(help="Submit a job.\n\nExample: zjops jobs submit --type compute_heavy --parameters "
-                   "'{\"algorithm\":\"prime_sieve\",\"limit\":1000000}' --wait")  # fmt: skip
+                   "'{\"algorithm\":\"prime_sieve\",\"limit\":1000000}' --wait\n\n"
+                   "Parameters by type (synthetic is of every type); all fields: zjops export openapi\n\n"
+                   + _examples())  # fmt: skip
 def submit(
-    type_: Annotated[str, typer.Option("--type", help="compute_heavy, data_processing or ml_inference.")],
+    type_: Annotated[JobType, typer.Option("--type", help="What kind of work.")],
     parameters: Annotated[str, typer.Option(help="JSON, @FILE, or - for the standard input.")],
     priority: Annotated[int | None, typer.Option(help="0 to 10.")] = None,
     timeout: Annotated[int | None, typer.Option(help="Seconds, 60 to 86400.")] = None,
@@ -62,10 +90,11 @@ def submit(
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Submit one job and print its id."""
-    body: dict[str, Any] = {"jobType": type_, "parameters": read_object(parameters, "--parameters")}
+    body: dict[str, Any] = {"jobType": type_.value, "parameters": read_object(parameters, "--parameters")}
     given = {"priority": priority, "timeoutSeconds": timeout, "callbackUrl": callback_url,
              "metadata": read_object(metadata, "--metadata") if metadata else None}  # fmt: skip
-    out, client = Out(output, json, quiet), _open(home, context, tenant, history)
+    out, found = Out(output, json, quiet), resolve(context, home)
+    client = _client(found, tenant, history)
     accepted = client.submit(body | {k: v for k, v in given.items() if v is not None}, key)
     out.say(f"{'accepted before' if accepted.replayed else 'accepted'} under key {accepted.key}")
     if wait:
@@ -87,12 +116,13 @@ def get(
 
 @jobs.command("list", help="A page of jobs.\n\nExample: zjops jobs list --status failed --limit 50")
 def list_(
-    status: Annotated[str | None, typer.Option(help="Only in this state.")] = None,
-    type_: Annotated[str | None, typer.Option("--type")] = None,
+    status: Annotated[JobState | None, typer.Option(help="Only in this state.")] = None,
+    type_: Annotated[JobType | None, typer.Option("--type", help="Only of this type.")] = None,
     from_date: Annotated[str | None, typer.Option(help="Created after, RFC 3339.")] = None,
     to_date: Annotated[str | None, typer.Option(help="Created before, RFC 3339.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100)] = 20, offset: Annotated[int, typer.Option(min=0)] = 0,
-    sort_by: Annotated[str | None, typer.Option()] = None, sort_order: Annotated[str | None, typer.Option()] = None,
+    sort_by: Annotated[Literal["created_at", "updated_at", "status"] | None, typer.Option()] = None,
+    sort_order: Annotated[Literal["asc", "desc"] | None, typer.Option()] = None,
     tenant: Tenant = None, home: Home = None, context: ContextName = None,
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -102,8 +132,9 @@ def list_(
         sortOrder=sort_order,
     )  # fmt: skip
     out, rows = Out(output, json, quiet), [_record(job) for job in page.jobs]
-    table = out.format in (Format.TABLE, Format.CSV, Format.MD)
-    out.rows("zjops.jobs/1", [{c: row.get(c) for c in COLUMNS} for row in rows] if table else rows)
+    flat = out.format in (Format.CSV, Format.MD)
+    brief = [_brief(row) for row in rows]
+    out.rows("zjops.jobs/1", rows, COLUMNS if flat else None, people=brief)
     shown = page.pagination
     out.say(
         f"{offset + 1 if rows else 0} to {offset + len(rows)} of {shown.total}"
@@ -111,13 +142,23 @@ def list_(
     )
 
 
+def _brief(row: dict[str, Any]) -> dict[str, Any]:
+    """A job on a line of a narrow terminal."""
+    return {
+        "jobId": row["jobId"], "status": row["status"], "type": row["jobType"],
+        "submitted (UTC)": row["submittedAt"][5:19].replace("T", " "), "units": row["computeUnits"],
+    }  # fmt: skip
+
+
 @jobs.command(help="Ask for a job's end.\n\nExample: zjops jobs cancel job_3x…")
 def cancel(
-    job_id: JobId, tenant: Tenant = None, home: Home = None, context: ContextName = None, quiet: Quiet = False
-) -> None:
+    job_id: JobId, tenant: Tenant = None, home: Home = None, context: ContextName = None,
+    output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
     """Cancel a job."""
     reply = _open(home, context, tenant).cancel(job_id)
-    Out(quiet=quiet).say(f"{reply.job_id}: {reply.status}")
+    out = Out(output, json, quiet)
+    out.done("zjops.cancelled/1", f"{reply.job_id}: {reply.status}", jobId=reply.job_id, status=reply.status)
 
 
 @jobs.command(help="Follow jobs until they have ended.\n\nExample: zjops jobs watch job_3x… --final")
@@ -129,28 +170,62 @@ def watch(
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Say every change as it comes, a line each with -o jsonl; exit 1 when a job failed or was cancelled."""
-    out = Out(output, json, quiet)
-    _follow(_open(home, context, tenant, history), list(dict.fromkeys(job_ids)), out, final=final, within_s=within)
+    out, found = Out(output, json, quiet), resolve(context, home)
+    idle = Doorman(found, out).look if final else _nothing
+    client, wanted = _client(found, tenant, history), list(dict.fromkeys(job_ids))
+    _follow(client, wanted, out, final=final, within_s=within, idle=idle)
 
 
-def _follow(client: Jobs, job_ids: list[str], out: Out, *, final: bool, within_s: float) -> None:
-    for update in _updates(client, job_ids, out, final=final, within_s=within_s):
+def _nothing() -> None:
+    """Nobody waits for the chain."""
+
+
+class Doorman:
+    """Says why nothing is confirmed, and that it goes on again, to whoever waits and has operators' credentials."""
+
+    def __init__(self, context: Context, out: Out) -> None:
+        self._admin = Admin(context) if context.operator is not None else None
+        self._out = out
+        self._said: str | None = None
+
+    def look(self) -> None:
+        """Ask how the relayer stands; what cannot be known is left unsaid."""
+        try:
+            view = None if self._admin is None else self._admin.relayer()
+        except ZjopsError:
+            return
+        why = None if view is None else standstill(view)
+        if why == self._said:
+            return
+        self._said = why
+        told = "confirmations go on" if view is None or why is None else f"{why}; see {way_on(view)}"
+        self._out.say(f"note: {told}")
+
+
+def _follow(
+    client: Jobs, job_ids: list[str], out: Out, *, final: bool, within_s: float, idle: Callable[[], None] = _nothing
+) -> None:  # fmt: skip
+    for update in _updates(client, job_ids, out, final=final, within_s=within_s, idle=idle):
         if out.format is Format.JSONL:
             out.line("zjops.update/1", _record(update))
         name = f"{update.job_id}  " if len(job_ids) > 1 else ""
         anchored = update.blockchain_confirmation
         block = f", block {anchored.block_number}" if anchored else ""
         out.say(f"{rfc3339(int(update.timestamp * 1000))}  {name}{update.status.value}{block}")
+        if update.status in ANCHORED and not anchored:
+            idle()
     views = [client.get(job_id) for job_id in job_ids]
     _show(out, [_record(view) for view in views])
     if any(view.status in (JobState.FAILED, JobState.CANCELLED) for view in views):
         raise typer.Exit(CHECK_FAILED)
 
 
-def _updates(client: Jobs, job_ids: list[str], out: Out, *, final: bool, within_s: float) -> Iterator[Update]:
+def _updates(
+    client: Jobs, job_ids: list[str], out: Out, *, final: bool, within_s: float, idle: Callable[[], None]
+) -> Iterator[Update]:  # fmt: skip
     """By stream, or by asking again and again where there are none."""
     try:
-        yield from client.streams.follow(job_ids, final=final, within_s=within_s)
+        yield from client.follow(job_ids, final=final, within_s=within_s, idle=idle)
     except Refused as exc:
         out.say(f"note: there are no streams here, asking from time to time instead ({exc})")
         for job_id in job_ids:

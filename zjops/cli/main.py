@@ -34,16 +34,29 @@ COMMANDS: dict[str, Command] = {
     "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
     "chain": Command("chain", "The chain, its batches and relayer; reorg, mine, pause.", "zjops chain status"),
     "gas": Command("gas", "Measure what every way of confirming costs.", "zjops gas --gas-price 1 --coin-price 2600"),
-    "invoice": Command("money", "A tenant's invoice of a month.", "zjops invoice demo-pro --month 2026-11"),
+    "usage": Command("billing", "Jobs and compute units, by tenant, day, type.", "zjops usage --by tenant,day"),
+    "invoice": Command("billing", "Invoices of a month; explain, verify and compare.", "zjops invoice --all -o html"),
+    "close": Command("bills", "Issue every invoice of a month for good.", "zjops close 2026-10 --dry-run"),
+    "query": Command("query", "Ask the logs by SQL; only reads.", 'zjops query "FROM usage_daily LIMIT 5"'),
+    "whatif": Command("whatif", "Price the same log by other prices.", "zjops whatif --prices new.toml"),
+    "cost": Command("cost", "Cost and margin of a job, with the formula.", "zjops cost --window 60 --spot 80"),
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
     "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
-    "export": Command("export", "Write the API's OpenAPI document.", "zjops export openapi -o openapi.json"),
+    "export": Command("export", "The API's document, the views as SQL, FOCUS.", "zjops export focus --month 2026-10"),
     "audit": Command(
-        "money", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
+        "audit", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
 }
+VERBS: dict[str, Command] = {
+    "invoice explain": Command("bills", "The events behind a line.", "zjops invoice explain demo-pro 3"),
+    "invoice verify": Command("bills", "Derive an invoice again, and ask the chain.", "zjops invoice verify FILE"),
+    "invoice diff": Command(
+        "diff", "A change as volume, mix and price.", "zjops invoice diff demo-pro:2026-10 demo-pro:2026-11"
+    ),
+}
+"""Verbs of commands that also stand alone: the second word decides."""
 GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain"})
 COMPLETING = "_ZJOPS_COMPLETE"
 
@@ -71,6 +84,8 @@ def _load(name: str) -> Any:
     """The Typer application of one command or group."""
     import importlib
 
+    if name in VERBS:
+        return importlib.import_module(f"zjops.cli.{VERBS[name].module}").verbs[name.split()[1]]
     module = importlib.import_module(f"zjops.cli.{COMMANDS[name].module}")
     return module.groups[name] if name in GROUPS else module.commands[name]
 
@@ -81,10 +96,17 @@ def _application(names: list[str]) -> Any:
     app = typer.Typer(name="zjops", no_args_is_help=True, rich_markup_mode=None)
     app.callback()(lambda: None)
     for name in names:
-        command = COMMANDS[name]
-        help_text = f"{command.summary}\n\nExample: {command.example}"
+        command = VERBS.get(name) or COMMANDS[name]
+        more = "".join(f"\n\n{verb.summary} {verb.example}" for key, verb in VERBS.items() if key.split()[0] == name)
+        help_text = f"{command.summary}\n\nExample: {command.example}{more}"
         found = _load(name)
-        if name in GROUPS:
+        if name in VERBS:
+            group, verb = name.split()
+            inner = typer.Typer(rich_markup_mode=None)
+            inner.callback()(lambda: None)
+            inner.command(verb, help=help_text)(found)
+            app.add_typer(inner, name=group)
+        elif name in GROUPS:
             app.add_typer(found, name=name, help=help_text, no_args_is_help=True)
         else:
             settings = {"allow_extra_args": True, "ignore_unknown_options": True} if name == "exec" else {}
@@ -102,8 +124,18 @@ def _unknown(name: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    args = sys.argv[1:] if argv is None else argv
+    """Run the command line; returns the exit code. That a reader leaves early, as `head` does, is no error."""
+    code = 0
+    try:
+        code = _main(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has had enough; nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
+
+
+def _main(args: list[str]) -> int:
     completing = COMPLETING in os.environ
     if not completing:
         if not args or args[0] in ("--help", "-h", "help"):
@@ -114,7 +146,8 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if args[0] not in COMMANDS:
             return _unknown(args[0])
-    return _run(args, list(COMMANDS) if completing else [args[0]])
+    verb = " ".join(args[:2])
+    return _run(args, list(COMMANDS) if completing else [verb if verb in VERBS else args[0]])
 
 
 def _run(args: list[str], names: list[str]) -> int:
@@ -124,16 +157,14 @@ def _run(args: list[str], names: list[str]) -> int:
     try:
         _application(names).main(args, prog_name="zjops", complete_var=COMPLETING)
     except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):
+            raise exc.__context__ from None
         return exc.code if isinstance(exc.code, int) else 1 if exc.code else 0
     except ZjopsError as exc:
         say_error(exc)
         return exit_code_of(exc)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read us has had enough; nothing more may be written, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     return 0
 
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import csv
 import enum
+import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from zjops.cli.text import one_line, plain, plain_json
+from zjops.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 WHOLE = frozenset({"jobId", "client id", "name", "tenant"})
 
@@ -22,6 +29,7 @@ class Format(enum.StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
     MD = "md"
+    PARQUET = "parquet"
 
 
 class Out:
@@ -30,56 +38,106 @@ class Out:
     def __init__(self, output: Format = Format.TABLE, json: bool = False, quiet: bool = False) -> None:
         self.format = Format.JSON if json else output
         self.quiet = quiet
+        self._tables = 0
+        if self.format is Format.PARQUET and sys.stdout.isatty():
+            raise UsageError("parquet is for a file or a pipe, not for a terminal; add: > rows.parquet")
 
     def say(self, text: str) -> None:
         """Talk, unless asked to be quiet."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(plain(text), file=sys.stderr, flush=True)
 
-    def rows(self, schema: str, rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> None:
-        """A table: columns are those of the first row unless said."""
+    def rows(
+        self, schema: str, rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None, *,
+        people: Sequence[dict[str, Any]] | None = None, **more: Any,
+    ) -> None:  # fmt: skip
+        """A table: columns are those of the first row unless said, which they must be where there may be no row.
+
+        `people` are the same rows for a table that is read, with fewer and shorter cells; `more` are members that JSON
+        has beside the rows.
+        """
+        if people is not None and self.format is Format.TABLE:
+            rows, columns = people, None
         names = list(columns or (rows[0] if rows else ()))
         if self.format is Format.JSON:
-            self._json({"schema": schema, "rows": rows})
+            self._json({"schema": schema, "rows": rows} | more)
         elif self.format is Format.JSONL:
             for row in rows:
                 self._line(row)
+        elif not names and self.format in (Format.CSV, Format.MD):
+            return
         elif self.format is Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(names)
-            writer.writerows([[_cell(row.get(name)) for name in names] for row in rows])
+            writer.writerows([[plain(_cell(row.get(name))) for name in names] for row in rows])
         elif self.format is Format.MD:
             print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
             for row in rows:
-                print("| " + " | ".join(_cell(row.get(name)).replace("|", "\\|") for name in names) + " |")
+                cells = (one_line(_cell(row.get(name))).replace("|", "\\|") for name in names)
+                print("| " + " | ".join(cells) + " |")
+        elif self.format is Format.PARQUET:
+            self.frame(_frame(rows, names))
         else:
             self._table(rows, names)
 
-    def record(self, schema: str, record: dict[str, Any]) -> None:
-        """One thing: its members beneath each other."""
-        if self.format is Format.JSON:
+    def preview(self, lines: Iterable[str], *, agreed: bool) -> None:
+        """What is about to be done: talk, but shown to whoever is asked to agree to it, however quiet they like it."""
+        if self.quiet and agreed:
+            return
+        for line in lines:
+            print(plain(line), file=sys.stderr, flush=True)
+
+    def done(self, schema: str, text: str, **record: Any) -> None:
+        """What was done: a sentence for people, its facts for programs."""
+        if self.format is Format.TABLE:
+            self.text(text)
+        else:
+            self.record(schema, record)
+
+    def record(self, schema: str, record: dict[str, Any], people: dict[str, str] | None = None) -> None:
+        """One thing: its members beneath each other; `people` is the same for a table that is read."""
+        if people is not None and self.format is Format.TABLE:
+            width = max(map(len, people))
+            self.text("\n".join(f"{name:<{width}}  {one_line(value)}" for name, value in people.items()))
+        elif self.format is Format.JSON:
             self._json({"schema": schema} | record)
         elif self.format is Format.JSONL:
             self._line({"schema": schema} | record)
+        elif self.format is Format.PARQUET:
+            self.rows(schema, [record])
         else:
             self.rows(schema, [{"field": name, "value": value} for name, value in record.items()], ["field", "value"])
 
+    def frame(self, frame: pl.DataFrame) -> None:
+        """A frame as the one Parquet file that the output is. Raises `UsageError` for a second one."""
+        self._tables += 1
+        if self._tables > 1:
+            raise UsageError("this has more tables than one, a parquet file has one; take -o json")
+        made = io.BytesIO()
+        frame.write_parquet(made)
+        sys.stdout.buffer.write(made.getvalue())
+        sys.stdout.buffer.flush()
+
+    def document(self, document: msgspec.Struct) -> None:
+        """A document of the API or for others, as JSON with its own members."""
+        self._json(document)
+
     def text(self, text: str) -> None:
         """Data that is text already."""
-        print(text)
+        print(plain(text))
 
     def _json(self, value: Any) -> None:
-        print(msgspec.json.format(msgspec.json.encode(value, order=None), indent=2).decode())
+        print(plain_json(msgspec.json.format(msgspec.json.encode(value, order=None), indent=2).decode()))
 
     def line(self, schema: str, record: dict[str, Any]) -> None:
         """One thing of many that come over time, as JSON on a line of its own."""
         self._line({"schema": schema} | record)
 
     def _line(self, value: Any) -> None:
-        print(msgspec.json.encode(value).decode(), flush=True)
+        print(plain_json(msgspec.json.encode(value).decode()), flush=True)
 
     def _table(self, rows: Sequence[dict[str, Any]], names: list[str]) -> None:
-        cells = [[_cell(row.get(name)) for name in names] for row in rows]
+        cells = [[one_line(_cell(row.get(name))) for name in names] for row in rows]
         if not rows:
             self.say("nothing to show")
         elif sys.stdout.isatty():
@@ -95,13 +153,31 @@ def _draw(names: list[str], cells: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in names:
         # An id that is cut in two cannot be copied.
         table.add_column(name, overflow="fold", no_wrap=name in WHOLE)
     for line in cells:
         table.add_row(*line)
     Console(no_color="NO_COLOR" in os.environ, highlight=False, markup=False, soft_wrap=False).print(table)
+
+
+def _frame(rows: Sequence[dict[str, Any]], names: list[str]) -> pl.DataFrame:
+    """Rows with a type for each column; what has none, such as mixed or nested values, becomes text."""
+    import polars
+
+    return polars.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def _column(values: list[Any]) -> pl.Series:
+    import polars
+
+    held = [value for value in values if value is not None]
+    kinds = {type(value) for value in held}
+    whole = kinds == {int} and all(-(2**63) <= value < 2**63 for value in held)
+    if whole or (len(kinds) == 1 and kinds <= {bool, float, str}):
+        return polars.Series(values)
+    return polars.Series([None if value is None else _cell(value) for value in values], dtype=polars.String)
 
 
 def _cell(value: Any) -> str:

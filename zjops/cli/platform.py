@@ -15,9 +15,10 @@ from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Tenant
 from zjops.cli.output import Format, Out
 from zjops.client.platform import Platform, Said, stop_platform
 from zjops.config import Context, find_home, local_context, resolve
-from zjops.domain.errors import UnreachableError, UsageError
+from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
 from zjops.domain.runfile import RUN_FILE
 
+ASK_WITHIN_S = 5.0
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the platform.")]
 
 
@@ -39,7 +40,8 @@ def _block(context: Context, seconds: float, out: Out) -> None:
     rows = [
         ("API", context.api_url), ("tokens", context.token_url), ("chain (JSON-RPC)", context.rpc_url or ""),
         ("contract", f"{context.contract} on chain {context.chain_id}"), ("NATS", f"{context.nats_url}"),
-        ("control", control.control_url or ""), ("logs", context.log_dir or ""),
+        ("control", control.control_url or ""), ("event log", f"{context.log_dir} (zjops query)"),
+        ("process logs", f"{context.log_dir}/app, {context.home}/process-logs"),
         ("secrets", f"{context.home}/{RUN_FILE} (readable by you alone)"),
     ]  # fmt: skip
     width = max(len(name) for name, _ in rows)
@@ -114,15 +116,40 @@ def status(home: Home = None, output: Output = Format.TABLE, json: Json = False,
     found = Control(context).status()
     columns = ["name", "pid", "roles", "state", "ready", "restarts", "port"]
     rows = [p | {"roles": " ".join(p["roles"])} for p in found["processes"]]
+    missing = [f"{p['name']} is {p['state']}" for p in found["processes"] if not p["ready"]]
+    why = None if missing else _standstill(context)
     if out.format is Format.JSON:
-        out.record("zjops.status/1", found | {"home": context.home, "api_url": context.api_url})
+        more = {"confirmations": why or ("unknown" if missing else "go on")}
+        out.record("zjops.status/1", found | more | {"home": context.home, "api_url": context.api_url})
     else:
         out.rows("zjops.status/1", [{c: row[c] for c in columns} for row in rows])
     for fault in found["faults"]:
         out.say(f"fault {fault['id']}: {fault['fault']} on {fault['target']}")
-    out.say(f"{found['state']}, in {context.home}")
-    if found["state"] != "ready" or not all(p["ready"] for p in found["processes"]):
+    if why is not None:
+        out.say(f"nothing is confirmed: {why}")
+    state = f"not ready: {', '.join(missing)}" if missing else found["state"]
+    out.say(f"{state}, in {context.home}")
+    if found["state"] != "ready" or missing:
         raise typer.Exit(UNREACHABLE)
+
+
+def _standstill(context: Context) -> str | None:
+    """Why nothing is confirmed, with the way on; None also where that cannot be known."""
+    from zjops.client.admin import Admin
+    from zjops.client.http import Http
+    from zjops.client.oauth import ClientCredentials
+    from zjops.client.standing import standstill, way_on
+
+    if context.operator is None:
+        return None
+    auth = ClientCredentials(context.token_url, context.operator)
+    try:
+        with Http(context.api_url, auth=auth, timeout_s=ASK_WITHIN_S, tries=1) as http:
+            view = Admin(context, http).relayer()
+    except ZjopsError:
+        return None
+    why = standstill(view)
+    return None if why is None else f"{why}; see {way_on(view)}"
 
 
 def environment(context: Context, tenant: str | None) -> dict[str, str]:
@@ -146,9 +173,13 @@ def environment(context: Context, tenant: str | None) -> dict[str, str]:
     return values
 
 
-def env(home: Home = None, context: ContextName = None, tenant: Tenant = None) -> None:
+def env(home: Home = None, context: ContextName = None, tenant: Tenant = None, json: Json = False) -> None:
     """Print `export` lines with addresses, a token of 15 minutes and credentials."""
-    for name, value in environment(resolve(context, home), tenant).items():
+    values = environment(resolve(context, home), tenant)
+    if json:
+        Out(json=True).record("zjops.env/1", values)
+        return
+    for name, value in values.items():
         print(f"export {name}={shlex.quote(value)}")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Tenant, Yes, agree, read_object
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Reason, Tenant, Yes, agree, read_object
 from zjops.cli.output import Format, Out
 from zjops.client.admin import Admin
 from zjops.config import resolve
@@ -27,7 +27,6 @@ MICROUSD = 1_000_000
 Overrides = Annotated[str | None, typer.Option("--overrides", help="Negotiated values as JSON, or @FILE.")]
 Plan = Annotated[str | None, typer.Option("--plan", help="free, starter, pro or enterprise.")]
 Name = Annotated[str, typer.Argument(help="The tenant.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Goes into the audit log.")]
 
 
 def _row(view: TenantView) -> dict[str, Any]:

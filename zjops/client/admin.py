@@ -15,7 +15,7 @@ from zjops.domain.errors import UsageError
 from zjops.domain.wire import TenantChange, TenantCreate, TenantCreated, TenantView
 from zjops.domain.wire_admin import EventsReplayed
 from zjops.domain.wire_billing import CreditGrant, CreditPage, CreditView
-from zjops.domain.wire_chain import BatchDetail, BatchPage, RelayerView
+from zjops.domain.wire_chain import BatchDetail, BatchPage, ReanchorView, RelayerView
 
 BASE = "/v1/admin"
 PAGE = 1_000
@@ -77,6 +77,12 @@ class Admin:
     def relayer(self) -> RelayerView:
         """Who sends batches, how that goes, and what waits."""
         view: RelayerView = self.http.get(f"{BASE}/relayer", RelayerView)
+        return view
+
+    def reanchor(self, batch: int | None, reason: str | None = None) -> ReanchorView:
+        """Have the relayer anchor a batch again that a reorganisation took away, or all of them."""
+        asked = {"batch": batch, "reason": reason}
+        view: ReanchorView = decode(self._send("POST", f"{BASE}/relayer/reanchor", asked), ReanchorView)
         return view
 
     def batches(self, *, state: str | None = None, limit: int = 20, before: int | None = None) -> BatchPage:

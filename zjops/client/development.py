@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zjops.client.rpc import Rpc
+from zjops.domain.chains import Finality
 from zjops.domain.errors import UsageError
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -38,13 +39,25 @@ class Development:
         block = self.rpc.block()
         return int(block["number"], 16), str(block["hash"])
 
+    def undoes_final(self, rule: Finality, depth: int) -> bool:
+        """Whether one of the newest blocks, so many of them, is final already."""
+        head, _ = self.head()
+        tagged = head if rule.tag is None else int(self.rpc.block(rule.tag)["number"], 16)
+        return rule.reached(head - depth + 1, head, tagged)
+
     def mine(self, count: int) -> None:
         """Make blocks now."""
         method, params = ("anvil_mine", (hex(count),)) if self._anvil else ("devnet_mine", (count,))
         self.rpc.ask(method, *params, repeat=False)
 
     def reorganise(self, depth: int, *, drop: bool) -> None:
-        """Replace the newest blocks; with `drop` their transactions are gone, else they wait for a block again."""
+        """Replace the newest blocks; with `drop` their transactions are gone, else they wait for a block again.
+
+        Raises `UsageError` for more blocks than there are above the first one, which stays.
+        """
+        height, _ = self.head()
+        if depth > height:
+            raise UsageError(f"the chain has {height} blocks above its first, which stays; nothing was done")
         if not self._anvil:
             self.rpc.ask("devnet_reorg", depth, {"keepTransactions": not drop}, repeat=False)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,14 +32,19 @@ def say_once(text: str) -> None:
 
 
 class Outage(UnreachableError):
-    """No whole answer came: whether the request was carried out is not known."""
+    """No whole answer came: whether the request was carried out is not known. `why` is the cause alone."""
+
+    def __init__(self, text: str, why: str = "", *, timed_out: bool = False) -> None:
+        super().__init__(text)
+        self.why, self.timed_out = why or text, timed_out
 
 
 def problem_of(response: httpx2.Response) -> Problem:
     """The problem document of an answer, or what comes closest to one."""
     try:
         document = response.json()
-        code = document.get("code") or document.get("error") or "unknown"
+        said = document.get("code") or document.get("error") or "unknown"
+        code = said if isinstance(said, str) else f"http-{response.status_code}"
         detail = document.get("detail") or document.get("error_description") or document.get("title") or response.text
     except (ValueError, AttributeError):
         document, code, detail = {}, f"http-{response.status_code}", response.text[:200] or response.reason_phrase
@@ -52,14 +58,25 @@ def problem_of(response: httpx2.Response) -> Problem:
     return problem
 
 
+def _why(exc: httpx2.TransportError) -> str:
+    """Why no answer came, in the system's words without its number for it."""
+    if isinstance(exc, httpx2.TimeoutException):
+        return "nothing came in time"
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(exc)) or type(exc).__name__
+
+
 class Http:
-    """A client of one address. Raises `Problem` for an error answer and `Outage` for none."""
+    """A client of one address. Raises `Problem` for an error answer and `Outage` for none.
+
+    With `late_again` false what came too late is not asked for once more: whoever hangs would only cost more time.
+    """
 
     def __init__(
         self, base_url: str, *, auth: httpx2.Auth | None = None, transport: httpx2.BaseTransport | None = None,
         timeout_s: float = TIMEOUT_S, clock: SystemClock | None = None, tries: int = TRIES,
-        notify: Notify | None = None,
+        notify: Notify | None = None, late_again: bool = True,
     ) -> None:  # fmt: skip
+        self._late_again = late_again
         self._notify = notify or say_once
         self._base_url, self._tries, self._clock = base_url, tries, clock or SystemClock()
         self._client = httpx2.Client(
@@ -83,8 +100,8 @@ class Http:
         for left in range(tries - 1, -1, -1):
             try:
                 response = self._send(method, path, **options)
-            except Outage:
-                if not left:
+            except Outage as exc:
+                if not left or (exc.timed_out and not self._late_again):
                     raise
                 wait_s = 0.2 * (tries - left)
             else:
@@ -119,9 +136,9 @@ class Http:
         try:
             return self._client.request(method, path, **options)
         except httpx2.TransportError as exc:
-            raise Outage(
-                f"{self._base_url} does not answer ({exc or type(exc).__name__}); is it up? zjops status"
-            ) from exc
+            why, late = _why(exc), isinstance(exc, httpx2.TimeoutException)
+            text = f"{self._base_url} does not answer ({why}); is it up? zjops status"
+            raise Outage(text, why, timed_out=late) from exc
 
     @contextmanager
     def stream(self, path: str, **options: Any) -> Iterator[httpx2.Response]:
@@ -134,7 +151,7 @@ class Http:
                     raise problem_of(response)
                 yield response
         except httpx2.TransportError as exc:
-            raise Outage(f"{self._base_url} does not answer ({exc or type(exc).__name__})") from exc
+            raise Outage(f"{self._base_url} does not answer ({_why(exc)})") from exc
 
     def get(self, path: str, model: type[Any] | None = None, **options: Any) -> Any:
         """Read a document, as a model if one is given."""

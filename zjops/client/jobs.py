@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from zjops.client.history import History, Read, Submitted
 from zjops.client.http import Http, Outage, decode
 from zjops.client.oauth import ClientCredentials, fetch_token
-from zjops.client.stream import Streams
+from zjops.client.stream import Streams, Update
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import Problem, UnreachableError
@@ -93,17 +94,29 @@ class Jobs:
             end = self._clock.now_ms()
             self._history.add(Read(job_id=job_id, status=status.value, start_ms=min(start, end), end_ms=end))
 
+    @contextmanager
+    def _mine(self) -> Iterator[None]:
+        """Say by whose credentials a job was not found: another tenant's is none at all to this one."""
+        try:
+            yield
+        except Problem as problem:
+            if problem.kind.code == "not-found":
+                problem.detail += f" It was asked for as tenant {self.tenant}; name another with --tenant."
+            raise
+
     def get(self, job_id: str) -> JobView:
         """One job."""
         start = self._clock.now_ms()
-        view: JobView = self.http.get(f"/v1/jobs/{job_id}", JobView)
+        with self._mine():
+            view: JobView = self.http.get(f"/v1/jobs/{job_id}", JobView)
         self._saw(job_id, view.status, start)
         return view
 
     def status(self, job_id: str) -> StatusView:
         """The short form."""
         start = self._clock.now_ms()
-        view: StatusView = self.http.get(f"/v1/jobs/{job_id}/status", StatusView)
+        with self._mine():
+            view: StatusView = self.http.get(f"/v1/jobs/{job_id}/status", StatusView)
         self._saw(job_id, view.status, start)
         return view
 
@@ -132,17 +145,28 @@ class Jobs:
 
     def cancel(self, job_id: str) -> CancelAccepted:
         """Ask for a job's end."""
-        reply: CancelAccepted = decode(self.http.request("POST", f"/v1/jobs/{job_id}/cancel").content, CancelAccepted)
+        with self._mine():
+            content = self.http.request("POST", f"/v1/jobs/{job_id}/cancel").content
+        reply: CancelAccepted = decode(content, CancelAccepted)
         return reply
 
     def result(self, job_id: str) -> bytes:
         """The exact bytes of the result."""
-        return self.http.request("GET", f"/v1/jobs/{job_id}/result").content
+        with self._mine():
+            return self.http.request("GET", f"/v1/jobs/{job_id}/result").content
 
     def proof(self, job_id: str) -> ProofView:
         """What anyone needs to check a confirmed job against the chain."""
-        view: ProofView = self.http.get(f"/v1/jobs/{job_id}/proof", ProofView)
+        with self._mine():
+            view: ProofView = self.http.get(f"/v1/jobs/{job_id}/proof", ProofView)
         return view
+
+    def follow(
+        self, job_ids: Sequence[str], *, final: bool, within_s: float, idle: Callable[[], None] = lambda: None
+    ) -> Iterator[Update]:  # fmt: skip
+        """Every change of each job; see `Streams.follow`."""
+        with self._mine():
+            yield from self.streams.follow(job_ids, final=final, within_s=within_s, idle=idle)
 
     def watch(self, job_id: str, *, final: bool, within_s: float, most_s: float = POLL_MOST_S) -> Iterator[JobView]:
         """The job at every change, until it has ended or, if asked, is final on chain. Raises `UnreachableError`."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
-from zjops.client.http import Http
-from zjops.domain.errors import ChainUnavailable, Problem, UnreachableError
+from zjops.client.http import Http, Outage
+from zjops.config import Context
+from zjops.domain.errors import ChainUnavailable, Problem, UnreachableError, UsageError
 
 NO_METHOD = -32601
+READ_WITHIN_S, ACT_WITHIN_S = 5.0, 30.0
+"""A node that hangs must not hold up whoever only looks; what changes something may take its time."""
 
 
 class RpcRefused(ChainUnavailable):
@@ -19,19 +24,29 @@ class RpcRefused(ChainUnavailable):
 
 
 class Rpc:
-    """One node. Raises `ChainUnavailable` when it does not answer, and `RpcRefused` when it does not want to."""
+    """One node. Raises `ChainUnavailable` when it does not answer, and `RpcRefused` when it does not want to.
+
+    `UsageError` is raised for what is no address of a node.
+    """
 
     def __init__(self, url: str, http: Http | None = None) -> None:
+        if not url.lower().startswith(("http://", "https://")):
+            raise UsageError(f"{url!r:.80} is no http:// or https:// address of a node")
         self.url = url
-        self.http = http or Http("")
+        self.http = http or Http("", timeout_s=READ_WITHIN_S, late_again=False)
 
     def ask(self, method: str, *params: Any, repeat: bool = True) -> Any:
         """A method's result, as JSON has it."""
         asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
         try:
-            answer = self.http.request("POST", self.url, json=asked, repeat=repeat).json()
+            late = {} if repeat else {"timeout": ACT_WITHIN_S}
+            answer = self.http.request("POST", self.url, json=asked, repeat=repeat, **late).json()
         except (UnreachableError, Problem, ValueError) as exc:
-            raise ChainUnavailable(f"{self.url} does not answer as a chain ({exc}); is it up? zjops status") from exc
+            # Some nodes say no by HTTP too; what counts is the error in the body.
+            answer = exc.extra if isinstance(exc, Problem) else {}
+            if not isinstance(answer.get("error"), dict):
+                why = exc.why if isinstance(exc, Outage) else str(exc)
+                raise ChainUnavailable(f"{self.url} does not answer as a chain ({why})") from exc
         if not isinstance(answer, dict) or "result" not in answer:
             error = answer.get("error") if isinstance(answer, dict) else answer
             said = error.get("message", error) if isinstance(error, dict) else error
@@ -63,3 +78,12 @@ class Rpc:
     def close(self) -> None:
         """Let go of the connection."""
         self.http.close()
+
+
+@contextmanager
+def node_of(context: Context) -> Iterator[Rpc]:
+    """The node of a context, let go of at the end. Raises `UsageError` where it names none."""
+    if context.rpc_url is None:
+        raise UsageError(f"context {context.name} names no chain (rpc_url)")
+    with closing(Rpc(context.rpc_url)) as rpc:
+        yield rpc

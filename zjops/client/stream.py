@@ -91,8 +91,10 @@ class Told:
 class Patience:
     """How long to wait between connections: longer while nothing comes, as the server asks, and not for ever."""
 
-    def __init__(self, clock: SystemClock, within_s: float, told: Told) -> None:
-        self._clock, self._within_s, self._told = clock, within_s, told
+    def __init__(
+        self, clock: SystemClock, within_s: float, told: Told, idle: Callable[[], None] = lambda: None
+    ) -> None:  # fmt: skip
+        self._clock, self._within_s, self._told, self._idle = clock, within_s, told, idle
         self._deadline = clock.monotonic() + within_s
         self._failures, self.first_s = 0, WAIT_FIRST_S
 
@@ -109,8 +111,13 @@ class Patience:
             raise UnreachableError(f"job {first}{others} has not ended after {self._within_s:g} s; watch it again")
 
     def restored(self) -> None:
-        """Something came, or the quiet connection is alive: what follows is no further failure of the last one."""
+        """Something came: what follows is no further failure of the last connection."""
         self._failures = 0
+
+    def quiet(self) -> None:
+        """The connection is alive, and there is nothing to tell."""
+        self.restored()
+        self._idle()
 
     def wait(self, error: ZjopsError | None) -> None:
         """Before the next connection. Raises the error when it is not worth another one."""
@@ -139,15 +146,18 @@ class Streams:
         self._url = "ws" + url.removeprefix("http") + SUBSCRIBE
         self._saw: Saw = saw or (lambda job_id, status, start: None)
 
-    def follow(self, job_ids: Sequence[str], *, final: bool, within_s: float) -> Iterator[Update]:
+    def follow(
+        self, job_ids: Sequence[str], *, final: bool, within_s: float, idle: Callable[[], None] = lambda: None
+    ) -> Iterator[Update]:  # fmt: skip
         """Every change of each job until all have ended or, if asked, are final on chain.
 
-        Raises `Refused` where the server has no streams, `Problem`, `UnreachableError`.
+        `idle` is called now and then while nothing changes. Raises `Refused` where the server has no streams,
+        `Problem`, `UnreachableError`.
         """
         told = Told(job_ids, final=final)
         if not 0 < len(told.last) <= JOBS_MOST:
             raise UsageError(f"follow at least one and at most {JOBS_MOST} jobs at once")
-        patience = Patience(self._clock, within_s, told)
+        patience = Patience(self._clock, within_s, told, idle)
         while told.open:
             error: ZjopsError | None = None
             try:
@@ -175,7 +185,7 @@ class Streams:
                 if name == "retry" and text.isdigit():
                     patience.first_s = min(WAIT_MOST_S, int(text) / 1000)
                 elif text and not name:
-                    patience.restored()
+                    patience.quiet()
                 elif name == "data":
                     yield decode(text.encode(), Update)
 
@@ -191,7 +201,7 @@ class Streams:
                 patience.check()
                 text = socket.receive(min(BEAT_S, patience.left_s))
                 if text is None:
-                    patience.restored()
+                    patience.quiet()
                 else:
                     yield _update(text)
 

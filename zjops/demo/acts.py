@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from zjops.analytics.usage import invoice_for
+from zjops.analytics.billing import invoice_for
 from zjops.audit.run import audit
 from zjops.client.chain import ChainReader
 from zjops.client.history import read_history
@@ -18,7 +18,7 @@ from zjops.client.jobs import is_done
 from zjops.demo.world import World
 from zjops.domain.clock import utc_month
 from zjops.domain.errors import Problem
-from zjops.domain.invoices import dollars
+from zjops.domain.invoices import Invoice, dollars
 from zjops.domain.jobs import JobState
 from zjops.domain.runfile import ClientEntry
 from zjops.domain.wire import ProofView, TenantCreate
@@ -207,11 +207,15 @@ def _bend(proof: ProofView) -> ProofView:
 
 
 def _invoice(world: World) -> None:
-    month, log_dir = utc_month(world.clock.now_ms()), world.home / "log"
+    now_ms, log_dir = world.clock.now_ms(), world.home / "log"
+
+    def draft() -> Invoice:
+        return invoice_for(log_dir, PRO, utc_month(now_ms), now_ms)
+
     # Every accepted job of this tenant is charged: those that completed, and the one cancelled while it ran.
     wanted = len(world.accepted[PRO])
-    world.until("the log has every charged job", lambda: invoice_for(log_dir, PRO, month).jobs == wanted, 30)
-    made = invoice_for(log_dir, PRO, month)
+    world.until("the log has every charged job", lambda: draft().jobs == wanted, 30)
+    made = draft()
     world.keep("invoice.json", made)
     for line in made.lines:
         world.say(f"    {line.description:<28} {line.quantity:>8,} {line.unit:<6} {dollars(line.amount_cents):>8}")

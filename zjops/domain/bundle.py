@@ -7,11 +7,13 @@ import binascii
 
 import msgspec
 
+from zjops.domain.chains import parse_finality
 from zjops.domain.errors import UsageError
 from zjops.domain.merkle import keccak256
 from zjops.domain.wire import ProofView, Wire
 
 SCHEMA = "zjops.bundle/1"
+READ = (SCHEMA, "zjops.proof/1")
 
 
 class BundledResult(Wire, frozen=True, kw_only=True):
@@ -64,12 +66,26 @@ def bundle_of(
     return Bundle(**fields, code_hash=code_hash, finality=finality, result=told)
 
 
+class _Named(msgspec.Struct):
+    """Any document of this project."""
+
+    schema: str | None = None
+
+
 def read_bundle(content: bytes, name: str) -> Bundle:
-    """A bundle or a proof from a file's content. Raises `UsageError`."""
+    """A bundle or a proof from a file's content. Raises `UsageError`, also for one of another version."""
     try:
+        schema = msgspec.json.decode(content, type=_Named).schema
+        if schema not in READ:
+            raise UsageError(
+                f"{name} is not a proof that is known here: its schema is {schema}, not {' or '.join(READ)}"
+            )
         found = msgspec.json.decode(content, type=Bundle)
     except msgspec.MsgspecError as exc:
         raise UsageError(f"{name} is not a proof: {exc}") from exc
-    if found.schema.partition("/")[0] not in ("zjops.bundle", "zjops.proof"):
-        raise UsageError(f"{name} is not a proof: its schema is {found.schema}")
+    try:
+        if found.finality is not None:
+            parse_finality(found.finality)
+    except UsageError as exc:
+        raise UsageError(f"{name}: {exc}") from exc
     return found

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from zjops.domain.errors import UsageError
 
 TAGS = ("safe", "finalized")
+ASSUMED = "depth:3"
+"""The rule for chains that no profile names (C81)."""
 DEPTH_MOST = 1_000
 
 
@@ -35,7 +37,7 @@ def parse_finality(text: str) -> Finality:
     tag = number if kind == "tag" else text
     if tag in TAGS:
         return Finality(1, tag)
-    raise UsageError(f"settings: finality is depth:N (1 to {DEPTH_MOST}), safe or finalized, not {text!r:.40}")
+    raise UsageError(f"finality is depth:N (1 to {DEPTH_MOST}), safe or finalized, not {text!r:.40}")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ PROFILES = (
 def profile_of(chain_id: int | None) -> ChainProfile | None:
     """The profile of a chain, None for one that is not known."""
     return next((profile for profile in PROFILES if profile.chain_id == chain_id), None)
+
+
+def usual_finality(chain_id: int | None) -> str:
+    """The rule of a chain's profile, or the assumed one where no profile names the chain."""
+    profile = profile_of(chain_id)
+    return ASSUMED if profile is None else profile.finality
 
 
 def profile_named(name: str) -> ChainProfile:

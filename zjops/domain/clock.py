@@ -153,6 +153,7 @@ def utc_month(ms: int) -> str:
     return rfc3339(ms)[:7]
 
 
+@functools.lru_cache(maxsize=256)
 def month_bounds_ms(month: str) -> tuple[int, int]:
     """First moment of a UTC month `YYYY-MM` and of the next, in Unix milliseconds."""
     year, number = int(month[:4]), int(month[5:7])

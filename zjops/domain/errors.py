@@ -5,7 +5,8 @@
     ├── UnreachableError      a platform, broker, chain or file is not there now    exit 3
     │   ├── StoreUnavailable
     │   ├── BrokerUnavailable
-    │   └── ChainUnavailable
+    │   ├── ChainUnavailable
+    │   └── FileUnavailable
     ├── InvariantError        something that must never be, is                      exit 4
     ├── UntrustedError        a measurement cannot be trusted                       exit 5
     ├── Fenced                another holder of a lease or a stream was here first
@@ -51,6 +52,14 @@ class ChainUnavailable(UnreachableError):
     """The chain's JSON-RPC endpoint does not answer; `reason` says how in one word, for metrics."""
 
     def __init__(self, message: str, reason: str = "rpc_unavailable") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class FileUnavailable(UnreachableError):
+    """A file cannot be written now, as on a full disk; `reason` says which in one word, for metrics."""
+
+    def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
 

@@ -156,6 +156,7 @@ class JobEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     leaf_index: int | None = None
     tx_hash: str | None = None
     block_number: int | None = None
+    block_hash: str | None = None
     gas_share: int | None = None
 
 

@@ -67,13 +67,22 @@ def negotiable() -> dict[str, Any]:
     return {name: schema for name, schema in properties.items() if name != "name"}
 
 
-class PriceBook(msgspec.Struct, frozen=True):
+class SlaCredit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A share of the fee that is credited for a month below an availability; without one, below the plan's own SLA."""
+
+    fee_percent: Percent
+    below_percent: Annotated[float, Meta(gt=0, le=100)] | None = None
+
+
+class PriceBook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All plans of one version, as read from `prices.toml`."""
 
     version: str
     currency: str
-    bytes_per_kb: int
+    bytes_per_kb: Annotated[int, Meta(ge=1)]
     plans: dict[str, Plan]
+    seller: str = "Zama Jobs"
+    sla_credits: tuple[SlaCredit, ...] = ()
 
     def plan(self, name: str, overrides: dict[str, Any] | None = None) -> Plan:
         """A plan with a tenant's negotiated values. Raises `UsageError` for an unknown plan or field."""
@@ -86,14 +95,40 @@ class PriceBook(msgspec.Struct, frozen=True):
             raise UsageError(f"plan override: {exc}") from exc
 
 
-def read_price_book(text: str) -> PriceBook:
-    """Parse a price book. Raises `UsageError` when it is not one."""
+def read_price_book(text: str, where: str = "price book") -> PriceBook:
+    """Parse a price book. Raises `UsageError` that names the line or the member when it is not one."""
     try:
         raw = tomllib.loads(text)
-        plans = {name: {"name": name} | row for name, row in raw.get("plans", {}).items()}
-        return msgspec.convert(raw | {"plans": plans}, PriceBook)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as exc:
-        raise UsageError(f"price book: {exc}") from exc
+        given = raw.get("plans", {})
+        plans = {name: {"name": name} | row for name, row in given.items()} if isinstance(given, dict) else given
+        book = msgspec.convert(raw | {"plans": plans}, PriceBook)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, TypeError) as exc:
+        raise UsageError(f"{where}: {exc}") from exc
+    wrong = book_faults(book)
+    if wrong:
+        raise UsageError(f"{where}: {wrong[0]}")
+    return book
+
+
+def book_faults(book: PriceBook) -> list[str]:
+    """Gaps and overlaps: prices that are missing where they are needed, or two for the same thing."""
+    found = [] if book.plans else ["there is no plan"]
+    for plan in book.plans.values():
+        where = f"plans.{plan.name}"
+        if plan.discount_percent and plan.discount_after_units is None:
+            found.append(f"{where}: discount_percent has no discount_after_units: from which unit does it hold?")
+        if plan.discount_after_units is not None and not plan.discount_percent:
+            found.append(f"{where}: above discount_after_units there is no price; give discount_percent")
+        if plan.overage_allowed and not plan.overage_nanousd:
+            found.append(f"{where}: overage is allowed and has no price (overage_nanousd)")
+    bounds = [band.below_percent for band in book.sla_credits]
+    for bound in {bound for bound in bounds if bounds.count(bound) > 1}:
+        text = "the plan's SLA" if bound is None else f"{bound} %"
+        found.append(f"sla_credits: two bands overlap, both hold below {text}")
+    ordered = sorted(book.sla_credits, key=lambda band: -(band.below_percent or 101))
+    if [band.fee_percent for band in ordered] != sorted(band.fee_percent for band in ordered):
+        found.append("sla_credits: a lower availability must not earn a smaller credit")
+    return found
 
 
 @functools.cache
@@ -133,6 +168,11 @@ class Split(msgspec.Struct, frozen=True):
     buffer: int
     overage: int
 
+    @property
+    def total(self) -> int:
+        """All three."""
+        return self.included + self.buffer + self.overage
+
 
 class QuotaDecision(msgspec.Struct, frozen=True):
     """The answer of the quota: verdict, where usage would stand, and this job's own part of the overage (C11)."""
@@ -153,6 +193,14 @@ def split_units(plan: Plan, used: int) -> Split:
     included = min(used, plan.compute_units)
     buffer = min(used - included, plan.buffer_units)
     return Split(included, buffer, used - included - buffer)
+
+
+def quota_limit(plan: Plan) -> tuple[int, Verdict]:
+    """The most units that a month may hold, and what the quota says to the job that would go above it."""
+    allowance = plan.compute_units + plan.buffer_units
+    if plan.overage_allowed and plan.overage_enabled:
+        return allowance + plan.overage_cap_units, Verdict.CAP_REACHED
+    return allowance, Verdict.PAYMENT_REQUIRED
 
 
 def decide_quota(plan: Plan, used: int, needed: int) -> QuotaDecision:

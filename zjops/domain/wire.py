@@ -308,8 +308,23 @@ class ExportRow(Wire, frozen=True, kw_only=True, omit_defaults=False):
     submitted_outbox: int | None = None
 
 
+class ExportRepair(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """What a batch was before it was anchored again; `final_at` (Unix ms) stands where its jobs were told of that."""
+
+    at: int
+    actor: str
+    act: str
+    first_sequence: int
+    root: str
+    tx_hash: str | None
+    block_number: int | None
+    block_hash: str | None
+    gas_used: int | None
+    final_at: int | None
+
+
 class ExportBatch(Wire, frozen=True, kw_only=True, omit_defaults=False):
-    """One batch of the consistent export."""
+    """One batch of the consistent export: where it is on the chain, and where it was before each repair."""
 
     batch_id: int
     first_sequence: int
@@ -318,6 +333,9 @@ class ExportBatch(Wire, frozen=True, kw_only=True, omit_defaults=False):
     state: str
     tx_hash: str | None
     gas_used: int | None
+    block_number: int | None = None
+    block_hash: str | None = None
+    repairs: list[ExportRepair] = []
 
 
 class ExportHead(Wire, frozen=True, kw_only=True, omit_defaults=False):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from zjops.domain.anchoring import Act
 from zjops.domain.wire import Wire
 
 BatchState = Literal["closed", "sent", "mined", "final"]
@@ -19,8 +20,26 @@ class BatchQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
+class RepairView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """What a batch was before it was anchored again: adopted from another block (`adopt`) or sent again (`send`).
+
+    `finalAt` stands where its jobs had been told of that place.
+    """
+
+    at: str
+    actor: str
+    act: Act
+    first_sequence: int
+    root: str
+    tx_hash: str | None
+    block_number: int | None
+    block_hash: str | None
+    gas_used: int | None
+    final_at: str | None
+
+
 class BatchView(Wire, frozen=True, kw_only=True, omit_defaults=False):
-    """A batch: the numbers it took, its root, and how far it is on its way to the chain."""
+    """A batch: the numbers it took, its root, how far it is on its way to the chain, and its repairs, oldest first."""
 
     batch_id: int
     first_sequence: int
@@ -35,6 +54,7 @@ class BatchView(Wire, frozen=True, kw_only=True, omit_defaults=False):
     block_hash: str | None
     gas_used: int | None
     gas_price_wei: str | None
+    repairs: tuple[RepairView, ...] = ()
 
 
 class BatchPage(Wire, frozen=True, kw_only=True, omit_defaults=False):
@@ -56,6 +76,22 @@ class BatchDetail(BatchView, frozen=True, kw_only=True):
     """A batch with its leaves, in order of their numbers."""
 
     leaves: list[LeafView]
+
+
+class Reanchor(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which batch to anchor again after a reorganisation beyond finality, null for all that are gone; and why."""
+
+    batch: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    reason: Annotated[str, Meta(max_length=500)] | None = None
+
+
+class ReanchorView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """What an operator asked the relayer to anchor again, until it is done; `refused` says why it will not be."""
+
+    batch: int | None
+    actor: str
+    at: str
+    refused: str | None
 
 
 class RelayerView(Wire, frozen=True, kw_only=True, omit_defaults=False):
@@ -83,3 +119,4 @@ class RelayerView(Wire, frozen=True, kw_only=True, omit_defaults=False):
     block_time_seconds: float
     spent_wei: str
     spent_seconds: float
+    reanchor: ReanchorView | None = None

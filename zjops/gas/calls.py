@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from zjops.domain.ids import Ids
-from zjops.domain.merkle import keccak256
+from zjops.domain.merkle import Leaf, Tree, keccak256
 
 SUCCESS = 1
 REGISTRY, ORIGINAL = "JobRegistry", "OriginalConfirmations"
 ROOT_SIZES = (1, 10, 50, 100, 1_000)
 RECORD_SIZES = (1, 10, 50)
 ORIGINAL_SIZES = (1, 10, 50, 100)
+LEAF_SIZES = (1, 100, 1_000)
 TENANT_ROLE = keccak256(b"TENANT_ROLE")
 TRANSACTION_MOST = 2**24
 """The most gas of one transaction (EIP-7825)."""
@@ -37,7 +38,10 @@ def _word(number: int) -> bytes:
 
 
 class Call(NamedTuple):
-    """One transaction to come: the way, for how many jobs, on which contract; `gas` is the most that it may use."""
+    """One transaction to come: the way, the size of its batch, on which contract; `gas` is the most that it may use.
+
+    `jobs` is for how many jobs it stands, None for all of its batch.
+    """
 
     path: str
     size: int
@@ -45,6 +49,7 @@ class Call(NamedTuple):
     function: str
     arguments: tuple[Any, ...]
     gas: int
+    jobs: int | None = None
 
 
 class Calls:
@@ -60,10 +65,11 @@ class Calls:
     def plan(self) -> list[Call]:
         """Every way once to warm the contracts up, then every way and size."""
         warm = [self.admit(), self.original_single(), self.original_batch(1), self.single(), self.attested(),
-                self.record_batch(1), self.root_batch(1)]  # fmt: skip
+                self.record_batch(1), self.root_batch(1), *self.leaf(1)]  # fmt: skip
         return [call._replace(path="") for call in warm] + [
             self.original_single(), *map(self.original_batch, ORIGINAL_SIZES), self.single(), self.attested(),
             *map(self.record_batch, RECORD_SIZES), *map(self.root_batch, ROOT_SIZES),
+            *(call for size in LEAF_SIZES for call in self.leaf(size)),
         ]  # fmt: skip
 
     def _digest(self) -> bytes:
@@ -123,3 +129,14 @@ class Calls:
         """Jobs of which only the root of their tree is stored."""
         arguments = (self._numbers(size), size, self._digest())
         return Call("root_batch", size, REGISTRY, "commitRoot", arguments, 200_000)
+
+    def leaf(self, size: int) -> tuple[Call, Call]:
+        """A batch of real leaves, whose root is not measured once more, and one of its jobs that is stored by proof."""
+        first = self._numbers(size)
+        leaves = [Leaf(first + i, self._digest(), self._digest(), self._digest(), SUCCESS) for i in range(size)]
+        tree, one = Tree([leaf.hash() for leaf in leaves]), leaves[0]
+        told = (one.sequence, one.job_key, one.result_digest, one.usage_digest, one.status)
+        return (
+            Call("", size, REGISTRY, "commitRoot", (first, size, tree.root), 200_000),
+            Call("materialise", size, REGISTRY, "materialise", (first, told, tree.proof(0)), 300_000, jobs=1),
+        )

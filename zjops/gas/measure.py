@@ -44,7 +44,7 @@ def _send(wallet: Wallet, made: dict[str, Deployed], calls: Sequence[Call]) -> l
             except ChainRefused as exc:
                 raise ChainRefused(f"{call.function} of {call.contract} for {call.size} jobs: {exc}") from exc
             if call.path:
-                found.append(Measured(call.path, call.size, int(receipt["gasUsed"], 16)))
+                found.append(Measured(call.path, call.size, int(receipt["gasUsed"], 16), call.jobs))
     return found
 
 

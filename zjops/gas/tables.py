@@ -11,23 +11,27 @@ from itertools import pairwise
 
 import msgspec
 
-MONTH_S = 30 * 86_400
+from zjops.domain.batches import jobs_per_batch
+
 GWEI = 10**9
 COIN = 10**18
 BASELINE = "original_single"
 PROMISED = 0.73
-BATCH_MOST = 1_000
-"""Jobs at which a batch closes whatever its age (C81)."""
 RATES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 WINDOWS_S = (5, 60, 300, 3_600)
 
 
+LEAF = "materialise"
+"""The way that stores one job of a batch, beside what its batch cost."""
+
+
 class Measured(msgspec.Struct, frozen=True):
-    """One transaction: the way of confirming, how many jobs it stood for, what it used."""
+    """One transaction: the way of confirming, the size of the batch, what it used, and for how many jobs if not all."""
 
     path: str
     batch_size: int
     gas: int
+    jobs: int | None = None
 
 
 class Prices(msgspec.Struct, frozen=True):
@@ -87,7 +91,7 @@ def gas_rows(measured: Sequence[Measured], prices: Prices) -> list[GasRow]:
     baseline = baseline_of(measured)
     rows = []
     for one in measured:
-        each = one.gas / one.batch_size
+        each = one.gas / (one.jobs or one.batch_size)
         rows.append(GasRow(
             one.path, one.batch_size, one.gas, round(each, 2), _saving(each, baseline), round(prices.cost(each), 9)
         ))  # fmt: skip
@@ -103,11 +107,6 @@ def _root_gas(measured: Sequence[Measured], jobs: float) -> float:
     return float(points[-1][1])
 
 
-def jobs_per_batch(jobs_per_month: int, window_s: float) -> float:
-    """Jobs in a batch on average, arriving at random: the one that opens it and those that come while it is open."""
-    return min(float(BATCH_MOST), 1 + jobs_per_month / MONTH_S * window_s)
-
-
 def rate_rows(
     measured: Sequence[Measured], prices: Prices, rates: Sequence[int] = RATES, windows_s: Sequence[int] = WINDOWS_S
 ) -> list[RateRow]:
@@ -115,7 +114,7 @@ def rate_rows(
     baseline, rows = baseline_of(measured), []
     for rate in rates:
         for window_s in windows_s:
-            jobs = jobs_per_batch(rate, window_s)
+            jobs = float(jobs_per_batch(rate, window_s))
             each = _root_gas(measured, jobs) / jobs
             rows.append(RateRow(
                 rate, window_s, round(jobs, 3), round(each, 2), _saving(each, baseline), round(prices.cost(each), 9),
@@ -126,7 +125,7 @@ def rate_rows(
 
 def promise_rows(rows: Sequence[GasRow]) -> list[PromiseRow]:
     """The design's 73 % beside the largest batch of every way that batches."""
-    largest = {row.path: row for row in rows if row.batch_size > 1}
+    largest = {row.path: row for row in rows if row.batch_size > 1 and row.path != LEAF}
     return [
         PromiseRow(f"{path} of {row.batch_size:,}", PROMISED, row.saving_vs_original_single,
                    row.saving_vs_original_single >= PROMISED)

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from simulator.api.strictjson import decode
 from simulator.gateway.context import context_of
 from simulator.intake import LARGE_BYTES
-from simulator.intake.parsing import convert
+from simulator.intake.parsing import convert, told
 from zjops.domain.clock import parse_rfc3339
 from zjops.domain.errors import FieldError, Problem
 
@@ -38,7 +38,7 @@ def read_query(request: Request, model: type[T]) -> T:
                 # The library reads the word null as nothing.
                 raise msgspec.ValidationError("is left out, not null")
         except msgspec.ValidationError as exc:
-            raise _wrong(name, str(exc)) from exc
+            raise _wrong(name, told(str(exc), fields[name].type)) from exc
     return msgspec.convert(msgspec.to_builtins(values), model)
 
 

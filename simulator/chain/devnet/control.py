@@ -12,6 +12,7 @@ from simulator.chain.devnet.filters import Filters
 from simulator.chain.devnet.node import Node
 from simulator.chain.devnet.sight import Sight
 from simulator.chain.devnet.views import log_view
+from simulator.config import CLOCK_OFFSET_MOST_S
 
 MINE_MOST = 1_000
 REORG_MOST = 256
@@ -20,6 +21,8 @@ EQUIVALENTS = {
     "anvil_reorg": "devnet_reorg", "anvil_dropTransaction": "devnet_dropTransaction", "anvil_mine": "devnet_mine",
     "anvil_setNextBlockBaseFeePerGas": "devnet_setBaseFee", "anvil_setBalance": "devnet_setBalance",
     "anvil_nodeInfo": "devnet_status", "evm_setAutomine": "devnet_pause", "evm_setIntervalMining": "devnet_pause",
+    "evm_increaseTime": "devnet_setClockOffset", "anvil_increaseTime": "devnet_setClockOffset",
+    "evm_setNextBlockTimestamp": "devnet_setClockOffset", "anvil_setTime": "devnet_setClockOffset",
 }  # fmt: skip
 """What people who come from another development node look for."""
 
@@ -33,7 +36,7 @@ class ControlMethods:
             "devnet_mine": self.mine, "devnet_reorg": self.reorg, "devnet_dropTransaction": self.drop,
             "devnet_setBaseFee": self.set_base_fee, "devnet_staleHead": self.stale_head,
             "devnet_pause": self.pause, "devnet_resume": self.resume, "devnet_setBalance": self.set_balance,
-            "devnet_status": self.status, "evm_mine": self.evm_mine,
+            "devnet_setClockOffset": self.set_clock_offset, "devnet_status": self.status, "evm_mine": self.evm_mine,
         }  # fmt: skip
 
     @property
@@ -112,6 +115,18 @@ class ControlMethods:
         self._ledger.control(paused=False)
         return True
 
+    def set_clock_offset(self, seconds: Any) -> int:
+        """Have blocks tell a time ahead of the machine's (behind it if negative), or as set at the start by null.
+
+        Returns what holds now. No block is older than its parent: one that should be is a second younger.
+        """
+        whole = seconds is None or (isinstance(seconds, int) and not isinstance(seconds, bool))
+        most = CLOCK_OFFSET_MOST_S
+        if not whole or abs(seconds or 0) > most:
+            raise BadParams(f"seconds is a whole number from -{most} to {most}, or null")
+        self._ledger.control(clock_offset_s=seconds)
+        return self._node.clock_offset_s
+
     def set_balance(self, address: Any, wei: Any) -> dict[str, Any]:
         """Give an account another balance, by a block made now; returns the new head."""
         self._node.set_balance(read_bytes(address, "address", 20), read_int(wei, "wei"))
@@ -127,6 +142,7 @@ class ControlMethods:
             "finalized": quantity(self._sight.tagged("finalized")), "paused": controls.paused,
             "staleBlocks": controls.stale_blocks, "pinnedBaseFee": None if fee is None else quantity(fee),
             "nextBaseFee": quantity(self._ledger.next_base_fee), "reorgs": controls.forks,
+            "clockOffset": self._node.clock_offset_s,
             "pool": {"pending": pending, "queued": queued},
         }  # fmt: skip
 

@@ -25,8 +25,12 @@ _UNREADABLE = (ValidationError, RLPException, BadSignature, VMError, ValueError,
 class Node(Looped):
     """A chain of one. Executing is so short that it happens on the event loop itself, so nothing needs a lock."""
 
-    def __init__(self, home: Path, *, chain_id: int, block_time_s: float, funded: Sequence[str], clock: Clock) -> None:
+    def __init__(
+        self, home: Path, *, chain_id: int, block_time_s: float, funded: Sequence[str], clock: Clock,
+        clock_offset_s: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__("block timer")
+        self._clock_offset_s = clock_offset_s
         self._path, self._chain_id, self._funded = home / "chain" / DATABASE, chain_id, funded
         self._block_time_s, self._clock = block_time_s, clock
         self.pool = Pool()
@@ -52,7 +56,8 @@ class Node(Looped):
 
     async def start(self) -> None:
         if self._ledger is None:
-            self._ledger = Ledger(self._path, self._chain_id, self._funded, self._clock.now_ms() // 1000)
+            began_at = self._clock.now_ms() // 1000 + self._clock_offset_s
+            self._ledger = Ledger(self._path, self._chain_id, self._funded, began_at)
             self._load_pool()
             await super().start()
 
@@ -61,7 +66,7 @@ class Node(Looped):
         await super().stop()
         ledger, self._ledger = self._ledger, None
         if ledger is not None:
-            ledger.control(paused=False, stale_blocks=0, base_fee=None)
+            ledger.control(paused=False, stale_blocks=0, base_fee=None, clock_offset_s=None)
             ledger.close()
 
     def _load_pool(self) -> None:
@@ -79,11 +84,17 @@ class Node(Looped):
             if not self.ledger.controls.paused:
                 self.mine()
 
+    @property
+    def clock_offset_s(self) -> int:
+        """How far the blocks' time is ahead of the machine's, in seconds, as far as a block may go back."""
+        chosen = self.ledger.controls.clock_offset_s
+        return self._clock_offset_s if chosen is None else chosen
+
     def mine(self) -> BlockAPI:
         """Make one block now."""
         ledger = self.ledger
         chosen = (w.body for w in self.pool.executable(ledger.next_base_fee, self.nonce_of))
-        block, refused = ledger.mine(chosen, self._clock.now_ms() // 1000)
+        block, refused = ledger.mine(chosen, self._clock.now_ms() // 1000 + self.clock_offset_s)
         gone = [t.hash for t in block.transactions] + refused
         for tx_hash in gone:
             self.pool.remove(tx_hash)

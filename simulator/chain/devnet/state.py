@@ -37,6 +37,8 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
     stale_blocks: int = 0
     # What every next block charges a unit of gas, in wei; None lets EIP-1559 decide.
     base_fee: int | None = None
+    # How far the blocks' time is ahead of the machine's, in seconds; None leaves it to the settings.
+    clock_offset_s: int | None = None
     # Reorganisations so far; part of what makes a block's hash, so that a block made again is another one.
     forks: int = 0
 

@@ -4,6 +4,10 @@
 SELECT * FROM batches WHERE (:before IS NULL OR id < :before) AND (:state IS NULL OR state = :state)
 ORDER BY id DESC LIMIT :most;
 
+-- name: repairs_between
+-- Repairs of the batches of a page, oldest first.
+SELECT * FROM batch_repairs WHERE batch_id BETWEEN :lowest AND :highest ORDER BY batch_id, n;
+
 -- name: batch_leaves
 SELECT id, tenant, status, salt, result_keccak, payload_bytes, compute_units, accepted_at, chain_sequence
 FROM jobs WHERE batch_id = :batch_id ORDER BY leaf_index;

@@ -46,6 +46,9 @@ SELECT value FROM settings WHERE name = :name;
 -- name: setting_put
 INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = :value;
 
+-- name: setting_drop
+DELETE FROM settings WHERE name = :name;
+
 -- name: export_counts
 SELECT (SELECT count(*) FROM jobs) AS jobs, (SELECT count(*) FROM batches) AS batches;
 

@@ -24,7 +24,8 @@ UPDATE jobs SET batch_id = ?, chain_sequence = ?, leaf_index = ? WHERE id = ?;
 SELECT * FROM batches WHERE state <> 'final' ORDER BY id LIMIT :most;
 
 -- name: batches_newest_final
-SELECT * FROM batches WHERE state = 'final' ORDER BY id DESC LIMIT :most;
+-- By block: a batch that was moved behind others lies above batches with higher ids.
+SELECT * FROM batches WHERE state = 'final' ORDER BY block_number DESC, id DESC LIMIT :most OFFSET :skip;
 
 -- name: batch_get
 SELECT * FROM batches WHERE id = :id;
@@ -38,8 +39,8 @@ VALUES (:tx_hash, :batch_id, :sender, :nonce, :gas, :max_fee, :max_tip, :raw, :n
 SELECT * FROM batch_transactions WHERE batch_id = :batch_id ORDER BY n DESC;
 
 -- name: nonce_behind
--- The nonce behind those of the open batches before one.
-SELECT coalesce(max(t.nonce) + 1, 0) AS nonce FROM batch_transactions t JOIN batches b ON b.id = t.batch_id
+-- The nonce behind those of the open batches before one: by what was sent last for each, not by what was given up.
+SELECT coalesce(max(t.nonce) + 1, 0) AS nonce FROM batch_transactions t JOIN batches b ON b.tx_hash = t.tx_hash
 WHERE b.state IN ('sent', 'mined') AND b.id < :batch_id AND t.sender = :sender;
 
 -- name: nonce_fees
@@ -65,13 +66,10 @@ UPDATE batches SET state = 'closed', tx_hash = NULL WHERE id >= :id AND state = 
 -- name: batch_final
 UPDATE batches SET state = 'final', final_at = :now WHERE id = :id AND state = 'mined';
 
--- name: batch_jobs
-SELECT * FROM jobs WHERE batch_id = :batch_id ORDER BY leaf_index;
-
 -- name: batch_outcomes
 -- The jobs of a batch without their parameters and results.
 SELECT id, tenant, plan, job_type, status, accepted_at, payload_bytes, compute_units, charge, error_code, attempt,
-  processing_ms, chain_sequence, leaf_index, traceparent, callback_url, salt, result_keccak
+  processing_ms, chain_sequence, leaf_index, traceparent, callback_url, salt, result_keccak, confirmed_at
 FROM jobs WHERE batch_id = :batch_id ORDER BY leaf_index;
 
 -- name: tenants_told
@@ -82,3 +80,48 @@ WHERE j.batch_id = :batch_id;
 -- name: job_confirmed
 UPDATE jobs SET status = ?, tx_hash = ?, block_number = ?, gas_share = ?, confirmed_at = ?, updated_at = ?
 WHERE id = ? AND confirmed_at IS NULL;
+
+-- name: job_reanchored
+-- A job that was confirmed before: where its outcome stands now, and nothing else.
+UPDATE jobs SET tx_hash = ?, block_number = ?, updated_at = ? WHERE id = ? AND confirmed_at IS NOT NULL;
+
+-- name: batches_unanchored
+-- Every batch that is not final.
+SELECT * FROM batches WHERE state <> 'final' ORDER BY id;
+
+-- name: batches_held_end
+-- The number behind every batch that is final below a block.
+SELECT coalesce(max(first_sequence + count), 1) AS following FROM batches
+WHERE state = 'final' AND (:block IS NULL OR block_number < :block);
+
+-- name: batch_repair_put
+-- What a batch is before it is repaired.
+INSERT INTO batch_repairs (batch_id, at, actor, act, first_sequence, root, tx_hash, block_number, block_hash, gas_used,
+  final_at)
+SELECT id, :now, :actor, :act, first_sequence, root, tx_hash, block_number, block_hash, gas_used, final_at
+FROM batches WHERE id = :id;
+
+-- name: batch_repairs
+SELECT * FROM batch_repairs WHERE batch_id = :batch_id ORDER BY n;
+
+-- name: batch_adopted
+-- It was mined again in another block: final once that is deep enough.
+UPDATE batches SET state = 'mined', tx_hash = :tx_hash, block_number = :block_number, block_hash = :block_hash,
+  gas_used = :gas_used, gas_price = :gas_price, final_at = NULL WHERE id = :id;
+
+-- name: batch_lost
+-- It stands nowhere: what was signed for it goes out again.
+UPDATE batches SET state = 'sent', block_number = NULL, block_hash = NULL, gas_used = NULL, gas_price = NULL,
+  final_at = NULL WHERE id = :id;
+
+-- name: batch_numbers_freed
+-- Out of the way first: numbers are unique, and several batches move at once.
+UPDATE batches SET first_sequence = -first_sequence WHERE id = :id;
+
+-- name: batch_renumbered
+-- Under other numbers it has another root, so that what was signed for it is void.
+UPDATE batches SET first_sequence = :first, root = :root, state = 'closed', tx_hash = NULL, block_number = NULL,
+  block_hash = NULL, gas_used = NULL, gas_price = NULL, final_at = NULL WHERE id = :id;
+
+-- name: job_renumbered
+UPDATE jobs SET chain_sequence = ? WHERE id = ?;

@@ -172,6 +172,8 @@ async def test_the_list_filters_sorts_and_pages(api: Api) -> None:
     for wrong in ("limit=101", "status=lost", "fromDate=yesterday", "fromDate=2026-01-01T00:00:00", "sortBy=price"):
         reply = await api.get(token, f"/v1/jobs?{wrong}")
         assert (reply.status_code, reply.json()["code"]) == (400, "invalid-parameter")
+    reply = await api.get(token, "/v1/jobs?jobType=lost")
+    assert reply.json()["detail"].endswith("there are compute_heavy, data_processing, ml_inference")
 
 
 async def test_a_job_that_has_ended_cannot_be_cancelled(api: Api) -> None:

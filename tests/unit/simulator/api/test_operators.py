@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
+from simulator.chain.memory import MemoryChain
 from tests.support.nats import eventually
 from tests.unit.simulator.api.conftest import Api
 from tests.unit.simulator.api.test_jobs import SIEVE
 from zjops.domain.clock import rfc3339
+from zjops.domain.errors import ChainUnavailable
 from zjops.domain.events import replay_subject
 from zjops.domain.merkle import Tree
 
@@ -232,3 +234,78 @@ async def test_the_relayer_shows_its_owner_what_waits_and_what_it_last_said(api:
         known = value != '{"state":5}'
         assert (view["state"], view["reason"]) == (("waiting", said["reason"]) if known else ("unknown", None))
         assert (view["address"], view["balanceWei"], view["feeWei"]) == (("0x11", "5", "7") if known else (None,) * 3)
+
+
+class TestReanchoring:
+    """What was final and is gone, anchored again by an operator's word."""
+
+    async def _lost(self, api: Api, operator: str) -> MemoryChain:
+        """Two final batches whose blocks and transactions are gone; the relayer has stopped, its chain is away."""
+        token = await api.client("acme")
+        for number in (1, 2):
+            await api.submit(token, SIEVE)
+            await eventually(lambda number=number: self._states(api, operator, ["final"] * number))
+        chain = api.platform.ports.chain
+        assert isinstance(chain, MemoryChain)
+        head = await chain.block("latest")
+        assert head is not None
+        chain.reorg(head.number - 1)
+        await eventually(lambda: self._is(api, operator, "paused", "reorg_beyond_finality"))
+        chain.fault = ChainUnavailable("away")
+        return chain
+
+    async def _states(self, api: Api, operator: str, wanted: list[str]) -> bool:
+        batches = (await api.get(operator, "/v1/admin/batches")).json()["batches"]
+        return [batch["state"] for batch in batches] == wanted
+
+    async def _is(self, api: Api, operator: str, state: str, reason: str = "") -> bool:
+        view = (await api.get(operator, "/v1/admin/relayer")).json()
+        return bool(view["state"] == state and (view["reason"] or "").startswith(reason))
+
+    async def _ask(self, api: Api, operator: str, **body: Any) -> Any:
+        return await api.http.post("/v1/admin/relayer/reanchor", json=body, headers=_bearer(operator))
+
+    async def test_it_is_asked_shown_done_and_on_record(self, api: Api) -> None:
+        operator = await api.operator()
+        chain = await self._lost(api, operator)
+        reply = await self._ask(api, operator, reason="the fork of Tuesday")
+        assert reply.status_code == 202
+        assert (reply.json()["batch"], reply.json()["actor"], reply.json()["refused"]) == (None, "c-operations", None)
+        await eventually(lambda: self._is(api, operator, "waiting", "rpc_unavailable"))
+        assert (await api.get(operator, "/v1/admin/relayer")).json()["reanchor"] == reply.json()
+        chain.fault = None
+        await eventually(lambda: self._is(api, operator, "active"))
+        await eventually(lambda: self._states(api, operator, ["final", "final"]))
+        view = (await api.get(operator, "/v1/admin/relayer")).json()
+        assert (view["paused"], view["reanchor"]) == (False, None)
+        for batch in (await api.get(operator, "/v1/admin/batches")).json()["batches"]:
+            (repair,) = batch["repairs"]
+            assert (repair["act"], repair["actor"], repair["root"]) == ("send", "c-operations", batch["root"])
+            assert repair["blockHash"] != batch["blockHash"]
+        assert (await api.get(operator, "/v1/admin/batches/1")).json()["repairs"][0]["finalAt"] is not None
+        log = (await api.get(operator, "/v1/admin/audit-log?limit=1000")).json()["entries"]
+        acts = [e for e in log if e["action"].startswith("relayer.") and e["action"] != "relayer.read"]
+        assert [(e["actor"], e["action"]) for e in acts] == [
+            ("relayer", "relayer.halt"), ("c-operations", "relayer.reanchor"), ("relayer", "relayer.reanchored"),
+        ]  # fmt: skip
+        assert {e["reason"] for e in acts[1:]} == {"the fork of Tuesday"}
+        assert acts[2]["details"] == {"asked_by": "c-operations", "adopted": [], "sent_again": [1, 2], "moved": []}
+
+    async def test_one_batch_after_the_other_and_only_what_was_final(self, api: Api) -> None:
+        operator = await api.operator()
+        chain = await self._lost(api, operator)
+        assert (await self._ask(api, operator, batch=3)).json()["code"] == "not-found"
+        assert (await self._ask(api, operator, batch=2)).status_code == 202
+        assert (await self._ask(api, operator, batch=2)).status_code == 202
+        other = await self._ask(api, operator, batch=1)
+        assert (other.status_code, other.json()["detail"]) == (
+            409, "Batch 2 is being anchored again; ask again once that is done.",
+        )  # fmt: skip
+        assert (await self._ask(api, operator)).status_code == 202
+        other = await self._ask(api, operator, batch=1)
+        assert other.json()["detail"] == "All batches are being anchored again; ask again once that is done."
+        chain.base_fee, chain.fault = 10**12, None
+        await eventually(lambda: self._states(api, operator, ["sent", "sent"]))
+        assert (await self._ask(api, operator, batch=1)).json()["detail"].startswith("The batch is sent")
+        chain.base_fee = 10**9
+        await eventually(lambda: self._states(api, operator, ["final", "final"]))

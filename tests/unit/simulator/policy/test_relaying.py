@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.policy.backoff import FAILURES, MOST_S, BackOff
-from simulator.policy.batching import Batching, By, batch_due, confirmations, waited_s
-from simulator.policy.fees import Fees, gas_limit, offer, replacement
+from simulator.policy.batching import Batching, By, batch_due, waited_s
+from simulator.policy.fees import Fees, covers, gas_limit, offer, replacement
+from simulator.policy.sticking import Stood, may_raise
 from zjops.domain.chains import Finality, parse_finality
 from zjops.domain.errors import UsageError
 
 WEI = st.integers(0, 10**15)
+GWEI = 10**9
 
 
 @pytest.mark.parametrize(
@@ -33,41 +35,79 @@ def test_a_clock_that_is_ahead_does_not_hold_a_batch_back() -> None:
     assert waited_s(None, 0, 0.0) == 0.0
 
 
-def test_confirmations_count_the_block_itself() -> None:
-    assert [confirmations(10, block) for block in (11, 10, 8)] == [0, 1, 3]
-
-
-@given(WEI, WEI, WEI)
-def test_an_offer_can_be_mined_now_and_never_passes_the_ceiling(base: int, tip: int, ceiling: int) -> None:
-    fees = offer(base, tip, ceiling)
+@given(WEI, WEI, WEI, WEI)
+def test_an_offer_can_be_mined_now_and_never_passes_the_most(base: int, tip: int, fee: int, most_tip: int) -> None:
+    most = Fees(fee, most_tip)
+    fees, wanted = offer(base, tip, most), min(tip, most_tip // 2)
     if fees is None:
-        assert base + tip > ceiling
+        assert base + wanted > fee
     else:
-        assert base + tip <= fees.max_fee <= ceiling
-        assert fees.max_tip == tip
+        assert base + wanted <= fees.max_fee <= fee
+        assert fees.max_tip == wanted
 
 
-@given(WEI, WEI, WEI, WEI, WEI)
+@given(WEI, WEI, WEI, WEI, WEI, WEI)
 def test_a_replacement_is_taken_by_every_node_or_not_made(
-    former_fee: int, former_tip: int, base: int, tip: int, ceiling: int
+    former_fee: int, former_tip: int, base: int, tip: int, fee: int, most_tip: int
 ) -> None:
-    former = Fees(max(former_fee, former_tip), former_tip)
-    fees = replacement(former, base, tip, ceiling)
+    former, most = Fees(max(former_fee, former_tip), former_tip), Fees(fee, most_tip)
+    fees = replacement(former, base, tip, most)
     if fees is not None:
-        assert base + tip <= fees.max_fee <= ceiling
-        assert fees.max_tip <= fees.max_fee
+        assert base + min(tip, most_tip // 2) <= fees.max_fee <= fee
+        assert fees.max_tip <= min(fees.max_fee, most_tip)
         for fresh, old in zip(fees, former, strict=True):
             assert 100 * fresh >= 110 * old
             assert fresh > old
 
 
 @given(st.integers(1, 10**9), st.integers(0, 10**6), st.integers(1, 60))
-def test_raising_by_a_tenth_comes_to_an_end_at_the_ceiling(base: int, tip: int, factor: int) -> None:
-    ceiling = factor * (base + tip)
-    fees, rounds = offer(base, tip, ceiling), 0
+def test_raising_by_a_tenth_comes_to_an_end_at_the_most(base: int, tip: int, factor: int) -> None:
+    most = Fees(factor * (base + tip), factor * (base + tip))
+    fees, rounds = offer(base, tip, most), 0
     while fees is not None:
-        fees, rounds = replacement(fees, base, tip, ceiling), rounds + 1
+        fees, rounds = replacement(fees, base, tip, most), rounds + 1
         assert rounds < 500
+
+
+def test_a_tip_has_a_most_of_its_own_and_begins_with_room_below_it() -> None:
+    most, fees, rounds = Fees(10**12, 10 * GWEI), offer(GWEI, 400 * GWEI, Fees(10**12, 10 * GWEI)), 0
+    assert fees == Fees(7 * GWEI, 5 * GWEI)
+    while (more := replacement(fees, GWEI, 400 * GWEI, most)) is not None:
+        fees, rounds = more, rounds + 1
+    assert rounds == 7
+    assert 9 * GWEI < fees.max_tip <= 10 * GWEI
+
+
+@pytest.mark.parametrize(
+    ("standing", "enough"),
+    [
+        (Fees(3 * GWEI, GWEI), True), (Fees(213 * GWEI // 100, GWEI), True), (Fees(212 * GWEI // 100, GWEI), False),
+        (Fees(GWEI, GWEI), False), (Fees(9 * GWEI, GWEI // 2), False),
+    ],
+    ids=["twice the base fee", "an eighth more", "less than that", "not even the base fee", "too small a tip"],
+)  # fmt: skip
+def test_an_offer_covers_when_it_is_good_for_the_next_block_too(standing: Fees, enough: bool) -> None:
+    assert covers(standing, GWEI, GWEI, Fees(500 * GWEI, 50 * GWEI)) is enough
+
+
+def test_an_offer_covers_with_the_first_tip_that_the_most_allows() -> None:
+    assert covers(Fees(90 * GWEI, 25 * GWEI), GWEI, 400 * GWEI, Fees(500 * GWEI, 50 * GWEI))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "blocks", "stuck"), [(30, 3, True), (29, 99, False), (10**6, 2, False), (30, -5, False)]
+)
+def test_only_what_blocks_pass_over_for_so_long_is_stuck(seconds: float, blocks: int, stuck: bool) -> None:
+    assert Stood(seconds, blocks).long_enough(30.0) is stuck
+
+
+@pytest.mark.parametrize(
+    ("good", "passed_over", "too_low", "more"),
+    [(True, False, False, False), (True, True, False, True), (True, False, True, True), (False, False, False, True)],
+    ids=["lost though good enough", "passed over", "called too low", "too low by our own reckoning"],
+)
+def test_more_is_offered_only_where_it_can_help(good: bool, passed_over: bool, too_low: bool, more: bool) -> None:
+    assert may_raise(covers=good, passed_over=passed_over, too_low=too_low) is more
 
 
 def test_gas_has_a_margin() -> None:

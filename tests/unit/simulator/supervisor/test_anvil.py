@@ -28,6 +28,12 @@ def test_the_chain_id_follows_the_chain_unless_it_is_said(tmp_path: Path) -> Non
     assert load_settings(tmp_path, {}, chain="anvil", chain_id="7").chain_id == 7
 
 
+def test_a_clock_out_of_range_is_wrong_usage(tmp_path: Path) -> None:
+    assert load_settings(tmp_path, {}, chain_clock_offset_s="-3600").chain_clock_offset_s == -3600
+    with pytest.raises(UsageError, match="chain_clock_offset_s"):
+        load_settings(tmp_path, {}, chain_clock_offset_s=str(10**12))
+
+
 def test_a_home_keeps_its_chain(tmp_path: Path) -> None:
     (tmp_path / "chain").mkdir()
     check_home(tmp_path, "anvil")

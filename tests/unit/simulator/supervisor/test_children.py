@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -71,6 +72,24 @@ async def test_a_child_is_ready_when_it_says_so_and_ends_when_asked(world: World
     await child.stop()
     assert not psutil.pid_exists(pid)
     assert world.events() == ["starting", "ready", "stopped"]
+
+
+async def test_a_child_that_lives_and_answers_no_more_is_not_ready_until_it_does(world: World) -> None:
+    child, answers = world.child(), [True]
+
+    async def ready() -> bool:
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    child.spec = dataclasses.replace(child.spec, ready=ready)
+    await child.start()
+    seen = []
+    for answers[:] in ([False, True], [False], [True]):
+        await child.look()
+        seen.append((child.ready, child.state))
+    assert seen == [(True, "running"), (False, "unready"), (True, "running")]
+    await child.stop()
+    await child.look()
+    assert (child.ready, child.state) == (False, "stopped")
 
 
 async def test_a_killed_child_lives_again_and_it_is_said(world: World) -> None:

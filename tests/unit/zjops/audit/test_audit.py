@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.zjops.audit.world import GAS, OUTCOMES, World
+from tests.unit.zjops.audit.world import GAS, OUTCOMES, World, hash_of
 from zjops.audit.records import read_export
+from zjops.client.chain import Block
 from zjops.client.history import Read, Submitted
 from zjops.domain.errors import UsageError
 from zjops.domain.jobs import JobState
@@ -25,10 +26,14 @@ Break = Callable[[World], None]
 def test_a_world_in_order_is_found_in_order(tmp_path: Path) -> None:
     report = World(ALL).audit(tmp_path, expect_settled=True)
     assert report.findings == []
-    assert report.as_json() == {
+    counted = report.as_json()
+    (tied,) = counted.pop("tie_out")
+    assert [one["residual"] for one in tied["identities"]] == [0] * 5
+    assert (tied["holds"], tied["in_flight"], tied["awaiting_finality"], tied["wrong"]) == (True, [], [], [])
+    assert counted == {
         "schema": "zjops.audit/1", "ok": True, "client_accepted": 8, "unknown": 0, "accepted": 8, "settled": 8,
         "completed": 4, "failed": 2, "cancelled": 2, "confirmed": 6, "charged": 6, "released": 2, "in_flight": 0,
-        "lost": 0, "doubled": 0, "double_billed": 0, "double_confirmed": 0,
+        "lost": 0, "doubled": 0, "double_billed": 0, "double_confirmed": 0, "findings": [], "repaired": [], "late": [],
     }  # fmt: skip
 
 
@@ -158,6 +163,48 @@ def _order_of_events(world: World) -> None:
     world.events.append(world.drop_event(0, "submitted") | {"outbox_no": 10_000})
 
 
+def _block_replaced(world: World) -> None:
+    """The block that was final is another one now, and nothing of ours is in it or on the chain."""
+    first = world.batches[0].first_sequence
+    del world.roots[first], world.commits[first]
+    world.blocks[11] = Block(hash_of("empty"), frozenset())
+
+
+def _mined_again_elsewhere(world: World) -> None:
+    """The root stands as before, so that only the blocks tell."""
+    moved = world.blocks[11]
+    world.blocks[11], world.blocks[40] = Block(hash_of("empty"), frozenset()), moved
+    world.commits[1] = world.commits[1]._replace(block=40)
+
+
+def _chain_is_shorter(world: World) -> None:
+    del world.blocks[11]
+
+
+def _another_transaction(world: World) -> None:
+    world.replace_batch(0, tx_hash=hash_of("never sent"))
+
+
+def _store_moved_in_silence(world: World) -> None:
+    """The store names another block than the events did, and no repair."""
+    batch = world.replace_batch(0, block_number=50, block_hash=hash_of("other"))
+    world.mine(batch)
+
+
+def _events_disagree_on_the_block(world: World) -> None:
+    event = world.drop_event(0, "confirmed")
+    world.events.append(event | {"block_number": 12})
+
+
+def _repaired_in_silence(world: World) -> None:
+    world.repair(0, "adopt", told=False)
+
+
+def _repaired_and_gone_again(world: World) -> None:
+    world.repair(0, "send")
+    world.blocks[30] = Block(hash_of("empty"), frozenset())
+
+
 FAULTS: list[tuple[Break, str, int | None]] = [
     (_lose, "lost", None), (_second_job_of_a_key, "doubled", 1), (_unknown_became_two, "doubled", None),
     (_event_twice, "doubled", 0), (_row_twice, "doubled", 0), (_two_endings, "doubled", 0),
@@ -169,10 +216,14 @@ FAULTS: list[tuple[Break, str, int | None]] = [
     (_result_changed, "wrong_root", 0), (_usage_changed, "wrong_root", 0), (_confirmed_twice, "double_confirmed", 0),
     (_other_number_in_log, "double_confirmed", 0), (_gas_lost, "wrong_gas", 0), (_only_in_log, "lost", None),
     (_went_back, "status_back", 0), (_order_of_events, "wrong_order", 0),
+    (_block_replaced, "reorged", 0), (_block_replaced, "wrong_root", 0), (_mined_again_elsewhere, "reorged", 0),
+    (_chain_is_shorter, "reorged", 0), (_another_transaction, "wrong_chain", 0),
+    (_store_moved_in_silence, "mismatch", 0), (_events_disagree_on_the_block, "mismatch", 0),
+    (_repaired_in_silence, "event_missing", None), (_repaired_and_gone_again, "reorged", 0),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("breaks", "kind", "job"), FAULTS, ids=[f[0].__name__.strip("_") for f in FAULTS])
+@pytest.mark.parametrize(("breaks", "kind", "job"), FAULTS, ids=[f"{f[0].__name__.strip('_')}: {f[1]}" for f in FAULTS])
 def test_each_fault_is_found(tmp_path: Path, breaks: Break, kind: str, job: int | None) -> None:
     world = World(ALL)
     breaks(world)
@@ -184,6 +235,7 @@ def test_each_fault_is_found(tmp_path: Path, breaks: Break, kind: str, job: int 
         assert (kind, world.rows[job].job_id) in kinds, report.findings
     summary = report.as_json()
     assert summary["ok"] is False
+    assert [tuple(one.values()) for one in summary["findings"]] == report.findings
     if kind in summary:
         assert summary[kind] >= 1
 
@@ -222,6 +274,9 @@ def test_what_still_runs_is_in_flight_unless_everything_should_have_ended(tmp_pa
 def test_the_prober_always_has_a_job_on_its_way(tmp_path: Path) -> None:
     world = World(["done", "running"])
     world.change(1, tenant=PROBER_TENANT)
+    for event in world.events:
+        if event["job_id"] == world.events[-1]["job_id"]:
+            event["tenant"] = PROBER_TENANT
     assert world.audit(tmp_path, expect_settled=True).findings == []
 
 
@@ -269,3 +324,74 @@ def test_a_log_with_a_hole_far_back_is_not_forgiven_once_it_has_caught_up(tmp_pa
     world = World(ALL)
     world.drop_event(0, "completed")
     assert not world.audit(tmp_path)._replace(behind=0).forgiving().ok
+
+
+def test_a_root_that_stands_again_elsewhere_is_told_with_its_block(tmp_path: Path) -> None:
+    world = World(ALL)
+    _mined_again_elsewhere(world)
+    (found,) = world.audit(tmp_path).findings
+    assert found.kind == "reorged"
+    assert "batch 1: block 11 was final as " in found.text
+    assert f"number 1 was committed in block 40 by {hash_of('tx1')}" in found.text
+
+
+@pytest.mark.parametrize("act", ["adopt", "send"])
+def test_a_repair_is_no_fault_and_is_told(tmp_path: Path, act: str) -> None:
+    world = World(ALL)
+    world.repair(1, act)
+    report = world.audit(tmp_path, expect_settled=True)
+    assert report.findings == []
+    (note,) = report.repaired
+    assert note.kind == "repaired"
+    assert f"batch 2 (3 jobs) was final in block 12 by {hash_of('tx2')}" in note.text
+    assert ("adopted" if act == "adopt" else "sent again") in note.text
+    assert note.text.endswith("; final")
+
+
+def test_a_repair_that_is_not_final_yet_may_become_so(tmp_path: Path) -> None:
+    world = World(ALL)
+    world.repair(1, "send")
+    world.replace_batch(1, state="sent", block_number=None, block_hash=None, gas_used=None)
+    world.roots.pop(4)
+    world.next_sequence_value = 4
+    assert world.audit(tmp_path / "a").findings == []
+    report = world.audit(tmp_path / "b", expect_settled=True)
+    assert [f.kind for f in report.findings] == ["not_final"]
+    assert report.only_late
+    assert report.repaired[0].text.endswith("; not final yet")
+
+
+def test_numbers_that_something_else_took_are_told_and_not_held_against_it(tmp_path: Path) -> None:
+    world = World(ALL)
+    assert [b.first_sequence for b in world.batches] == [1, 4]
+    world.repair(1, "send", first=9)
+    report = world.audit(tmp_path / "a", expect_settled=True)
+    assert report.findings == []
+    assert "under the numbers from 9 on in place of 4" in report.repaired[0].text
+    world.replace_batch(1, repairs=[])
+    assert {f.kind for f in world.audit(tmp_path / "b").findings} >= {"wrong_chain", "double_confirmed", "mismatch"}
+
+
+@pytest.mark.parametrize("root", [None, b"\7" * 32], ids=["by a way without a root", "by another root"])
+def test_a_batch_that_cannot_be_sent_because_its_number_is_taken_is_named(tmp_path: Path, root: bytes | None) -> None:
+    world = World(ALL)
+    del world.roots[4]
+    world.roots |= {} if root is None else {4: root}
+    for state in ("closed", "sent"):
+        world.replace_batch(1, state=state, tx_hash=None, block_number=None, block_hash=None, gas_used=None)
+        texts = {f.text for f in world.audit(tmp_path / state).findings if f.kind == "wrong_chain"}
+        assert texts == {"batch 2: something else has taken number 4: zjops chain reanchor"}
+    world.roots[4] = bytes.fromhex(world.batches[1].root[2:])
+    assert not {f.kind for f in world.audit(tmp_path / "noticed").findings} & {"wrong_chain", "wrong_root"}
+
+
+def test_an_export_that_names_no_blocks_is_compared_by_its_roots(tmp_path: Path) -> None:
+    world = World(ALL)
+    export = tmp_path / "a" / "export.jsonl"
+    assert world.audit(tmp_path / "a").findings == []
+    lines = [msgspec.json.decode(line) for line in export.read_bytes().splitlines()]
+    for line in lines:
+        for name in ("blockNumber", "blockHash", "repairs"):
+            line.get("batch", {}).pop(name, None)
+    export.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    assert [b.block_number for b in read_export(export).batches] == [None] * len(world.batches)

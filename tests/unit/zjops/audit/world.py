@@ -12,11 +12,12 @@ import polars as pl
 from zjops.audit.batches import leaf_of
 from zjops.audit.findings import Report
 from zjops.audit.run import audit_once
+from zjops.client.chain import Block, Commit
 from zjops.client.history import Read, Submitted
 from zjops.domain.ids import job_id
 from zjops.domain.jobs import JobState
 from zjops.domain.merkle import Tree, keccak256, shares
-from zjops.domain.wire import ExportBatch, ExportHead, ExportRow
+from zjops.domain.wire import ExportBatch, ExportHead, ExportRepair, ExportRow
 
 GAS = 57_013
 START_MS = 1_793_000_000_000
@@ -25,8 +26,12 @@ SCHEMA: dict[str, Any] = {
     "tenant": pl.String, "plan": pl.String, "job_id": pl.Binary, "job_type": pl.String, "accepted_at": pl.Int64,
     "payload_bytes": pl.Int64, "compute_units": pl.Int64, "charge": pl.String, "status": pl.String,
     "error_code": pl.String, "attempt": pl.Int32, "processing_ms": pl.Int64, "batch_id": pl.Int64,
-    "chain_sequence": pl.Int64, "leaf_index": pl.Int32, "tx_hash": pl.Binary, "gas_share": pl.Int64,
-    "traceparent": pl.String,
+    "chain_sequence": pl.Int64, "leaf_index": pl.Int32, "tx_hash": pl.Binary, "block_number": pl.Int64,
+    "block_hash": pl.Binary, "gas_share": pl.Int64, "traceparent": pl.String,
+}  # fmt: skip
+OPS_SCHEMA: dict[str, Any] = {
+    "event_id": pl.Binary, "outbox_no": pl.Int64, "stream_seq": pl.Int64, "time": pl.Int64, "kind": pl.String,
+    "actor": pl.String, "action": pl.String, "tenant": pl.String, "reason": pl.String, "values": pl.String,
 }  # fmt: skip
 OUTCOMES = {
     "done": (JobState.CONFIRMED, "charged", None, 1),
@@ -38,6 +43,11 @@ OUTCOMES = {
 }
 
 
+def hash_of(text: str) -> str:
+    """A hash that stands for something."""
+    return "0x" + keccak256(text.encode()).hex()
+
+
 class World:
     """Jobs by outcome; every record can be changed before the audit."""
 
@@ -45,6 +55,9 @@ class World:
         self.rows: list[ExportRow] = [self._row(n, outcome) for n, outcome in enumerate(outcomes)]
         self.batches: list[ExportBatch] = []
         self.roots: dict[int, bytes] = {}
+        self.blocks: dict[int, Block] = {}
+        self.commits: dict[int, Commit] = {}
+        self.acts: list[dict[str, Any]] = []
         self._commit(batch)
         self.events: list[dict[str, Any]] = []
         for row in self.rows:
@@ -61,6 +74,7 @@ class World:
             )
             for row in self.rows
         ]
+        self.size = 0
         self.next_sequence_value = 1 + sum(b.count for b in self.batches)
 
     def _row(self, n: int, outcome: str) -> ExportRow:
@@ -82,7 +96,7 @@ class World:
             for index, n in enumerate(members):
                 self.rows[n] = msgspec.structs.replace(
                     self.rows[n], batch_id=number, chain_sequence=start + 1 + index, leaf_index=index,
-                    tx_hash="0x" + "ab" * 32, confirmed_at=START_MS + 9_000,
+                    tx_hash=hash_of(f"tx{number}"), confirmed_at=START_MS + 9_000,
                 )  # fmt: skip
             root = Tree([leaf_of(self.rows[n]).hash() for n in members]).root
             self.roots[start + 1] = root
@@ -93,10 +107,52 @@ class World:
                     count=len(members),
                     root="0x" + root.hex(),
                     state="final",
-                    tx_hash="0x" + "ab" * 32,
+                    tx_hash=hash_of(f"tx{number}"),
                     gas_used=GAS,
+                    block_number=10 + number,
+                    block_hash=hash_of(f"block{number}"),
                 )
             )
+            self.mine(self.batches[-1])
+
+    def mine(self, batch: ExportBatch) -> None:
+        """Have the chain hold a batch where the store says that it is."""
+        assert batch.block_number is not None
+        self.blocks[batch.block_number] = Block(str(batch.block_hash), frozenset({str(batch.tx_hash)}))
+        root = bytes.fromhex(batch.root[2:])
+        self.roots[batch.first_sequence] = root
+        self.commits[batch.first_sequence] = Commit(batch.block_number, str(batch.tx_hash), batch.count, root)
+
+    def replace_batch(self, index: int, **fields: Any) -> ExportBatch:
+        """Change a batch of the store."""
+        self.batches[index] = msgspec.structs.replace(self.batches[index], **fields)
+        return self.batches[index]
+
+    def repair(self, index: int, act: str, *, first: int | None = None, told: bool = True) -> None:
+        """Anchor a batch again, as the relayer does: it is final in another block, and all of it is on record."""
+        old = self.batches[index]
+        first = old.first_sequence if first is None else first
+        former = ExportRepair(
+            at=START_MS + 20_000, actor="c-operations", act=act, first_sequence=old.first_sequence, root=old.root,
+            tx_hash=old.tx_hash, block_number=old.block_number, block_hash=old.block_hash, gas_used=old.gas_used,
+            final_at=START_MS + 9_000,
+        )  # fmt: skip
+        members = [n for n, row in enumerate(self.rows) if row.batch_id == old.batch_id]
+        for n in members:
+            index_of = self.rows[n].leaf_index
+            assert index_of is not None
+            self.change(n, chain_sequence=first + index_of)
+        root = Tree([leaf_of(self.rows[n]).hash() for n in members]).root
+        fresh = self.replace_batch(
+            index, first_sequence=first, root="0x" + root.hex(), block_number=30 + index, gas_used=GAS + 17,
+            block_hash=hash_of(f"other{index}"), tx_hash=hash_of(f"again{index}"), repairs=[*old.repairs, former],
+        )  # fmt: skip
+        del self.blocks[old.block_number or 0], self.roots[old.first_sequence], self.commits[old.first_sequence]
+        self.mine(fresh)
+        self.next_sequence_value = max(b.first_sequence + b.count for b in self.batches)
+        if told:
+            name = "adopted" if act == "adopt" else "sent_again"
+            self.acts.append({"values": msgspec.json.encode({name: [old.batch_id]}).decode()})
 
     def _tell(self, row: ExportRow) -> None:
         kinds = ["submitted"] + (["processing"] if row.attempt else [])
@@ -120,8 +176,16 @@ class World:
             "charge": row.charge if settled else "held", "status": row.status.value, "error_code": row.error_code,
             "attempt": row.attempt, "processing_ms": 5, "batch_id": row.batch_id if kind == "confirmed" else None,
             "chain_sequence": row.chain_sequence if kind == "confirmed" else None, "leaf_index": row.leaf_index,
-            "tx_hash": None, "gas_share": share, "traceparent": None,
+            **self._place(row, kind), "gas_share": share, "traceparent": None,
         }  # fmt: skip
+
+    def _place(self, row: ExportRow, kind: str) -> dict[str, Any]:
+        """Where an event says that its batch is."""
+        if kind != "confirmed":
+            return {"tx_hash": None, "block_number": None, "block_hash": None}
+        batch = next(b for b in self.batches if b.batch_id == row.batch_id)
+        hashes = {name: bytes.fromhex(str(getattr(batch, name))[2:]) for name in ("tx_hash", "block_hash")}
+        return {"block_number": batch.block_number} | hashes
 
     def change(self, n: int, **fields: Any) -> None:
         """Change a row of the store."""
@@ -141,12 +205,40 @@ class World:
         """The chain."""
         return self.next_sequence_value
 
+    def block(self, number: int) -> Block | None:
+        """The chain."""
+        return self.blocks.get(number)
+
+    def commit_of(self, first: int) -> Commit | None:
+        """The chain."""
+        return self.commits.get(first)
+
+    def _write_acts(self, folder: Path) -> None:
+        if not self.acts:
+            return
+        folder.mkdir(parents=True)
+        rows = [
+            dict.fromkeys(OPS_SCHEMA)
+            | {
+                "event_id": uuid.UUID(int=n).bytes,
+                "outbox_no": 0,
+                "stream_seq": n,
+                "kind": "relayer",
+                "action": "relayer.reanchored",
+            }
+            | act
+            for n, act in enumerate(self.acts, 1)
+        ]
+        frame = pl.DataFrame(rows, schema=OPS_SCHEMA, orient="row")
+        frame.write_parquet(folder / f"ops-{1:020d}-{max(len(rows), 1):020d}.parquet")
+
     def audit(self, folder: Path, *, expect_settled: bool = False) -> Report:
         """Write everything down and audit it."""
         log = folder / "log/events/date=2026-11-24"
         log.mkdir(parents=True)
         frame = pl.DataFrame(self.events, schema=SCHEMA, orient="row")
-        frame.write_parquet(log / f"events-{1:020d}-{max(len(self.events), 1):020d}.parquet")
+        frame.write_parquet(log / f"events-{1:020d}-{max(self.size or len(self.events), 1):020d}.parquet")
+        self._write_acts(folder / "log/ops/date=2026-11-24")
         head = ExportHead(
             at_ms=START_MS, jobs=len(self.rows), batches=len(self.batches), outbox_last=10**6, outbox_unpublished=0
         )  # fmt: skip

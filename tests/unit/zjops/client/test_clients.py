@@ -10,11 +10,12 @@ import httpx2
 import msgspec
 import pytest
 
-from zjops.client.chain import ChainReader
+from zjops.client.chain import Block, ChainReader
 from zjops.client.history import History, Read, Submitted, read_history
 from zjops.client.http import Http, Outage
 from zjops.client.jobs import Jobs
 from zjops.client.oauth import ClientCredentials
+from zjops.client.rpc import ACT_WITHIN_S, READ_WITHIN_S, Rpc, RpcRefused
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import ChainUnavailable, Problem, UnreachableError, UsageError
@@ -92,6 +93,52 @@ def test_an_outage_that_lasts_is_said_with_what_to_do(opened: Any) -> None:
     with pytest.raises(Outage, match=r"http://api does not answer \(refused\); is it up\? zjops status"):
         http.get("/a")
     assert len(server.asked) == 4
+
+
+def test_a_node_that_hangs_is_asked_once_and_one_that_is_away_again(opened: Any) -> None:
+    refused = httpx2.ConnectError("[Errno 111] Connection refused")
+    for answer, asked, why in (
+        (httpx2.ReadTimeout("x"), 1, "nothing came in time"), (refused, 4, "Connection refused"),
+    ):  # fmt: skip
+        http, server, _ = opened(answer, late_again=False)
+        with pytest.raises(ChainUnavailable) as caught:
+            ChainReader(CONTEXT, http).head()
+        assert str(caught.value) == f"http://rpc does not answer as a chain ({why})"
+        assert len(server.asked) == asked
+
+
+def test_what_only_looks_at_a_node_waits_less_than_what_acts() -> None:
+    asked: list[httpx2.Request] = []
+
+    def server(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return reply(body={"result": "0x1"})
+
+    with Http("", transport=httpx2.MockTransport(server), timeout_s=READ_WITHIN_S) as http:
+        Rpc("http://rpc", http).ask("eth_chainId")
+        Rpc("http://rpc", http).ask("devnet_mine", 1000, repeat=False)
+    assert [request.extensions["timeout"]["read"] for request in asked] == [READ_WITHIN_S, ACT_WITHIN_S]
+
+
+@pytest.mark.parametrize("act", ["get", "status", "result", "proof", "cancel"])
+def test_a_job_that_is_not_found_says_whose_it_was_asked_to_be(opened: Any, act: str) -> None:
+    http, _, _ = opened(problem(404, "not-found"))
+    with pytest.raises(Problem, match="why") as caught:
+        getattr(Jobs(CONTEXT, CLIENT, http=http), act)("job_1")
+    assert caught.value.detail == "why It was asked for as tenant acme; name another with --tenant."
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"rpc_url": "ftp://rpc"}, "no http:// or https:// address"), ({"rpc_url": "rpc:8545"}, "no http:// or"),
+        ({"contract": "nope"}, "no contract's address"), ({"contract": "0x" + "1" * 39}, "no contract's address"),
+        ({"contract": None}, "names no chain"),
+    ],
+)  # fmt: skip
+def test_a_context_that_can_name_no_contract_is_wrong_usage(change: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        ChainReader(msgspec.structs.replace(CONTEXT, **change))
 
 
 def test_a_writing_is_not_repeated_unless_asked(opened: Any) -> None:
@@ -229,12 +276,21 @@ def test_a_wrong_secret_is_said_once(opened: Any) -> None:
 @pytest.mark.parametrize(
     "answer",
     [AWAY, reply(body={"result": None}), reply(body={"error": {"message": "no"}}), reply(body=["odd"]),
-     httpx2.Response(200, text="<html>"), problem(500, "internal-error")],
+     httpx2.Response(200, text="<html>"), problem(500, "internal-error"), reply(400, {"error": {"code": -32600}}),
+     reply(400, {"error": "no"}), reply(400, [{"error": "no"}])],
 )  # fmt: skip
 def test_whatever_is_not_a_chain_is_unavailable(opened: Any, answer: Answer) -> None:
     http, _, _ = opened(answer)
     with pytest.raises(ChainUnavailable, match="http://rpc"):
         ChainReader(CONTEXT, http).chain_id()
+
+
+def test_a_node_that_refuses_by_http_too_is_heard_by_its_own_error(opened: Any) -> None:
+    error = {"code": -32602, "message": "range is too wide"}
+    http, _, _ = opened(reply(400, {"jsonrpc": "2.0", "id": 1, "error": error}))
+    with pytest.raises(RpcRefused, match="http://rpc refuses eth_chainId: range is too wide") as caught:
+        ChainReader(CONTEXT, http).chain_id()
+    assert caught.value.code == -32602
 
 
 def test_the_questions_to_the_contract_are_abi_encoded(opened: Any) -> None:
@@ -245,6 +301,54 @@ def test_the_questions_to_the_contract_are_abi_encoded(opened: Any) -> None:
     calls = [msgspec.json.decode(request.content)["params"][0]["data"] for request in server.asked]
     assert calls[0] == "0x" + contracts_selector("nextSequence()")
     assert calls[1] == "0x" + contracts_selector("rootOf(uint64)") + f"{7:064x}"
+
+
+def _logged(**other: Any) -> dict[str, Any]:
+    data = "0x" + f"{5:064x}" + "ab" * 32 + f"{1_790_000_000:064x}"
+    return {"blockNumber": "0x7", "transactionHash": "0x" + "11" * 32, "data": data} | other
+
+
+def test_the_contracts_log_tells_how_many_jobs_a_batch_has_and_their_root(opened: Any) -> None:
+    http, server, _ = opened(reply(body={"result": "0x9"}), reply(body={"result": [_logged()]}))
+    found = ChainReader(CONTEXT, http).commit_of(3, 7)
+    assert found == (7, "0x" + "11" * 32, 5, bytes.fromhex("ab" * 32))
+    (asked,) = msgspec.json.decode(server.asked[1].content)["params"]
+    assert asked["topics"] == ["0x" + _topic(), "0x" + f"{3:064x}"]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [{}, _logged(data="0x" + "00" * 95), _logged(data=None), _logged(data="0xzz"), _logged(blockNumber=None), "odd"],
+    ids=["nothing", "too short", "no data", "no hex", "no block", "no object"],
+)  # fmt: skip
+def test_a_log_entry_that_is_none_of_the_contracts_is_strange(opened: Any, log: Any) -> None:
+    http, _, _ = opened(reply(body={"result": "0x9"}), reply(body={"result": [log]}))
+    with pytest.raises(ChainUnavailable, match="answers eth_getLogs strangely"):
+        ChainReader(CONTEXT, http).commit_of(3, 7)
+
+
+def _topic() -> str:
+    from eth_utils.crypto import keccak
+
+    return keccak(text="RootCommitted(uint64,uint32,bytes32,uint64)").hex()
+
+
+def test_the_contract_is_asked_as_of_the_newest_block_or_of_one_that_is_named(opened: Any) -> None:
+    http, server, _ = opened(reply(body={"result": "0x" + "00" * 32}))
+    reader = ChainReader(CONTEXT, http)
+    assert (reader.next_sequence(), reader.next_sequence(18)) == (0, 0)
+    assert reader.root_of(7, 18) is None
+    assert [msgspec.json.decode(request.content)["params"][1] for request in server.asked] == ["latest", "0x12", "0x12"]
+
+
+def test_a_block_is_its_hash_and_its_transactions_or_none(opened: Any) -> None:
+    shown = {"hash": "0xAB", "transactions": ["0xCD", "0xef"]}
+    http, _, _ = opened(reply(body={"result": shown}), reply(body={"result": None}), reply(body={"result": {}}))
+    reader = ChainReader(CONTEXT, http)
+    assert reader.block(1) == Block("0xab", frozenset({"0xcd", "0xef"}))
+    assert reader.block(2) is None
+    with pytest.raises(ChainUnavailable, match="strangely"):
+        reader.block(3)
 
 
 def contracts_selector(signature: str) -> str:

@@ -9,7 +9,24 @@ import pytest
 
 from zjops.client.development import Development, is_development
 from zjops.client.rpc import Rpc
-from zjops.client.standing import depth_of, lag, owner_state, progress, runway_days, seconds_to_final
+from zjops.client.standing import (
+    RUNWAY_MOST_DAYS,
+    Evidence,
+    clock_skew_s,
+    depth_of,
+    evidence_of,
+    lag,
+    owner_state,
+    progress,
+    runway_days,
+    runway_text,
+    seconds_to_final,
+    skew_text,
+    standstill,
+    way_on,
+)
+from zjops.domain.chains import parse_finality
+from zjops.domain.clock import parse_rfc3339
 from zjops.domain.errors import UsageError
 from zjops.domain.wire_chain import BatchView, RelayerView
 
@@ -32,6 +49,7 @@ QUIET = RelayerView(
         pytest.param(10, 86_400.0, 100.0, id="a day's spending, a hundred times over"),
         pytest.param(10, 43_200.0, 50.0, id="half a day's spending counts twice"),
         pytest.param(10, 0.5, 100 * 60 / 86_400, id="less than a minute is taken for one"),
+        pytest.param(1, 86_400.0 * 1e6, RUNWAY_MOST_DAYS, id="ten years are as good as for ever"),
     ],
 )
 def test_runway_in_days(spent_wei: int, spent_s: float, days: float | None) -> None:
@@ -40,11 +58,68 @@ def test_runway_in_days(spent_wei: int, spent_s: float, days: float | None) -> N
 
 
 @pytest.mark.parametrize(
+    ("days", "text"),
+    [(None, "nothing was spent"), (2.04, "lasts 2.0 days"), (3649.9, "lasts 3,649.9 days"),
+     (3650.0, "lasts > 10 years")],
+)  # fmt: skip
+def test_a_runway_for_people(days: float | None, text: str) -> None:
+    assert runway_text(days).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "why", "way"),
+    [
+        ({}, None, "status"), ({"owner": None}, "no relayer is active", "status"),
+        ({"state": "waiting", "reason": "rpc_slow: no answer"}, "the relayer waits: rpc_slow: no answer", "status"),
+        ({"paused": True, "reason": "operator: paused by one"}, "the relayer is paused by an operator", "unpause"),
+        ({"paused": True, "reason": "rpc_slow: from before"}, "the relayer is paused by an operator", "unpause"),
+        ({"paused": True, "reason": "reorg_beyond_finality: batch 1 is gone"},
+         "the relayer has stopped: reorg_beyond_finality: batch 1 is gone", "reanchor"),
+    ],
+)  # fmt: skip
+def test_why_nothing_is_confirmed_and_the_way_on(change: dict[str, Any], why: str | None, way: str) -> None:
+    view = msgspec.structs.replace(QUIET, **change)
+    assert standstill(view) == why
+    assert f"zjops chain {way}" in way_on(view)
+
+
+@pytest.mark.parametrize(
     ("now_s", "blocks", "seconds"),
     [(100.0, 0, 0.0), (101.9, 0, 0.0), (103.0, 0, 1.0), (112.0, 5, 10.0), (90.0, 0, 0.0)],
 )
 def test_a_head_lags_by_what_it_is_older_than_one_block(now_s: float, blocks: int, seconds: float) -> None:
     assert lag(100, now_s, 2.0) == (blocks, seconds)
+
+
+@pytest.mark.parametrize(
+    ("head_s", "evidence", "skew_s"),
+    [
+        pytest.param(999, None, 0.0, id="a head of this second"),
+        pytest.param(400, None, 0.0, id="an old head may be that of a node that is behind"),
+        pytest.param(400, Evidence(390, 389.5, 393.2), 0.0, id="blocks that fit what was sent and seen"),
+        pytest.param(1002, None, 0.0, id="a head of the next seconds: clocks differ a little"),
+        pytest.param(4600, None, 3600.0, id="a head from the future"),
+        pytest.param(4540, Evidence(4500, 899.0, 903.0), 3597.0, id="one that stands still since a minute"),
+        pytest.param(950, Evidence(4500, 899.0, 903.0), 3597.0, id="one that has stood still for an hour"),
+        pytest.param(-2601, Evidence(-2650, 949.0, 953.0), -3599.0, id="a block older than what it holds"),
+        pytest.param(-2601, Evidence(-2650, 949.0, None), -3599.0, id="the same before it is final"),
+        pytest.param(990, Evidence(950, None, None), 0.0, id="a root that was found on chain and never sent"),
+    ],
+)
+def test_only_what_no_right_clock_could_show_is_a_skew(head_s: int, evidence: Evidence | None, skew_s: float) -> None:
+    assert clock_skew_s(head_s, 1000.0, evidence) == skew_s
+
+
+def test_a_batch_tells_when_it_was_sent_and_final_by_the_platforms_clock() -> None:
+    sent_s = parse_rfc3339("2026-11-01T00:00:01Z") / 1000
+    assert evidence_of(MINED, 77) == Evidence(77, sent_s, None)
+    final = msgspec.structs.replace(MINED, final_at="2026-11-01T00:00:04.5Z")
+    assert evidence_of(final, 77) == Evidence(77, sent_s, sent_s + 3.5)
+
+
+def test_a_skew_is_said_by_its_side() -> None:
+    assert "3,600 s ahead of" in skew_text(3600.2)
+    assert "12 s behind" in skew_text(-12.0)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +158,7 @@ class Node(Rpc):
         if method == "web3_clientVersion":
             return self.version
         if method == "eth_getBlockByNumber":
-            number = 9 if params[0] == "latest" else int(params[0], 16)
+            number = {"latest": 9, "finalized": 5}.get(params[0]) or int(params[0], 16)
             return {"number": hex(number), "hash": f"0x{number}", "transactions": [f"0xt{number}"]}
         if method == "eth_getRawTransactionByHash":
             return params[0].replace("t", "raw")
@@ -104,6 +179,23 @@ def test_a_tunnel_to_a_real_node_is_not_for_playing(url: str, version: str, play
     if not playing:
         with pytest.raises(UsageError, match="is not a development chain"):
             Development(node)
+
+
+@pytest.mark.parametrize(
+    ("finality", "deepest"), [("depth:3", 2), ("depth:1", 0), ("finalized", 4)],
+    ids=["three deep", "at once", "what the chain calls final"],
+)  # fmt: skip
+def test_a_reorganisation_undoes_what_is_final_from_a_depth_on(finality: str, deepest: int) -> None:
+    development, rule = Development(Node("http://127.0.0.1:1", "zjops-devnet/eth-tester")), parse_finality(finality)
+    undone = [depth for depth in range(1, 10) if development.undoes_final(rule, depth)]
+    assert undone == list(range(deepest + 1, 10))
+
+
+def test_more_blocks_than_there_are_are_not_replaced() -> None:
+    node = Node("http://127.0.0.1:1", "zjops-devnet/eth-tester")
+    with pytest.raises(UsageError, match="the chain has 9 blocks above its first"):
+        Development(node).reorganise(10, drop=False)
+    assert node.asked == []
 
 
 def test_each_kind_of_development_chain_is_asked_in_its_own_words() -> None:

@@ -89,6 +89,12 @@ class TestEvents:
         assert "last-event-id" not in asked.headers
         assert asked.extensions["timeout"]["read"] == QUIET_S
 
+    def test_whoever_waits_is_called_while_nothing_changes(self, events: Any) -> None:
+        streams, _, _ = events(sse(event(1), b": still here\n\n", b": still here\n\n", event(3)))
+        calls: list[None] = []
+        list(streams.follow(["job_1"], final=False, within_s=60, idle=lambda: calls.append(None)))
+        assert len(calls) == 2
+
     def test_without_final_the_ending_is_enough(self, events: Any) -> None:
         streams, server, _ = events(sse(event(1), event(3)))
         assert told(streams, final=False) == [("1", 1), ("1", 3)]

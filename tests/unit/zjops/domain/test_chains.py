@@ -35,6 +35,7 @@ def test_what_is_no_finality_is_refused(text: str) -> None:
 def test_a_context_takes_finality_from_a_known_chain_unless_it_says_it() -> None:
     assert named_context("a", BARE | {"chain_id": 2632500}).finality == "depth:6"
     assert named_context("a", BARE | {"chain_id": 2632500, "finality": "finalized"}).finality == "tag:finalized"
-    assert named_context("a", BARE | {"chain_id": 5}).depth() == 3
+    assert named_context("a", BARE | {"chain_id": 5}).rule() == Finality(3)
+    assert named_context("a", BARE).rule() == Finality(3)
     with pytest.raises(UsageError, match="finality is depth:N"):
         named_context("a", BARE | {"finality": "soon"})

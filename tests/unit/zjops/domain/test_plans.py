@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zjops.domain.errors import UsageError
-from zjops.domain.invoices import draft_invoice, round_to_cents
+from zjops.domain.invoices import Usage, invoice_of, month_term, overage_lines, round_to_cents
 from zjops.domain.plans import Verdict, compute_units, decide_quota, price_book, read_price_book, split_units
 
 BOOK = price_book()
@@ -20,7 +20,8 @@ def test_compute_units_follow_the_size_classes(size: int, units: int) -> None:
 
 
 def _golden(plan: str, units: int, **overrides: object) -> int:
-    return draft_invoice(BOOK.plan(plan, overrides), "t", "2026-11", units, 1, BOOK.version).total_cents
+    term = month_term(BOOK.plan(plan, overrides), "2026-11", units, 1)
+    return invoice_of(Usage("t", "2026-11", (term,)), BOOK).total_cents
 
 
 def test_the_four_golden_invoices() -> None:
@@ -31,8 +32,7 @@ def test_the_four_golden_invoices() -> None:
 
 
 def test_pro_overage_above_fifty_million_units_is_a_fifth_cheaper() -> None:
-    invoice = draft_invoice(BOOK.plan("pro"), "t", "2026-11", 11_000_000 + 60_000_000, 1, BOOK.version)
-    assert [line.amount_cents for line in invoice.lines if line.code.startswith("overage")] == [250_00, 40_00]
+    assert [line.amount_cents for line in overage_lines(BOOK.plan("pro"), 60_000_000)] == [250_00, 40_00]
 
 
 def test_cents_are_rounded_half_up() -> None:

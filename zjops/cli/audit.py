@@ -1,10 +1,11 @@
-"""invoice and audit: what it costs, and the proof that it is right."""
+"""audit: the proof that nothing was lost, doubled or billed twice."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -13,48 +14,13 @@ from zjops.cli.exits import BROKEN
 from zjops.cli.options import ContextName, Home, Json, Output, Quiet
 from zjops.cli.output import Format, Out
 from zjops.config import Context, resolve
-from zjops.domain.clock import SystemClock, utc_month
-from zjops.domain.errors import UnreachableError, UsageError
-from zjops.domain.invoices import Invoice, dollars
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from zjops.audit.findings import Finding, Report
 
 SHOWN = 20
-
-
-def invoice(
-    tenant: Annotated[str, typer.Argument(help="Whose.")],
-    month: Annotated[str | None, typer.Option(help="YYYY-MM in UTC; this month by default.")] = None,
-    home: Home = None, context: ContextName = None, output: Output = Format.TABLE, json: Json = False,
-    quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """The draft invoice of a month, from the metering log."""
-    from zjops.analytics.usage import invoice_for
-
-    found = resolve(context, home, alive=False)
-    if found.log_dir is None:
-        raise UsageError(f"context {found.name} names no log folder (log_dir)")
-    made = invoice_for(Path(found.log_dir), tenant, month or utc_month(SystemClock().now_ms()))
-    out = Out(output, json, quiet)
-    if out.format is Format.JSON:
-        out.record("zjops.invoice/1", msgspec.to_builtins(made))
-        return
-    out.rows("zjops.invoice/1", invoice_rows(made))
-    out.say(
-        f"draft, {made.tenant}, {made.month}, {made.plan}: {made.jobs} jobs charged, total {dollars(made.total_cents)} "
-        f"{made.currency} excluding tax, price book {made.price_book}"
-    )
-
-
-def invoice_rows(made: Invoice) -> list[dict[str, Any]]:
-    """The lines of an invoice and their total, as people read them."""
-    rows: list[dict[str, Any]] = [
-        {
-            "line": line.description, "quantity": f"{line.quantity:,}", "unit": line.unit,
-            "unit price": f"${line.unit_price_nanousd / 1e9:.9f}".rstrip("0") if line.unit_price_nanousd else "",
-            "amount": dollars(line.amount_cents),
-        }
-        for line in made.lines
-    ]  # fmt: skip
-    return [*rows, {"line": "Total", "quantity": "", "unit": "", "unit price": "", "amount": dollars(made.total_cents)}]
 
 
 def audit(
@@ -77,7 +43,7 @@ def audit(
     out = Out(output, json, quiet)
     with tempfile.TemporaryDirectory(prefix="zjops-audit-") as folder:
         report = run(
-            records, _exporter(found, export, Path(folder)), Path(found.log_dir) if found.log_dir else None,
+            records, exporter(found, export, Path(folder)), Path(found.log_dir) if found.log_dir else None,
             ChainReader(found) if chain and found.contract else None, expect_settled=settled,
             wait_s=0 if export else wait, clock=SystemClock(),
         )  # fmt: skip
@@ -89,21 +55,43 @@ def audit(
             "zjops up lets it catch up"
         )
     if findings is not None:
-        findings.write_text("".join(msgspec.json.encode(f._asdict()).decode() + "\n" for f in report.findings))
-    out.record("", report.as_json()) if out.format is not Format.JSON else out.text(_json(report.as_json()))
-    for finding in report.findings[:SHOWN]:
-        out.say(f"{finding.kind}: {finding.job_id} {finding.text}")
-    if len(report.findings) > SHOWN:
-        out.say(f"… and {len(report.findings) - SHOWN} more; write them all with --findings FILE")
+        told = [*report.findings, *report.repaired]
+        findings.write_text("".join(msgspec.json.encode(f._asdict()).decode() + "\n" for f in told))
+    _tell(out, report)
+    _list(out, report.findings)
+    _list(out, report.repaired)
     if not report.ok:
         raise typer.Exit(BROKEN)
+
+
+def _tell(out: Out, report: Report) -> None:
+    """The counts, and each month's identities: in the record for programs, as sentences for people."""
+    said = report.as_json()
+    if out.format is Format.JSON:
+        out.text(_json(said))
+        return
+    # People read findings as lines of their own; whoever reads rows has nothing but the record.
+    left = {"tie_out"} | ({"findings", "repaired", "late"} if out.format is Format.TABLE else set())
+    out.record("", {name: value for name, value in said.items() if name not in left})
+    for tied in report.tied:
+        for identity in tied.identities:
+            out.say(f"{tied.month}: {identity.text()}")
+
+
+def _list(out: Out, found: Sequence[Finding]) -> None:
+    """The first findings: data of a table, which has them nowhere else, and talk beside the other formats."""
+    tell = out.text if out.format is Format.TABLE else out.say
+    for finding in found[:SHOWN]:
+        tell(f"{finding.kind}: {finding.job_id} {finding.text}")
+    if len(found) > SHOWN:
+        tell(f"… and {len(found) - SHOWN} more; have them all by -o json, or written with --findings FILE")
 
 
 def _json(value: dict[str, Any]) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
-def _exporter(context: Context, saved: Path | None, folder: Path) -> Any:
+def exporter(context: Context, saved: Path | None, folder: Path) -> Any:
     """How an export is had: the saved one, or a fresh one of the API at every question."""
     from zjops.client.admin import Admin
 
@@ -120,4 +108,4 @@ def _exporter(context: Context, saved: Path | None, folder: Path) -> Any:
     return take
 
 
-commands = {"invoice": invoice, "audit": audit}
+commands = {"audit": audit}
