@@ -23,6 +23,8 @@ from zjops.domain.logfiles import FOLDED, LogFile, log_files, those_replaced, th
 from zjops.domain.requests import REQUEST_LOG
 
 BESIDE = ".merge"
+READ_AT_ONCE = 50
+"""A frame of a few rows takes as much memory as one of a thousand: not all of an hour's files are held at once."""
 HISTOGRAM = "latency_ms_histogram"
 COUNTS = ("count", "within_300ms", "within_500ms", "errors_5xx", "timeouts")
 WHOSE = ("second", "process", "source", "route", "method", "status", "plan")
@@ -55,6 +57,16 @@ def fold_to_minutes(frame: pl.DataFrame) -> pl.DataFrame:
             .select(frame.columns)
         )
     return pl.concat(parts) if parts else frame
+
+
+def _read(files: list[LogFile]) -> pl.DataFrame:
+    """The rows of files in order; a column that only some have is empty in the others' rows."""
+    found = pl.DataFrame()
+    for start in range(0, len(files), READ_AT_ONCE):
+        part = files[start : start + READ_AT_ONCE]
+        frames = [pl.read_parquet(file.path, hive_partitioning=False, glob=False) for file in part]
+        found = pl.concat([found, *frames] if start else frames, how="diagonal", rechunk=True)
+    return found
 
 
 class Compactor(Looped):
@@ -125,8 +137,7 @@ class Compactor(Looped):
         """Make one file of several; returns 1, or 0 where they do not go together."""
         first, last, folder = files[0], files[-1], files[0].path.parent
         try:
-            frames = [pl.read_parquet(file.path, hive_partitioning=False, glob=False) for file in files]
-            frame = pl.concat(frames, how="diagonal")
+            frame = _read(files)
             frame = fold_to_minutes(frame) if fold else frame
         except (pl.exceptions.PolarsError, OSError) as exc:
             self._telemetry.log("error", "files of the log cannot be merged", first=str(first.path), reason=str(exc))

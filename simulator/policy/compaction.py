@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-MOST_ROWS = 200_000
+MOST_ROWS = 100_000
 """What is read into memory at once, and the most that a merged file holds: more is several files."""
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SETTLED_AFTER_MS = 600_000
