@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from zjops.domain.wire import Wire
 
-Month = Annotated[str, Meta(pattern="^[0-9]{4}-(0[1-9]|1[0-2])$")]
+Month = Annotated[str, Meta(pattern="^2[0-9]{3}-(0[1-9]|1[0-2])$")]
 """A billing period: a UTC month `YYYY-MM` (C76)."""
 CREDIT_MOST_MICROUSD = 10**12
 """A million dollars: more in one credit is a slip of the hand."""

@@ -125,7 +125,7 @@ def _job(tx: Tx, tenant: str, name: str) -> bytes:
     except ValueError:
         row = None
     if row is None or row["tenant"] != tenant:
-        raise _wrong("jobId", f"The tenant {tenant} has no job {name}.")
+        raise Problem("not-found", f"The tenant {tenant} has no job {name}.")
     return key
 
 

@@ -299,7 +299,7 @@ async def test_a_warehouse_that_was_open_before_reads_the_same_after(world: Worl
     _fill(world)
     compactor = world.compactor()
     world.at(0, 3)
-    with Warehouse(world.folder) as opened:
+    with Warehouse(world.folder, whole=False) as opened:
         before = opened.rows("watermark")
         await compactor.tidy()
         assert opened.rows("watermark") == before
