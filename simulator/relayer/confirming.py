@@ -27,6 +27,7 @@ from zjops.domain.webhooks import WebhookType
 STRIKES = 3
 """How many looks must agree that a final block is gone before that is believed: one node of several may be wrong."""
 FINALS_PAGE = 200
+_COMPLETED, _CONFIRMED = JobState.COMPLETED.value, JobState.CONFIRMED.value
 
 
 class Standing(enum.Enum):
@@ -166,4 +167,4 @@ class Confirmer:
 
 def _status(row: Row) -> str:
     """A failed job keeps its public status (C91)."""
-    return JobState.CONFIRMED.value if row["status"] == JobState.COMPLETED.value else str(row["status"])
+    return _CONFIRMED if row["status"] == _COMPLETED else str(row["status"])
