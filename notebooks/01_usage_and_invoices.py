@@ -221,11 +221,13 @@ draw(
 top = max(by_plan, key=lambda row: row["total"])
 by_use = max((row for row in by_plan if row["units"]), key=lambda row: row["units"])
 say(
-    f"**{dollars(revenue)}** are invoiced for {month}, {percent(sums['fees'] / max(1, revenue), 1)} of it in fees and "
-    f"{percent(sums['overage'] / max(1, revenue), 2)} in overage. {top['plan'].capitalize()} brings "
+    f"**{dollars(revenue)}** are invoiced for {month}, {percent(sums['fees'] / revenue, 1)} of it in fees and "
+    f"{percent(sums['overage'] / revenue, 2)} in overage. {top['plan'].capitalize()} brings "
     f"{percent(top['total'] / revenue)} of the revenue with {percent(top['units'] / total_units)} of the units; "
     f"{by_use['plan']} uses most, {percent(by_use['units'] / total_units)} of all units, and brings "
     f"{percent(by_use['total'] / revenue)}."
+    if revenue > 0
+    else f"Nothing is earned in {month}: the invoices come to {dollars(revenue)}."
 )
 
 # %% [markdown]

@@ -83,20 +83,17 @@ say(
 # ## What a unit earns
 #
 # A plan sells its units for less the more of them are used. What a tenant really pays for a unit is its invoice by its
-# use; the dashed line is the list price of overage on Starter and Pro.
+# use, which is taken to go on at the rate of the log; the dashed line is the list price of overage on Starter and Pro.
 
 # %%
 paid = pl.DataFrame(
     [
-        {
-            "tenant": one.tenant,
-            "plan": one.plan,
-            "units": one.units.total,
-            "per_1000": one.total_cents / 100 / one.units.total * 1000,
-        }
+        {"tenant": one.tenant, "plan": one.plan, "units": units, "per_1000": one.total_cents / 100 / units * 1000}
         for one in invoices
-        if one.units.total and one.total_cents > 0
-    ]
+        for units in [one.units.total * float(MONTH_S / covered_s)]
+        if units and one.total_cents > 0
+    ],
+    schema={"tenant": pl.String, "plan": pl.String, "units": pl.Float64, "per_1000": pl.Float64},
 )
 assert paid.height == sum(one.units.total > 0 and one.total_cents > 0 for one in invoices)
 overage_line = prices.plans["pro"].overage_nanousd / 10**6
@@ -107,7 +104,7 @@ points = (
     .encode(
         alt.X(
             "units:Q",
-            title="compute units charged in the month (logarithmic)",
+            title="compute units a month, at the rate of the log (logarithmic)",
             scale=alt.Scale(type="log"),
             axis=alt.Axis(format="~s", values=decades),
         ),
@@ -152,13 +149,20 @@ assert cheaper == [
     for plan in prices.plans.values()
     if plan.overage_allowed and plan.overage_nanousd * plan.compute_units < plan.fee_microusd * 1000
 ]
-most, least = paid.sort("per_1000").row(-1, named=True), paid.sort("per_1000").row(0, named=True)
+ordered = paid.sort("per_1000").to_dicts()
+spread = (
+    f"The spread is wide: {ordered[-1]['tenant']} ({ordered[-1]['plan']}) pays ${ordered[-1]['per_1000']:,.2f} for "
+    "1,000 "
+    f"units, {ordered[0]['tenant']} ({ordered[0]['plan']}) ${ordered[0]['per_1000']:,.4f}. Most of that is unused "
+    "allowance, not price."
+    if len(ordered) > 1
+    else "Too few tenants pay for a word on the spread."
+)
 say(
     f"**Overage is cheaper than the plan itself on {listed(cheaper) if cheaper else 'no plan'}**: whoever needs more "
     "units than it has bought does better to overrun, as far as the cap on overage lets it, than to take the next "
     "plan.",
-    f"The spread is wide: {most['tenant']} ({most['plan']}) pays ${most['per_1000']:,.2f} for 1,000 units, "
-    f"{least['tenant']} ({least['plan']}) ${least['per_1000']:,.4f}. Most of that is unused allowance, not price.",
+    spread,
 )
 
 # %% [markdown]
