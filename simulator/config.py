@@ -50,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keystore_file: str = ""
     keystore_password_file: str = ""
     block_time_s: Annotated[float, msgspec.Meta(ge=0.01, le=DAY_S)] = 1.0
+    # How often the relayer looks at the chain while batches are on their way; 0 for twice in the time of a block.
+    chain_poll_s: Annotated[float, msgspec.Meta(ge=0, le=DAY_S)] = 0.0
     # The node that the platform starts: its own devnet, or Foundry's anvil where that is on the machine.
     chain: Literal["devnet", "anvil"] = "devnet"
     # The chain's id; where nothing says otherwise, that of the profile of `chain`.

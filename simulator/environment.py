@@ -7,6 +7,7 @@ used: the interface needs no EVM client, the worker no HTTP framework.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +154,8 @@ class Platform:
         rules = Rules(
             Batching(settings.batch_max_jobs, settings.batch_max_age_s, settings.batch_by),
             settings.final_by, Fees(round(settings.fee_ceiling_gwei * GWEI), round(settings.tip_ceiling_gwei * GWEI)),
-            poll_s=settings.block_time_s / 2, again_after_s=AGAIN_AFTER_BLOCKS * settings.block_time_s,
+            poll_s=settings.chain_poll_s or settings.block_time_s / 2,
+            again_after_s=AGAIN_AFTER_BLOCKS * settings.block_time_s,
             stuck_after_s=settings.stuck_after_s,
             stalled_after_s=max(STALLED_AFTER_S, STALLED_AFTER_BLOCKS * settings.block_time_s),
         )  # fmt: skip
@@ -249,16 +251,20 @@ async def _answers(check: Callable[[], Any]) -> bool:
     return True
 
 
-def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> Platform:
+def time_skipping(
+    seed: int, start_ms: int, log_dir: Path, roles: Sequence[str] = ROLES, *, keep_streams: bool = True,
+    over: Callable[[Ports], Ports] = lambda ports: ports, **settings: Any,
+) -> Platform:  # fmt: skip
     """The platform on memory ports and virtual time: call it inside a `VirtualLoop`.
 
-    The same seed and the same order of submissions give the same log, byte for byte.
+    The same seed and the same order of submissions give the same log, byte for byte. Where nobody reads the streams
+    again, they need not keep what was heard. `over` may put something around the ports.
     """
     from simulator.blobs.memory import MemoryBlobs
     from simulator.broker.memory import MemoryBroker
     from simulator.chain.memory import MemoryChain
     from simulator.service import in_place
-    from simulator.store.sqlite import MemorySqliteStore
+    from simulator.store.memory import MemoryStore
 
     unhurried: dict[str, Any] = {
         "poll_s": 10.0, "lease_s": 60.0, "worker_slots": 8, "meter_flush_s": 600.0, "idle_s": 3600.0,
@@ -267,11 +273,24 @@ def time_skipping(seed: int, start_ms: int, log_dir: Path, **settings: Any) -> P
     chosen = Settings(**(unhurried | settings))
     clock = VirtualClock(start_ms)
     ports = Ports(
-        store=MemorySqliteStore(), broker=MemoryBroker(clock), blobs=MemoryBlobs(), slots=InlineSlots(), clock=clock,
+        store=MemoryStore(anchors="relayer" in roles), broker=MemoryBroker(clock, keeps=keep_streams),
+        blobs=MemoryBlobs(), slots=InlineSlots(), clock=clock,
         chain=MemoryChain(clock, chain_id=chosen.chain_id, block_time_s=chosen.block_time_s),
         ids=SeededIds(clock, seed), offload=in_place,
     )  # fmt: skip
-    return Platform(ports, chosen, Telemetry("platform", clock, stream=None), log_dir, owner=f"virtual-{seed}")
+    owner = f"virtual-{seed}"
+    return Platform(over(ports), chosen, Telemetry("platform", clock, stream=None), log_dir, owner, roles)
+
+
+def beside(platform: Platform, log_dir: Path, roles: Sequence[str]) -> Platform:
+    """Roles of another process of a time-skipping platform, which can be stopped and started by themselves."""
+    from simulator.broker.memory import MemoryBroker
+
+    ports = platform.ports
+    assert isinstance(ports.broker, MemoryBroker)
+    own = dataclasses.replace(ports, broker=ports.broker.beside())
+    name = "+".join(roles)
+    return Platform(own, platform.settings, Telemetry(name, ports.clock, stream=None), log_dir, f"beside-{name}", roles)
 
 
 async def local(home: Path, run: RunFile, roles: Sequence[str], settings: Settings, telemetry: Telemetry) -> Platform:

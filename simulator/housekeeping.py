@@ -32,19 +32,18 @@ class Housekeeper(Looped):
 
     async def tidy(self) -> int:
         """Take away what has expired on the next page; returns how much."""
-        rows, bans = await self._store.read(self._look)
-        self._after = rows[-1]["scope_hash"] if len(rows) == self._page else b""
+        page, bans = await self._store.read(self._look)
+        after, self._after = self._after, page["last"] if page["count"] == self._page else b""
+        if not page["expired"] and not bans:
+            return 0
         now = self._clock.now_ms()
-        gone = [{"scope_hash": row["scope_hash"], "now": now} for row in rows if row["expires_at"] <= now]
-        if gone or bans:
-            await self._store.transact(lambda tx: self._drop(tx, gone, now))
-        return len(gone) + len(bans)
+        return await self._store.transact(lambda tx: self._drop(tx, after, page["last"], now))
 
-    def _look(self, tx: Tx) -> tuple[list[Row], list[Row]]:
-        keys = tx.all("idempotency_walk", after=self._after, most=self._page)
-        return keys, tx.all("bans_over", now=self._clock.now_ms())
+    def _look(self, tx: Tx) -> tuple[Row, list[Row]]:
+        now = self._clock.now_ms()
+        page = tx.one("idempotency_page", after=self._after, most=self._page, now=now)
+        assert page is not None
+        return page, tx.all("bans_over", now=now)
 
-    def _drop(self, tx: Tx, gone: list[Row], now: int) -> None:
-        tx.run("bans_purge", now=now)
-        if gone:
-            tx.many("idempotency_expire", gone)
+    def _drop(self, tx: Tx, after: bytes, last: bytes, now: int) -> int:
+        return tx.run("bans_purge", now=now) + tx.run("idempotency_expire", after=after, last=last, now=now)

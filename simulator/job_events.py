@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from simulator.store.port import Row
@@ -9,23 +11,15 @@ from zjops.domain.events import JobEvent, Work
 from zjops.domain.ids import job_id
 
 
-def job_event(row: Row, *, status: str, **changes: object) -> JobEvent:
+def job_event(row: Row, *, status: str, **changes: Any) -> JobEvent:
     """The event data of a job as it stands in the row, with what this change sets."""
-    base = JobEvent(
-        tenant=row["tenant"],
-        plan=row["plan"],
-        job_id=job_id(row["id"]),
-        job_type=row["job_type"],
-        status=status,
-        accepted_at=row["accepted_at"],
-        payload_bytes=row["payload_bytes"],
-        compute_units=row["compute_units"],
-        charge=row["charge"],
-        error_code=row["error_code"],
-        attempt=row["attempt"],
-        processing_ms=row["processing_ms"],
-    )
-    return msgspec.structs.replace(base, **changes) if changes else base
+    values = {
+        "tenant": row["tenant"], "plan": row["plan"], "job_id": job_id(row["id"]), "job_type": row["job_type"],
+        "status": status, "accepted_at": row["accepted_at"], "payload_bytes": row["payload_bytes"],
+        "compute_units": row["compute_units"], "charge": row["charge"], "error_code": row["error_code"],
+        "attempt": row["attempt"], "processing_ms": row["processing_ms"], **changes,
+    }  # fmt: skip
+    return JobEvent(**values)
 
 
 def work_message(row: Row, attempt_base: int) -> Work:

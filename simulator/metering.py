@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,14 @@ import msgspec
 import polars as pl
 
 from simulator.broker.port import Broker, Logged, Message, matches
+from simulator.eventlog import EVENT_SCHEMA, event_frame, uuid_bytes
 from simulator.logfiles import REQUEST_SCHEMA, drop_parts, write_file
 from simulator.outbox import OUTBOX_HEADER
 from simulator.service import Offload, background
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock, parse_rfc3339, utc_date
 from zjops.domain.errors import UnreachableError
-from zjops.domain.events import DURABLES, CloudEvent, OpsEvent, open_envelope
-from zjops.domain.ids import job_key
+from zjops.domain.events import DURABLES, CloudEvent, OpsEvent
 from zjops.domain.logfiles import PROBER_FIRST, log_files
 from zjops.domain.requests import REQUEST_LOG, Rollup
 
@@ -35,46 +34,17 @@ FLUSH_ROWS = 20_000
 LOOK_AHEAD = 1_000
 """How many messages of a stream are looked at for what stands where one is missing."""
 
-EVENT_SCHEMA: dict[str, pl.DataType] = {
-    "event_id": pl.Binary(), "outbox_no": pl.Int64(), "stream_seq": pl.Int64(), "type": pl.String(),
-    "time": pl.Int64(), "tenant": pl.String(), "plan": pl.String(), "job_id": pl.Binary(), "job_type": pl.String(),
-    "accepted_at": pl.Int64(), "payload_bytes": pl.Int64(), "compute_units": pl.Int64(), "charge": pl.String(),
-    "status": pl.String(), "error_code": pl.String(), "attempt": pl.Int32(), "processing_ms": pl.Int64(),
-    "batch_id": pl.Int64(), "chain_sequence": pl.Int64(), "leaf_index": pl.Int32(), "tx_hash": pl.Binary(),
-    "block_number": pl.Int64(), "block_hash": pl.Binary(), "gas_share": pl.Int64(), "traceparent": pl.String(),
-}  # fmt: skip
-"""The metering log's columns: times Unix ms, ids 16 bytes, hashes 32 bytes, gas in units."""
-
 OPS_SCHEMA: dict[str, pl.DataType] = {
     "event_id": pl.Binary(), "outbox_no": pl.Int64(), "stream_seq": pl.Int64(), "time": pl.Int64(),
     "kind": pl.String(), "actor": pl.String(), "action": pl.String(), "tenant": pl.String(), "reason": pl.String(),
     "values": pl.String(),
 }  # fmt: skip
 
+__all__ = ["EVENT_SCHEMA", "OPS_SCHEMA", "LogWriter", "Meter", "event_frame"]
 EVENTS_DURABLE, OPS_DURABLE, REQUESTS_DURABLE = "meter-events", "meter-ops", "meter-http"
 SPECS = {spec.name: spec for spec in DURABLES}
 
-RowsOf = Callable[[Message], list[dict[str, Any]]]
-
-
-def event_row(message: Message) -> dict[str, Any]:
-    """One row of the metering log from a message on EVENTS."""
-    cloud, event = open_envelope(message.data)
-    return {
-        "event_id": uuid.UUID(cloud.id).bytes, "outbox_no": int(message.headers.get(OUTBOX_HEADER, 0)),
-        "stream_seq": message.sequence, "type": message.subject.split(".")[1], "time": parse_rfc3339(cloud.time),
-        "tenant": event.tenant, "plan": event.plan, "job_id": job_key(event.job_id), "job_type": event.job_type,
-        "accepted_at": event.accepted_at, "payload_bytes": event.payload_bytes, "compute_units": event.compute_units,
-        "charge": event.charge, "status": event.status, "error_code": event.error_code, "attempt": event.attempt,
-        "processing_ms": event.processing_ms, "batch_id": event.batch_id, "chain_sequence": event.chain_sequence,
-        "leaf_index": event.leaf_index,
-        "tx_hash": _digest(event.tx_hash), "block_number": event.block_number, "block_hash": _digest(event.block_hash),
-        "gas_share": event.gas_share, "traceparent": cloud.traceparent,
-    }  # fmt: skip
-
-
-def _digest(text: str | None) -> bytes | None:
-    return bytes.fromhex(text.removeprefix("0x")) if text else None
+FrameOf = Callable[[list[Message]], pl.DataFrame]
 
 
 def ops_row(message: Message) -> dict[str, Any]:
@@ -82,11 +52,16 @@ def ops_row(message: Message) -> dict[str, Any]:
     cloud = msgspec.json.decode(message.data, type=CloudEvent)
     event = msgspec.json.decode(cloud.data, type=OpsEvent)
     return {
-        "event_id": uuid.UUID(cloud.id).bytes, "outbox_no": int(message.headers.get(OUTBOX_HEADER, 0)),
+        "event_id": uuid_bytes(cloud.id), "outbox_no": int(message.headers.get(OUTBOX_HEADER, 0)),
         "stream_seq": message.sequence, "time": parse_rfc3339(cloud.time), "kind": event.kind, "actor": event.actor,
         "action": event.action, "tenant": event.tenant, "reason": event.reason,
         "values": msgspec.json.encode(event.values, order="sorted").decode(),
     }  # fmt: skip
+
+
+def ops_frame(messages: list[Message]) -> pl.DataFrame:
+    """The rows of messages on OPS, in their order."""
+    return pl.DataFrame([ops_row(message) for message in messages], schema=OPS_SCHEMA, orient="row")
 
 
 def request_rows(message: Message) -> list[dict[str, Any]]:
@@ -97,11 +72,8 @@ def request_rows(message: Message) -> list[dict[str, Any]]:
 class LogWriter:
     """Writes one stream to Parquet files under `folder/date=YYYY-MM-DD/`, by the stream's own time in UTC."""
 
-    def __init__(
-        self, folder: Path, prefix: str, schema: dict[str, pl.DataType], rows_of: RowsOf, offload: Offload
-    ) -> None:
-        self._folder, self._prefix, self._schema, self._rows_of = folder, prefix, schema, rows_of
-        self._offload = offload
+    def __init__(self, folder: Path, prefix: str, frame_of: FrameOf, offload: Offload) -> None:
+        self._folder, self._prefix, self._frame_of, self._offload = folder, prefix, frame_of, offload
         self._waiting: dict[int, Message] = {}
         self._foreign: set[int] = set()
         self._last = 0
@@ -187,10 +159,9 @@ class LogWriter:
         return run, position
 
     def _write(self, day: str, part: list[Message], first: int) -> int:
-        rows = [row for message in part for row in self._rows_of(message)]
-        frame = pl.DataFrame(rows, schema=self._schema, orient="row")
+        frame = self._frame_of(part)
         write_file(frame, self._folder / f"date={day}", self._prefix, first, part[-1].sequence)
-        return len(rows)
+        return frame.height
 
 
 class Meter:
@@ -204,9 +175,9 @@ class Meter:
         self._idle_s = idle_s
         self._flush_s = {EVENTS_DURABLE: flush_s, OPS_DURABLE: flush_s, REQUESTS_DURABLE: requests_flush_s}
         self._writers = {
-            EVENTS_DURABLE: LogWriter(log_dir / "events", "events", EVENT_SCHEMA, lambda m: [event_row(m)], offload),
-            OPS_DURABLE: LogWriter(log_dir / "ops", "ops", OPS_SCHEMA, lambda m: [ops_row(m)], offload),
-            REQUESTS_DURABLE: LogWriter(log_dir / REQUEST_LOG, "requests", REQUEST_SCHEMA, self._request_rows, offload),
+            EVENTS_DURABLE: LogWriter(log_dir / "events", "events", event_frame, offload),
+            OPS_DURABLE: LogWriter(log_dir / "ops", "ops", ops_frame, offload),
+            REQUESTS_DURABLE: LogWriter(log_dir / REQUEST_LOG, "requests", self._request_frame, offload),
         }
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -221,6 +192,10 @@ class Meter:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    def _request_frame(self, messages: list[Message]) -> pl.DataFrame:
+        rows = [row for message in messages for row in self._request_rows(message)]
+        return pl.DataFrame(rows, schema=REQUEST_SCHEMA, orient="row")
 
     def _request_rows(self, message: Message) -> list[dict[str, Any]]:
         """Rows of the request log. What another version counted in another way is left out, and said to be."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import partial
-from typing import NamedTuple
 
 import msgspec
 
@@ -40,31 +38,27 @@ from zjops.domain.jobs import band
 CHAINED = (EVENTS, OPS)
 OUTBOX_HEADER = "Zjops-Outbox"
 TRACE_HEADER = "traceparent"
-MOST = 500
+STREAMS = (EVENTS, WORK, OPS)
+"""In the order in which they are published."""
+MOST = 1_500
+"""How many rows are published at once."""
 PURGE_EVERY_S = 60.0
 
 
-class OutboxRow(NamedTuple):
-    """One message that is to leave, in the order of `outbox_put`'s places."""
-
-    stream: str
-    subject: str
-    msg_id: str
-    payload: bytes
-    traceparent: str | None
-    now: int
+OutboxRow = tuple[str, str, str, bytes, str | None, int]
+"""One message that is to leave, in the order of `outbox_put`'s places: stream, subject, id, payload, trace, time."""
 
 
 def event_row(event_id: str, kind: EventType, data: JobEvent, now: int, traceparent: str | None) -> OutboxRow:
     """The outbox row that tells of a job's change."""
     payload = envelope(event_id, data.tenant, kind.cloud_type, data.job_id, now, data, traceparent)
-    return OutboxRow(EVENTS, kind.subject, event_id, payload, traceparent, now)
+    return EVENTS, kind.subject, event_id, payload, traceparent, now
 
 
 def work_row(message_id: str, work: Work, priority: int, now: int) -> OutboxRow:
     """The outbox row that dispatches a job to the workers."""
     subject = work_subject(work.job_type, band(priority))
-    return OutboxRow(WORK, subject, message_id, msgspec.json.encode(work), work.traceparent, now)
+    return WORK, subject, message_id, msgspec.json.encode(work), work.traceparent, now
 
 
 def enqueue_event(tx: Tx, ids: Ids, kind: EventType, data: JobEvent, now: int, traceparent: str | None) -> None:
@@ -78,7 +72,7 @@ def enqueue_ops(tx: Tx, ids: Ids, clock: Clock, event: OpsEvent, traceparent: st
     tenant, subject = event.tenant or "platform", f"ops.{event.kind}"
     cloud_type = f"ai.zama.jobs.ops.{event.kind}.v1"
     payload = envelope(event_id, tenant, cloud_type, tenant, now, event, traceparent)
-    tx.many("outbox_put", [OutboxRow(OPS, subject, event_id, payload, None, now)])
+    tx.many("outbox_put", [(OPS, subject, event_id, payload, None, now)])
 
 
 def enqueue_work(tx: Tx, ids: Ids, work: Work, priority: int, now: int) -> None:
@@ -105,10 +99,6 @@ class Bell(Looped):
             await self._broker.signal(OUTBOX_WAKE)
 
 
-def _after(tx: Tx, *, stream: str, after: int) -> list[Row]:
-    return tx.all("outbox_after", stream=stream, after=after, most=MOST)
-
-
 class Relay(Looped):
     """Publishes the outbox, one relay at a time."""
 
@@ -123,6 +113,7 @@ class Relay(Looped):
         self._cursors: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
         self._purged_at = float("-inf")
+        self._more = False
 
     def wake(self) -> None:
         """Say that rows were written, so that the relay need not find out by itself."""
@@ -148,8 +139,11 @@ class Relay(Looped):
                 if not await self._lease.hold():
                     self._cursors.clear()
                     await self._clock.sleep(self._poll_s)
-                elif not await self.publish_once():
-                    await self._idle()
+                else:
+                    await self.publish_once()
+                    if not self._more:
+                        # Whatever was written meanwhile has rung the bell.
+                        await self._idle()
             except Fenced:
                 self._cursors.clear()
             except UnreachableError as exc:
@@ -166,16 +160,24 @@ class Relay(Looped):
         self._wake.clear()
 
     async def publish_once(self) -> int:
-        """Publish what waits, at most 500 rows a stream; returns how many. Events go before the work they tell of."""
-        published = 0
-        for stream in (EVENTS, WORK, OPS):
+        """Publish what waits, a part at a time; returns how many rows. Events go before the work they tell of."""
+        for stream in STREAMS:
             if stream not in self._cursors:
                 await self._resume(stream)
-            after = self._cursors[stream]
-            rows = await self._store.read(partial(_after, stream=stream, after=after))
-            if rows:
-                await self._publish(stream, rows)
-                published += len(rows)
+        after = min(self._cursors.values())
+        rows = await self._store.read(lambda tx: tx.all("outbox_next", after=after, most=MOST))
+        self._more = len(rows) == MOST
+        if not rows:
+            return 0
+        published = 0
+        for stream in STREAMS:
+            part = [row for row in rows if row["stream"] == stream and row["n"] > self._cursors[stream]]
+            if part:
+                await self._publish(stream, part)
+                published += len(part)
+        # Marked only when all of it has left, so that one transaction is enough.
+        await self._store.transact(lambda tx: self._mark(tx, rows[0]["n"], rows[-1]["n"]))
+        self._cursors = {stream: int(rows[-1]["n"]) for stream in STREAMS}
         return published
 
     async def _resume(self, stream: str) -> None:
@@ -205,18 +207,18 @@ class Relay(Looped):
         last = await self._broker.publish(stream, messages, expected_last=expected)
         if stream in CHAINED:
             self._sequences[stream] = last
-        await self._store.transact(lambda tx: self._mark(tx, stream, rows[0]["n"], rows[-1]["n"]))
         self._cursors[stream] = rows[-1]["n"]
         self._telemetry.count("outbox_published_total", len(rows), stream=stream)
 
     @staticmethod
     def _headers(row: Row) -> dict[str, str]:
-        headers = {OUTBOX_HEADER: str(row["n"])}
-        return headers | {TRACE_HEADER: row["traceparent"]} if row["traceparent"] else headers
+        if row["traceparent"]:
+            return {OUTBOX_HEADER: str(row["n"]), TRACE_HEADER: row["traceparent"]}
+        return {OUTBOX_HEADER: str(row["n"])}
 
-    def _mark(self, tx: Tx, stream: str, first: int, last: int) -> None:
+    def _mark(self, tx: Tx, first: int, last: int) -> None:
         self._lease.guard(tx)
-        tx.run("outbox_mark", stream=stream, first=first, last=last, now=self._clock.now_ms())
+        tx.run("outbox_mark", first=first, last=last, now=self._clock.now_ms())
 
     async def _purge(self) -> None:
         now = self._clock.monotonic()

@@ -6,19 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from simulator.blobs.port import Blobs
 from simulator.broker.port import Broker, Message
-from simulator.intake.endings import cancel_now, settle_units
-from simulator.job_events import job_event, work_message
-from simulator.notifier.deliveries import enqueue_deliveries
-from simulator.outbox import enqueue_event, enqueue_work
-from simulator.policy.retry import Again, Ending, Stale, decide, is_current
+from simulator.intake.endings import cancel_now
+from simulator.job_events import work_message
+from simulator.outbox import enqueue_work
 from simulator.service import background
-from simulator.store.port import Row, Store, Tx
+from simulator.settling import Result, Served, Settling
+from simulator.store.port import Store, Tx
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
 from zjops.domain.errors import BlobMissing, UnreachableError
@@ -27,16 +26,14 @@ from zjops.domain.events import (
     RESULT_DONE,
     RESULT_PROGRESS,
     RESULT_STARTED,
-    EventType,
     Outcome,
     Progress,
     Started,
     cancel_subject,
 )
 from zjops.domain.ids import Ids, job_id, job_key
-from zjops.domain.jobs import ANCHORED, Charge, JobState, OutcomeKind
+from zjops.domain.jobs import Charge, JobState, OutcomeKind
 from zjops.domain.merkle import keccak256
-from zjops.domain.webhooks import WebhookType
 
 DURABLE = "settlement"
 FETCH = 256
@@ -44,26 +41,7 @@ CANCEL_EVERY_S = 1.0
 MOST = 200
 UNREADABLE_S = 30.0
 
-_EVENT_OF = {
-    JobState.COMPLETED: EventType.COMPLETED,
-    JobState.FAILED: EventType.FAILED,
-    JobState.CANCELLED: EventType.CANCELLED,
-}
-
-_WEBHOOK_OF = {
-    JobState.COMPLETED: WebhookType.COMPLETED,
-    JobState.FAILED: WebhookType.FAILED,
-    JobState.CANCELLED: WebhookType.CANCELLED,
-}
-
-
-class Served(NamedTuple):
-    """The bytes that the result endpoint will serve: inline or by blob, with their digest for the leaf."""
-
-    inline: bytes | None
-    sha256: str | None
-    size: int
-    keccak: bytes
+_KINDS: dict[str, type[Started] | type[Progress]] = {RESULT_STARTED: Started, RESULT_PROGRESS: Progress}
 
 
 class Settlement:
@@ -108,68 +86,29 @@ class Settlement:
         """Settle what has come in; a message is acknowledged only after its commit. Returns how many."""
         messages = await self._broker.fetch(DURABLE, FETCH, wait_s)
         if messages:
-            results = await asyncio.gather(*(self._handle(m) for m in messages), return_exceptions=True)
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
+            read = [(message, result) for message in messages if (result := await self._read(message)) is not None]
+            await self._settle(read)
             await self._broker.signal(OUTBOX_WAKE)
         return len(messages)
 
-    async def _handle(self, message: Message) -> None:
+    async def _read(self, message: Message) -> Result | None:
+        """What a message says, with the bytes of its result; None for one that has to come again."""
         try:
-            await self._apply(message)
-        except (msgspec.MsgspecError, ValueError) as exc:
+            if message.subject == RESULT_DONE:
+                outcome = msgspec.json.decode(message.data, type=Outcome)
+                job_key(outcome.job_id)
+                return Result(outcome, await self._served(outcome))
+            said = msgspec.json.decode(message.data, type=_KINDS[message.subject])
+            job_key(said.job_id)
+            return Result(said)
+        except (msgspec.MsgspecError, ValueError, KeyError) as exc:
             # A version that understands it may yet be started: it stays until then.
             self._telemetry.log("error", "unreadable result", subject=message.subject, reason=str(exc))
             await message.nak(UNREADABLE_S)
-            return
         except BlobMissing as exc:
             self._telemetry.log("error", "result blob missing", reason=str(exc))
             await message.nak(1.0)
-            return
-        await message.ack()
-
-    async def _apply(self, message: Message) -> None:
-        if message.subject == RESULT_DONE:
-            await self._done(msgspec.json.decode(message.data, type=Outcome))
-        elif message.subject == RESULT_STARTED:
-            started = msgspec.json.decode(message.data, type=Started)
-            await self._store.transact(lambda tx: self._started(tx, started))
-        elif message.subject == RESULT_PROGRESS:
-            progress = msgspec.json.decode(message.data, type=Progress)
-            await self._store.transact(lambda tx: self._progress(tx, progress))
-
-    def _progress(self, tx: Tx, progress: Progress) -> None:
-        key, percent = job_key(progress.job_id), min(max(progress.percent, 0), 99)
-        tx.run("job_progress", id=key, attempt=progress.attempt, percent=percent, now=self._clock.now_ms())
-
-    def _started(self, tx: Tx, started: Started) -> None:
-        row = tx.one("job_get", id=job_key(started.job_id))
-        if row is None or not is_current(JobState(row["status"]), row["attempt"], row["attempt_base"], started.attempt):
-            return
-        now = self._clock.now_ms()
-        tx.run("job_started", id=row["id"], started_at=started.started_at, attempt=started.attempt, now=now)
-        if row["status"] == JobState.PENDING.value:
-            self._tell_processing(tx, row, started.attempt, now)
-
-    def _tell_processing(self, tx: Tx, row: Row, attempt: int, now: int) -> None:
-        event = job_event(row, status=JobState.PROCESSING.value, attempt=attempt)
-        enqueue_event(tx, self._ids, EventType.PROCESSING, event, now, row["traceparent"])
-
-    async def _done(self, outcome: Outcome) -> None:
-        served = await self._served(outcome)
-        ending = await self._store.transact(lambda tx: self._settle(tx, outcome, served))
-        if ending is None:
-            return
-        job_type, state = ending
-        seconds = max(0, outcome.ended_at - outcome.started_at) / 1000
-        self._telemetry.observe("jobs_processing_duration_seconds", seconds, job_type=job_type)
-        if state is JobState.COMPLETED:
-            self._telemetry.count("jobs_completed_total", job_type=job_type)
-        elif state is JobState.FAILED:
-            self._telemetry.count("jobs_failed_total", job_type=job_type, code=outcome.error_code or outcome.kind.value)
-        else:
-            self._telemetry.count("jobs_cancelled_total", job_type=job_type)
+        return None
 
     async def _served(self, outcome: Outcome) -> Served | None:
         if outcome.kind is not OutcomeKind.DONE:
@@ -180,63 +119,53 @@ class Settlement:
         data = b"null" if isinstance(outcome.result, msgspec.UnsetType) else bytes(outcome.result)
         return Served(data, None, len(data), keccak256(data))
 
-    def _settle(self, tx: Tx, outcome: Outcome, served: Served | None) -> tuple[str, JobState] | None:
-        """Apply an outcome; None when the job goes on or the outcome no longer counts."""
-        row = tx.one("job_get", id=job_key(outcome.job_id))
-        if row is None:
-            return None
-        decision = decide(
-            outcome.kind, JobState(row["status"]), current=row["attempt"], base=row["attempt_base"],
-            attempt=outcome.attempt, cancelled=row["cancel_requested_at"] is not None,
-            first_s=self._first_s, most_s=self._most_s,
-        )  # fmt: skip
-        if isinstance(decision, Stale):
-            self._telemetry.log("info", "stale outcome", job_id=outcome.job_id, why=decision.why)
-            return None
-        now = self._clock.now_ms()
-        if row["status"] == JobState.PENDING.value:
-            self._tell_processing(tx, row, outcome.attempt, now)
-        if isinstance(decision, Again):
-            self._retry(tx, row, outcome, now, decision.delay_s)
-            return None
-        self._end(tx, row, outcome, decision, served or _error_served(outcome, decision), now)
-        return row["job_type"], decision.state
+    async def _settle(self, read: list[tuple[Message, Result]]) -> None:
+        """Settle a group in one transaction. One that cannot be settled must not take the others with it."""
+        if not read:
+            return
+        try:
+            done = await self._store.transact(lambda tx: self._take(tx, [result for _, result in read]))
+        except UnreachableError:
+            raise
+        except Exception:
+            if len(read) == 1:
+                raise
+            await self._one_by_one(read)
+            return
+        for message, _ in read:
+            await message.ack()
+        self._count(done)
 
-    def _retry(self, tx: Tx, row: Row, outcome: Outcome, now: int, delay_s: float) -> None:
-        tx.run(
-            "job_retry_later", id=row["id"], attempt=outcome.attempt, retry_at=now + round(delay_s * 1000),
-            status=JobState.PROCESSING.value, started_at=outcome.started_at, now=now,
-        )  # fmt: skip
+    async def _one_by_one(self, read: list[tuple[Message, Result]]) -> None:
+        errors = []
+        for one in read:
+            try:
+                await self._settle([one])
+            except UnreachableError:
+                raise
+            except Exception as exc:
+                errors.append(exc)
+        if errors:
+            raise errors[0]
 
-    def _end(self, tx: Tx, row: Row, outcome: Outcome, ending: Ending, served: Served, now: int) -> None:
-        """Write the ending and its event; what is anchored gets its place in the order of settlement (C73)."""
-        processing_ms = max(0, outcome.ended_at - outcome.started_at)
-        error = None if ending.state is JobState.COMPLETED else ending.error_code or outcome.error_code
-        event = job_event(
-            row, status=ending.state.value, charge=ending.charge.value, attempt=outcome.attempt,
-            error_code=error, processing_ms=processing_ms,
-        )  # fmt: skip
-        enqueue_event(tx, self._ids, _EVENT_OF[ending.state], event, now, row["traceparent"])
-        last = tx.one("outbox_last")
-        assert last is not None
-        anchored = ending.state in ANCHORED
-        tx.run(
-            "job_settled", id=row["id"], status=ending.state.value, charge=ending.charge.value,
-            attempt=outcome.attempt, started_at=outcome.started_at, completed_at=now, now=now,
-            progress=100 if ending.state is JobState.COMPLETED else row["progress"],
-            result=served.inline if anchored else None, result_sha256=served.sha256,
-            result_bytes=served.size if anchored else None, result_keccak=served.keccak if anchored else None,
-            processing_ms=processing_ms, error_code=error,
-            error_message=outcome.error_message if ending.state is JobState.FAILED else None,
-            dead_letter=int(ending.dead_letter), settled_no=last["n"] if anchored else None,
-        )  # fmt: skip
-        settle_units(tx, row, ending.charge)
-        shown = {
-            "status": ending.state.value, "completed_at": now, "result": served.inline if anchored else None,
-            "result_bytes": served.size if anchored else None, "processing_ms": processing_ms, "error_code": error,
-            "error_message": outcome.error_message,
-        }  # fmt: skip
-        enqueue_deliveries(tx, self._ids, row | shown, _WEBHOOK_OF[ending.state], now)
+    def _take(self, tx: Tx, results: list[Result]) -> Settling:
+        settling = Settling(tx, self._ids, self._clock.now_ms(), first_s=self._first_s, most_s=self._most_s)
+        settling.take(results)
+        return settling
+
+    def _count(self, done: Settling) -> None:
+        for stale in done.stale:
+            self._telemetry.log("info", "stale outcome", job_id=stale.job_id, why=stale.why)
+        for job_type, state, outcome in done.settled:
+            seconds = max(0, outcome.ended_at - outcome.started_at) / 1000
+            self._telemetry.observe("jobs_processing_duration_seconds", seconds, job_type=job_type)
+            if state is JobState.COMPLETED:
+                self._telemetry.count("jobs_completed_total", job_type=job_type)
+            elif state is JobState.FAILED:
+                code = outcome.error_code or outcome.kind.value
+                self._telemetry.count("jobs_failed_total", job_type=job_type, code=code)
+            else:
+                self._telemetry.count("jobs_cancelled_total", job_type=job_type)
 
     async def _dispatch_retries(self) -> None:
         while True:
@@ -279,11 +208,3 @@ class Settlement:
         row = tx.one("job_get", id=key)
         if row is not None and row["retry_at"] is not None and row["status"] == JobState.PROCESSING.value:
             cancel_now(tx, self._ids, row, Charge.CHARGED, self._clock.now_ms())
-
-
-def _error_served(outcome: Outcome, ending: Ending) -> Served:
-    """What the result endpoint serves for a failed job: its error as JSON."""
-    code = ending.error_code or outcome.error_code or outcome.kind.value
-    message = outcome.error_message or "The job could not be completed."
-    data = msgspec.json.encode({"error": {"code": code, "message": message}})
-    return Served(data, None, len(data), keccak256(data))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -55,6 +53,16 @@ class RawBatch(msgspec.Struct):
     """A bulk body with each job as its own bytes, which are what is measured and billed (C74)."""
 
     jobs: list[msgspec.Raw]
+
+
+class _Item(BatchItem, frozen=True, kw_only=True):
+    """A `BatchItem` whose job is the answer's own bytes, as they were made."""
+
+    job: msgspec.Raw | None = None  # type: ignore[assignment]
+
+
+class _Reply(BatchReply, frozen=True, kw_only=True, omit_defaults=False):
+    items: list[_Item]  # type: ignore[assignment]
 
 
 class JobRoutes:
@@ -172,19 +180,17 @@ class JobRoutes:
         key = key_of(context)
         check_json(request)
         body = await request.body()
-        convert(await decoded(body), BatchRequest)
-        jobs = msgspec.json.decode(body, type=RawBatch).jobs
+        asked = convert(await decoded(body), BatchRequest)
+        jobs = [bytes(raw) for raw in msgspec.json.decode(body, type=RawBatch).jobs]
         keys = [derived_uuid(key.bytes, str(index)) for index in range(len(jobs))]
-        told = await asyncio.gather(
-            *(self._deps.intake.submit(tenant, bytes(raw), k, context.traceparent)
-              for raw, k in zip(jobs, keys, strict=True)), return_exceptions=True,
-        )  # fmt: skip
-        for accepted in told:
-            if isinstance(accepted, Accepted):
-                _tell_units(context, tenant, accepted)
+        bodies = list(zip(jobs, asked.jobs, strict=True))
+        told = await self._deps.intake.submit_all(tenant, bodies, keys, context.traceparent)
+        newest = next((one for one in reversed(told) if isinstance(one, Accepted) and one.quota is not None), None)
+        if newest is not None:
+            _tell_units(context, tenant, newest)
         items = [_item(index, verdict, context, request.url.path) for index, verdict in enumerate(told)]
         good = sum(item.status == 202 for item in items)
-        return answer(BatchReply(accepted=good, refused=len(items) - good, items=items))
+        return answer(_Reply(accepted=good, refused=len(items) - good, items=items))
 
     async def _find(self, request: Request) -> Row:
         tenant, name = tenant_of(request.scope).tenant, request.path_params["jobId"]
@@ -241,11 +247,10 @@ def _tell_units(context: RequestContext, tenant: Tenant, accepted: Accepted) -> 
         context.headers |= unit_headers(tenant.plan, accepted.quota.used, accepted.quota.reset_ms)
 
 
-def _item(index: int, verdict: Accepted | BaseException, context: RequestContext, path: str) -> BatchItem:
+def _item(index: int, verdict: Accepted | BaseException, context: RequestContext, path: str) -> _Item:
     if isinstance(verdict, Accepted):
-        job = msgspec.json.decode(verdict.response, type=JobAccepted)
-        return BatchItem(index=index, status=202, job=job, replayed=verdict.replayed)
+        return _Item(index=index, status=202, job=msgspec.Raw(verdict.response), replayed=verdict.replayed)
     if not isinstance(verdict, Exception):
         raise verdict
     problem = as_problem(verdict)
-    return BatchItem(index=index, status=problem.status, problem=problem.document(f"{path}#{index}", context.trace_id))
+    return _Item(index=index, status=problem.status, problem=problem.document(f"{path}#{index}", context.trace_id))

@@ -34,27 +34,6 @@ def _number(text: str) -> int | float:
     return int(value) if value.is_integer() and abs(value) < MAX_EXACT else value
 
 
-def _check_depth(body: bytes) -> None:
-    """Brackets counted outside strings: quick, and no recursion."""
-    depth, in_string, escaped = 0, False, False
-    for byte in body:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ValueError(f"nested deeper than {MAX_DEPTH}")
-        elif byte in b"]}":
-            depth -= 1
-
-
 def _check_string(text: str) -> int:
     """Refuses lone surrogates; returns how many colons the string holds."""
     if not text.isascii():
@@ -63,23 +42,36 @@ def _check_string(text: str) -> int:
 
 
 def _survey(value: Any) -> tuple[int, bool]:
-    """Members plus colons within strings, and whether a float is an integer in disguise. Raises `ValueError`."""
-    colons, disguised, stack = 0, False, [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, str):
-            colons += _check_string(item)
-        elif isinstance(item, dict):
-            colons += len(item)
-            for name in item:
-                colons += _check_string(name)
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)
-        elif isinstance(item, float):
-            disguised = disguised or (item.is_integer() and abs(item) < MAX_EXACT)
-        elif isinstance(item, int) and not -MAX_INTEGER <= item < 2 * MAX_INTEGER:
-            raise ValueError("an integer does not fit 64 bits")
+    """Members plus colons within strings, and whether a float is an integer in disguise. Raises `ValueError`.
+
+    A level at a time, so that depth needs neither recursion nor a count beside each value.
+    """
+    colons, disguised, depth, level = 0, False, 0, [value]
+    while level:
+        below: list[Any] = []
+        nested = False
+        for item in level:
+            # A parser makes these very types and none derived from them.
+            kind = type(item)
+            if kind is str:
+                colons += _check_string(item)
+            elif kind is dict:
+                nested = True
+                colons += len(item)
+                for name in item:
+                    colons += _check_string(name)
+                below.extend(item.values())
+            elif kind is list:
+                nested = True
+                below.extend(item)
+            elif kind is float:
+                disguised = disguised or (item.is_integer() and abs(item) < MAX_EXACT)
+            elif kind is int and not -MAX_INTEGER <= item < 2 * MAX_INTEGER:
+                raise ValueError("an integer does not fit 64 bits")
+        depth += nested
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        level = below
     return colons, disguised
 
 
@@ -90,8 +82,6 @@ def decode(body: bytes) -> Any:
     two differ, or an escape may hide one, is it read again by the slow parser that sees every pair.
     """
     try:
-        if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-            _check_depth(body)
         value = msgspec.json.decode(body)
         colons, disguised = _survey(value)
         if disguised or b"\\u" in body or colons != body.count(b":"):

@@ -33,22 +33,31 @@ class _Stream:
     """What is kept, and the ids of the duplicate window."""
 
     def __init__(self, spec: StreamSpec) -> None:
-        self.spec = spec
+        self.spec, self.keeps = spec, True
+        self.hearers: dict[str, list[_Durable]] = {}
         self.messages: dict[int, _Stored] = {}
         self.first, self.last = 1, 0
         self._seen: dict[str, int] = {}
         self._window: deque[tuple[int, str]] = deque()
 
-    def is_duplicate(self, msg_id: str | None) -> bool:
+    def has_seen(self, msg_id: str | None) -> bool:
         return msg_id is not None and msg_id in self._seen
 
-    def add(self, out: Outgoing, now_ms: int) -> _Stored:
-        self.last += 1
-        stored = self.messages[self.last] = _Stored(self.last, out, now_ms)
+    def add(self, out: Outgoing, now_ms: int) -> None:
+        """Store a message and offer it to whoever hears its subject."""
+        self.last = sequence = self.last + 1
+        stored = self.messages[sequence] = _Stored(sequence, out, now_ms)
         if out.msg_id:
-            self._seen[out.msg_id] = self.last
+            self._seen[out.msg_id] = sequence
             self._window.append((now_ms, out.msg_id))
-        return stored
+        hearers = self.hearers[out.subject]
+        for durable in hearers:
+            durable.ready.append(sequence)
+            if durable.waiting:
+                durable.wake()
+        stored.owed = len(hearers)
+        if not hearers and self.spec.retention == "interest":
+            del self.messages[sequence]
 
     def expire(self, now_ms: int) -> None:
         """Forget ids outside the duplicate window and messages past their age."""
@@ -67,63 +76,101 @@ class _Stream:
 class _Durable:
     """What a durable has not delivered, what it has claimed out, and what comes back."""
 
+    __slots__ = ("again", "claims", "deadlines", "delivered", "ready", "spec", "stream", "timers", "waiting")
+
     def __init__(self, spec: DurableSpec, stream: _Stream) -> None:
         self.spec, self.stream = spec, stream
         self.ready: deque[int] = deque()
         self.again: deque[int] = deque()
         self.delivered: dict[int, int] = {}
         self.deadlines: dict[int, float] = {}
+        self.claims: deque[tuple[float, int]] = deque()
         self.timers: list[tuple[float, int]] = []
         self.waiting: list[asyncio.Future[None]] = []
 
     def offer(self, stored: _Stored) -> None:
-        if matches(self.spec.filter, stored.out.subject):
-            stored.owed += 1
-            self.ready.append(stored.sequence)
-            self.wake()
+        """Take a message whose subject the filter lets through."""
+        stored.owed += 1
+        self.ready.append(stored.sequence)
+        self.wake()
 
     def wake(self) -> None:
         for waiter in self.waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+            _end_wait(waiter)
 
     def claim(self, sequence: int, until: float) -> None:
+        """Claim a message until then. Deliveries mostly end in their order: only what does not needs a heap."""
         self.deadlines[sequence] = until
-        heapq.heappush(self.timers, (until, sequence))
+        if not self.claims or until >= self.claims[-1][0]:
+            self.claims.append((until, sequence))
+        else:
+            heapq.heappush(self.timers, (until, sequence))
 
     def due(self, now: float) -> None:
         """Put back what was claimed and not acknowledged in time."""
-        while self.timers and self.timers[0][0] <= now + _TICK_S / 2:
-            deadline, sequence = heapq.heappop(self.timers)
-            if self.deadlines.get(sequence) == deadline:
-                del self.deadlines[sequence]
-                self.again.append(sequence)
+        while self.next_due() <= now + _TICK_S / 2:
+            timers = self.timers and (not self.claims or self.timers[0] < self.claims[0])
+            sequence = heapq.heappop(self.timers)[1] if timers else self.claims.popleft()[1]
+            del self.deadlines[sequence]
+            self.again.append(sequence)
 
-    def next(self) -> _Stored | None:
-        """The next message to deliver: first what comes back, then new ones while few enough are claimed."""
-        while self.again:
-            if stored := self.stream.messages.get(self.again.popleft()):
-                return stored
-        while self.ready and len(self.deadlines) < self.spec.max_ack_pending:
-            if stored := self.stream.messages.get(self.ready.popleft()):
-                return stored
-        return None
+    def next_due(self) -> float:
+        """When the first claim runs out; claims that were acknowledged or prolonged are passed over."""
+        deadlines = self.deadlines
+        while self.claims and deadlines.get(self.claims[0][1]) != self.claims[0][0]:
+            self.claims.popleft()
+        while self.timers and deadlines.get(self.timers[0][1]) != self.timers[0][0]:
+            heapq.heappop(self.timers)
+        first = self.claims[0][0] if self.claims else float("inf")
+        return min(first, self.timers[0][0]) if self.timers else first
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is claimed that nothing more is delivered."""
+        return len(self.deadlines) >= self.spec.max_ack_pending
+
+    def take(self, most: int) -> list[_Stored]:
+        """What to deliver next: first what comes back, then new ones while few enough are claimed."""
+        found: list[_Stored] = []
+        messages, again, ready = self.stream.messages, self.again, self.ready
+        while again and len(found) < most:
+            if stored := messages.get(again.popleft()):
+                found.append(stored)
+        most = min(most, self.spec.max_ack_pending - len(self.deadlines))
+        while ready and len(found) < most:
+            if stored := messages.get(ready.popleft()):
+                found.append(stored)
+        return found
+
+    def deliver(self, sequence: int, until: float) -> int:
+        """Claim a message until then; returns which delivery of it this is."""
+        self.claim(sequence, until)
+        count = self.delivered[sequence] = self.delivered.get(sequence, 0) + 1
+        return count
 
     def acknowledge(self, sequence: int) -> None:
-        if self.deadlines.pop(sequence, None) is None:
+        if self.deadlines.pop(sequence, None) is None and self.again:
             with contextlib.suppress(ValueError):
                 self.again.remove(sequence)
-        stored = self.stream.messages.get(sequence)
+        stream = self.stream
+        stored = stream.messages.get(sequence)
         if self.delivered.pop(sequence, None) is None or stored is None:
             return
         stored.owed -= 1
-        retention = self.stream.spec.retention
-        if retention == "workqueue" or (retention == "interest" and stored.owed <= 0):
-            del self.stream.messages[sequence]
+        retention = stream.spec.retention
+        # What a publisher goes on from stays in any case.
+        forgotten = stored.owed <= 0 and (retention == "interest" or (not stream.keeps and sequence < stream.last))
+        if retention == "workqueue" or forgotten:
+            del stream.messages[sequence]
 
     def count(self) -> int:
         kept = self.stream.messages
         return sum(n in kept for part in (self.ready, self.again, self.deadlines) for n in part)
+
+
+def _end_wait(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _headers(out: Outgoing) -> dict[str, str]:
@@ -133,17 +180,26 @@ def _headers(out: Outgoing) -> dict[str, str]:
 class _MemoryMessage:
     """A delivery; a late acknowledgement of an older delivery counts, as it does on the real server."""
 
+    __slots__ = ("_broker", "_durable", "_out", "data", "delivered", "sequence", "subject", "timestamp_ms")
+
     def __init__(self, broker: MemoryBroker, durable: _Durable, stored: _Stored, delivered: int) -> None:
-        self._broker, self._durable = broker, durable
+        self._broker, self._durable, self._out = broker, durable, stored.out
         self.delivered = delivered
         self.subject, self.data = stored.out.subject, stored.out.data
-        self.headers = _headers(stored.out)
         self.sequence, self.timestamp_ms = stored.sequence, stored.at_ms
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return _headers(self._out)
 
     async def ack(self) -> None:
         self._broker.check()
-        self._durable.acknowledge(self.sequence)
-        self._durable.wake()
+        durable = self._durable
+        if durable.waiting and durable.full:
+            durable.acknowledge(self.sequence)
+            durable.wake()
+        else:
+            durable.acknowledge(self.sequence)
 
     async def nak(self, delay_s: float = 0.0) -> None:
         self._broker.postpone(self._durable, self.sequence, delay_s)
@@ -163,13 +219,20 @@ class _Server:
 
 
 class MemoryBroker:
-    """The Broker port in one process; `peer` shares its streams, as two clients share one server."""
+    """The Broker port in one process; `peer` shares its streams, as two clients share one server.
 
-    def __init__(self, clock: Clock, peer: MemoryBroker | None = None) -> None:
-        self._clock = clock
+    Without `keeps`, what every durable has acknowledged is forgotten at once, however long a stream says to keep it.
+    """
+
+    def __init__(self, clock: Clock, peer: MemoryBroker | None = None, *, keeps: bool = True) -> None:
+        self._clock, self._keeps = clock, keeps
         self._server: _Server = peer._server if peer is not None else _Server()
         self._calls: dict[asyncio.Task[None], None] = {}
         self._started = False
+
+    def beside(self) -> MemoryBroker:
+        """Another client of the same server."""
+        return MemoryBroker(self._clock, self, keeps=self._keeps)
 
     async def start(self) -> None:
         self._started = True
@@ -191,35 +254,38 @@ class MemoryBroker:
     async def ensure(self, streams: Sequence[StreamSpec], durables: Sequence[DurableSpec]) -> None:
         self.check()
         for stream in streams:
-            self._server.streams.setdefault(stream.name, _Stream(stream)).spec = stream
+            made = self._server.streams.setdefault(stream.name, _Stream(stream))
+            made.spec, made.keeps = stream, self._keeps
         for durable in durables:
             known = self._server.durables.get(durable.name)
             if known is not None:
                 known.spec = durable
+                known.stream.hearers.clear()
                 continue
-            made = self._server.durables[durable.name] = _Durable(durable, self._stream(durable.stream))
-            for stored in made.stream.messages.values():
-                made.offer(stored)
+            new = self._server.durables[durable.name] = _Durable(durable, self._stream(durable.stream))
+            new.stream.hearers.clear()
+            for stored in new.stream.messages.values():
+                if matches(durable.filter, stored.out.subject):
+                    new.offer(stored)
 
     async def publish(self, stream: str, messages: Sequence[Outgoing], *, expected_last: int | None = None) -> int:
         target = self._stream(stream)
         if expected_last is not None and not all(message.msg_id for message in messages):
             raise UsageError("a chained message needs an id")
+        now_ms, subjects = self._clock.now_ms(), target.hearers
         for offset, out in enumerate(messages):
-            duplicate = target.is_duplicate(out.msg_id)
+            duplicate = target.has_seen(out.msg_id)
             if expected_last is not None and (target.last != expected_last + offset or duplicate):
                 raise Fenced(target.last)
+            if out.subject not in subjects:
+                subjects[out.subject] = self._hearers(target, out.subject)
             if not duplicate:
-                self._store(target, out)
+                target.add(out, now_ms)
         return target.last
 
-    def _store(self, stream: _Stream, out: Outgoing) -> None:
-        stored = stream.add(out, self._clock.now_ms())
-        for durable in self._server.durables.values():
-            if durable.stream is stream:
-                durable.offer(stored)
-        if stream.spec.retention == "interest" and not stored.owed:
-            del stream.messages[stored.sequence]
+    def _hearers(self, stream: _Stream, subject: str) -> list[_Durable]:
+        own = (durable for durable in self._server.durables.values() if durable.stream is stream)
+        return [durable for durable in own if matches(durable.spec.filter, subject)]
 
     async def last(self, stream: str) -> tuple[int, str | None]:
         target = self._stream(stream)
@@ -233,8 +299,7 @@ class MemoryBroker:
             now = self._clock.monotonic()
             if now >= until - _TICK_S / 2:
                 return []
-            next_due = source.timers[0][0] if source.timers else until
-            await self._woken(source, max(_TICK_S, min(until, next_due) - now))
+            await self._woken(source, max(_TICK_S, min(until, source.next_due()) - now))
             source = self._durable(durable)
         return taken
 
@@ -250,28 +315,34 @@ class MemoryBroker:
 
     @staticmethod
     async def _woken(durable: _Durable, within_s: float) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
         durable.waiting.append(waiter)
+        # The time that ends a wait ends it as a message does: nothing is raised, and nothing is told apart.
+        timer = loop.call_later(within_s, _end_wait, waiter)
         try:
-            await asyncio.wait((waiter,), timeout=within_s)
+            await waiter
         finally:
+            timer.cancel()
             durable.waiting.remove(waiter)
 
     def _take(self, durable: _Durable, batch: int) -> list[Message]:
-        now, taken = self._clock.monotonic(), list[Message]()
+        now = self._clock.monotonic()
         durable.due(now)
-        while len(taken) < batch and (stored := durable.next()) is not None:
-            count = durable.delivered[stored.sequence] = durable.delivered.get(stored.sequence, 0) + 1
-            durable.claim(stored.sequence, now + durable.spec.ack_wait_s)
-            taken.append(_MemoryMessage(self, durable, stored, count))
-        return taken
+        until = now + durable.spec.ack_wait_s
+        return [
+            _MemoryMessage(self, durable, stored, durable.deliver(stored.sequence, until))
+            for stored in durable.take(batch)
+        ]
 
     def postpone(self, durable: _Durable, sequence: int, delay_s: float) -> None:
         """Move the moment at which a claimed message comes back."""
         self.check()
         if sequence in durable.deadlines:
-            durable.claim(sequence, self._clock.monotonic() + delay_s)
-            durable.wake()
+            until, former = self._clock.monotonic() + delay_s, durable.deadlines[sequence]
+            durable.claim(sequence, until)
+            if until < former:
+                durable.wake()
 
     async def pending(self, durable: str) -> int:
         return self._durable(durable).count()

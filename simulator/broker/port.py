@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from zjops.domain.events import DurableSpec, StreamSpec
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A message to publish; `msg_id` is what the broker deduplicates on inside its window."""
 
     subject: str
@@ -71,6 +74,7 @@ Callback = Callable[[str, bytes], Awaitable[None]]
 Unlisten = Callable[[], Awaitable[None]]
 
 
+@functools.lru_cache(maxsize=4096)
 def matches(pattern: str, subject: str) -> bool:
     """Whether a subject falls under a pattern: `*` stands for one part, a last `>` for one or more."""
     wanted, parts = pattern.split("."), subject.split(".")

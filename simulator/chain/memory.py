@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
+
+import msgspec
 
 from simulator.chain.port import ChainIdentity, Commit, Head, Outlook, Receipt, Sent, Signed
 from simulator.policy.fees import BUMP_PERCENT, Fees
@@ -16,6 +19,11 @@ GAS_REVERTED = 30_000
 BASE_FEE_WEI = 500_000_000
 TIP_WEI = 500_000_000
 RICH_WEI = 10**24
+
+
+@functools.lru_cache(maxsize=256)
+def _block_hash(chain_id: int, number: int, fork: int) -> str:
+    return "0x" + keccak256(f"{chain_id}/{number}/{fork}".encode()).hex()
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ class MemoryChain:
 
     def _hash(self, number: int) -> str:
         fork = sum(1 for height in self._forks if number >= height)
-        return "0x" + keccak256(f"{self._chain_id}/{number}/{fork}".encode()).hex()
+        return _block_hash(self._chain_id, number, fork)
 
     def _block(self, number: int) -> Head:
         seconds = self._genesis_ms // 1000 + int(number * self._block_time_s)
@@ -218,6 +226,17 @@ class MemoryChain:
         self._asked()
         found = self._found(first, self._number() - self.stale)
         return found[1] if found else None
+
+    def lines(self) -> list[bytes]:
+        """Every root with its numbers and its block, as JSON lines in their order."""
+        self.mine()
+        return [
+            msgspec.json.encode({
+                "first": first, "count": done.commit.count, "root": "0x" + done.commit.root.hex(),
+                "block": receipt.block_number, "txHash": receipt.tx_hash, "gasUsed": receipt.gas_used,
+            }) + b"\n"
+            for first, (done, receipt) in sorted(self._committed.items())
+        ]  # fmt: skip
 
     def reorg(self, depth: int, *, keep_transactions: bool = False) -> None:
         """Replace the last `depth` blocks; what they had executed is undone, and forgotten or back in the pool."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -53,14 +54,64 @@ class Intake:
 
     async def submit(self, tenant: Tenant, body: bytes, key: uuid.UUID, traceparent: str | None) -> Accepted:
         """Accept one job, or replay the answer to the same key and payload. Raises `Problem`."""
-        scope_hash = fingerprint(tenant.tenant.encode(), _SUBMIT, key.bytes)[:KEPT_BYTES]
-        if scope_hash in self._running:
-            raise Problem("idempotency-key-in-use", "A request with this key is still running.")
-        self._running[scope_hash] = None
+        scope_hash = self._claim(tenant, key)
         try:
             return await self._submit(tenant, body, key, scope_hash, traceparent)
         finally:
             del self._running[scope_hash]
+
+    def _claim(self, tenant: Tenant, key: uuid.UUID) -> bytes:
+        """Hold a key for the time that its request runs. Raises `Problem`."""
+        scope_hash = fingerprint(tenant.tenant.encode(), _SUBMIT, key.bytes)[:KEPT_BYTES]
+        if scope_hash in self._running:
+            raise Problem("idempotency-key-in-use", "A request with this key is still running.")
+        self._running[scope_hash] = None
+        return scope_hash
+
+    async def submit_all(
+        self, tenant: Tenant, bodies: Sequence[tuple[bytes, Any]], keys: Sequence[uuid.UUID], traceparent: str | None
+    ) -> list[Accepted | BaseException]:
+        """Accept several jobs, each by itself: the answer to each, or its exception, in order.
+
+        A body comes with what it says: whoever read all of them together has read it already.
+        """
+        told: list[Accepted | BaseException | None] = [None] * len(keys)
+        ready: dict[int, Submission] = {}
+        slow: dict[int, asyncio.Task[Accepted]] = {}
+        try:
+            for index, ((body, raw), key) in enumerate(zip(bodies, keys, strict=True)):
+                made = self._at_once(tenant, body, raw, key, traceparent)
+                if made is not None:
+                    ready[index] = made
+                else:
+                    slow[index] = asyncio.create_task(self.submit(tenant, body, key, traceparent))
+            if ready:
+                for index, quick in zip(ready, await self._groups.accept_all(list(ready.values())), strict=True):
+                    told[index] = quick
+                    if isinstance(quick, Accepted):
+                        self._note(tenant, quick)
+        finally:
+            for made in ready.values():
+                del self._running[made.scope_hash]
+        for index, verdict in zip(slow, await asyncio.gather(*slow.values(), return_exceptions=True), strict=True):
+            told[index] = verdict
+        return [verdict for verdict in told if verdict is not None]
+
+    def _at_once(
+        self, tenant: Tenant, body: bytes, raw: Any, key: uuid.UUID, traceparent: str | None
+    ) -> Submission | None:
+        """A submission that needs to wait for nothing but its commit; None where it has to go the long way."""
+        try:
+            request = submission_of(raw, self._validate)
+            parameters = msgspec.json.encode(request.parameters)
+            if len(parameters) > CLAIM_CHECK_BYTES:
+                return None
+            scope_hash = self._claim(tenant, key)
+        except Problem:
+            # It is told there: whatever is wrong with it, a key that is known answers first.
+            return None
+        mark = hashlib.sha256(body).digest()[:KEPT_BYTES]
+        return self._submission(tenant, request, scope_hash, key, mark, len(body), parameters, None, traceparent)
 
     async def _submit(
         self, tenant: Tenant, body: bytes, key: uuid.UUID, scope_hash: bytes, traceparent: str | None
@@ -75,22 +126,35 @@ class Intake:
             if seen:
                 return seen
             raise
-        parameters, digest, size, ids = msgspec.json.encode(request.parameters), None, len(body), self._ids
+        parameters, digest, size = msgspec.json.encode(request.parameters), None, len(body)
         if len(parameters) > CLAIM_CHECK_BYTES:
             # Nobody fills the disk with what will be refused: it is asked before, and decided in the transaction.
             seen = await self._store.read(lambda tx: self._foresee(tx, tenant, scope_hash, mark, compute_units(size)))
             if seen:
                 return seen
             digest = await self._blobs.put(parameters)
+        accepted = await self._groups.accept(
+            self._submission(tenant, request, scope_hash, key, mark, size, parameters, digest, traceparent)
+        )
+        self._note(tenant, accepted)
+        return accepted
+
+    def _submission(
+        self, tenant: Tenant, request: SubmitRequest, scope_hash: bytes, key: uuid.UUID, mark: bytes, size: int,
+        parameters: bytes, digest: str | None, traceparent: str | None,
+    ) -> Submission:  # fmt: skip
+        ids = self._ids
         job, event, work = ids.key(), ids.name(), ids.name()
-        accepted = await self._groups.accept(Submission(
+        return Submission(
             tenant, request, scope_hash, key, mark, job, ids.token(32), event, work, size, compute_units(size),
             parameters, digest, traceparent,
-        ))  # fmt: skip
+        )  # fmt: skip
+
+    def _note(self, tenant: Tenant, accepted: Accepted) -> None:
+        """Count a new job, and say that there is something to publish."""
         if not accepted.replayed:
-            self._telemetry.count("jobs_submitted_total", job_type=request.job_type.value, plan=tenant.plan.name)
+            self._telemetry.count("jobs_submitted_total", job_type=accepted.job_type, plan=tenant.plan.name)
             self._wake()
-        return accepted
 
     def _foresee(self, tx: Tx, tenant: Tenant, scope_hash: bytes, mark: bytes, units: int) -> Accepted | None:
         """The answer to a known key, or None when the job would be accepted now. Raises `Problem`."""

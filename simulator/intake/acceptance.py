@@ -112,7 +112,7 @@ class Acceptance:
         self._note(new, name)
         account.added_jobs += 1
         account.added_units += new.units
-        accepted = Accepted(response, name, False, quota)
+        accepted = Accepted(response, name, False, quota, new.request.job_type.value)
         self._made[new.scope_hash] = (new.mark, accepted)
         return accepted
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
+from itertools import islice
+from typing import NamedTuple
 
 from simulator.intake.acceptance import Acceptance, Verdictlike
 from simulator.intake.records import Accepted, Submission
 from simulator.store.port import Store, Tx
 from zjops.domain.clock import Clock
-from zjops.domain.errors import Problem
 
 GROUP_MOST = 500
 """How many submissions share one transaction."""
@@ -17,7 +19,14 @@ BUSY, LINGER_S = 8, 0.004
 """After a group of so many the next one waits a little: under load fewer and larger groups cost less, and an idle
 platform answers at once."""
 
-Waiting = tuple[Submission, "asyncio.Future[Accepted]"]
+Told = list[Accepted | Exception]
+
+
+class _Waiting(NamedTuple):
+    """Submissions of one request, and where their verdicts go, in order."""
+
+    new: Sequence[Submission]
+    told: asyncio.Future[Told]
 
 
 class Groups:
@@ -25,13 +34,20 @@ class Groups:
 
     def __init__(self, store: Store, clock: Clock, keep_s: int) -> None:
         self._store, self._clock, self._keep_s = store, clock, keep_s
-        self._waiting: list[Waiting] = []
+        self._waiting: list[_Waiting] = []
         self._runner: asyncio.Task[None] | None = None
 
-    def accept(self, new: Submission) -> asyncio.Future[Accepted]:
-        """Commit one submission with whatever else waits. Awaiting it raises `Problem`, `StoreUnavailable`."""
-        future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting.append((new, future))
+    async def accept(self, new: Submission) -> Accepted:
+        """Commit one submission with whatever else waits. Raises `Problem`, `StoreUnavailable`."""
+        (verdict,) = await self.accept_all([new])
+        if isinstance(verdict, Exception):
+            raise verdict
+        return verdict
+
+    def accept_all(self, new: Sequence[Submission]) -> asyncio.Future[Told]:
+        """Commit several, each by itself: the answer to each, or its exception."""
+        future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(new, future))
         if self._runner is None:
             self._runner = asyncio.create_task(self._run(), name="intake groups")
         return future
@@ -42,34 +58,38 @@ class Groups:
             while self._waiting:
                 if size >= BUSY:
                     await self._clock.sleep(LINGER_S)
-                group, self._waiting = self._waiting[:GROUP_MOST], self._waiting[GROUP_MOST:]
-                size = len(group)
-                await self._commit(group)
+                group = self._next()
+                size = sum(len(waiting.new) for waiting in group)
+                for waiting, told in zip(group, await self._commit_all(group), strict=True):
+                    if not waiting.told.done():
+                        # Where the client has gone, what was committed stays, and its key tells it of it.
+                        waiting.told.set_result(told)
         finally:
             self._runner = None
 
-    async def _commit(self, group: list[Waiting]) -> None:
+    def _next(self) -> list[_Waiting]:
+        """As many requests as fit into one transaction, but at least one."""
+        size, count = 0, 0
+        for waiting in self._waiting:
+            size += len(waiting.new)
+            if count and size > GROUP_MOST:
+                break
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        return group
+
+    async def _commit_all(self, group: list[_Waiting]) -> list[Told]:
+        told = iter(await self._commit([new for waiting in group for new in waiting.new]))
+        return [list(islice(told, len(waiting.new))) for waiting in group]
+
+    async def _commit(self, new: list[Submission]) -> Told:
         try:
-            told = await self._store.transact(partial(self._take, group=[new for new, _ in group]))
+            return list(await self._store.transact(partial(self._take, group=new)))
         except Exception as exc:
-            # One that cannot be stored must not take the others with it: each is tried alone.
-            if len(group) > 1:
-                for one in group:
-                    await self._commit([one])
-                return
-            told = [exc]  # type: ignore[list-item]
-        for (_, future), verdict in zip(group, told, strict=True):
-            _tell(future, verdict)
+            if len(new) == 1:
+                return [exc]
+        # One that cannot be stored must not take the others with it: each is tried alone.
+        return [verdict for one in new for verdict in await self._commit([one])]
 
     def _take(self, tx: Tx, *, group: list[Submission]) -> list[Verdictlike]:
         return Acceptance(tx, self._clock.now_ms(), self._keep_s).take(group)
-
-
-def _tell(future: asyncio.Future[Accepted], verdict: Accepted | Problem | Exception) -> None:
-    if future.done():
-        # The client has gone; what was committed stays, and its key tells it of it.
-        return
-    if isinstance(verdict, Exception):
-        future.set_exception(verdict)
-    else:
-        future.set_result(verdict)

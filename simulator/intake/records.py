@@ -36,6 +36,7 @@ class Accepted(NamedTuple):
     job_id: str
     replayed: bool
     quota: QuotaState | None
+    job_type: str = ""
 
 
 class Submission(NamedTuple):

@@ -17,14 +17,24 @@ CALLBACK = "callback:"
 ENDPOINT = "endpoint:"
 
 
-def enqueue_deliveries(tx: Tx, ids: Ids, row: Row, kind: WebhookType, now: int) -> int:
-    """Write what must be delivered of a change. `row` is the job as it stands after it; returns how many."""
+def listeners_of(tx: Tx, tenant: str) -> list[Row]:
+    """The endpoints of a tenant that hear of its jobs."""
+    return tx.all("endpoints_active", tenant=tenant)
+
+
+def enqueue_deliveries(
+    tx: Tx, ids: Ids, row: Row, kind: WebhookType, now: int, listeners: list[Row] | None = None
+) -> int:
+    """Write what must be delivered of a change. `row` is the job as it stands after it; returns how many.
+
+    `listeners` are the tenant's endpoints, where somebody has read them already.
+    """
     targets: list[tuple[str | None, str]] = []
     if row["callback_url"]:
         targets.append((None, row["callback_url"]))
     targets += [
         (endpoint["id"], endpoint["url"])
-        for endpoint in tx.all("endpoints_active", tenant=row["tenant"])
+        for endpoint in (listeners_of(tx, row["tenant"]) if listeners is None else listeners)
         if kind.value in msgspec.json.decode(endpoint["events"])
     ]
     if not targets:

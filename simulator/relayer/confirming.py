@@ -26,6 +26,7 @@ from zjops.domain.merkle import shares
 from zjops.domain.webhooks import WebhookType
 
 FINALS_PAGE = 200
+_COMPLETED, _CONFIRMED = JobState.COMPLETED.value, JobState.CONFIRMED.value
 
 
 class Standing(enum.Enum):
@@ -163,4 +164,4 @@ class Confirmer:
 
 def _status(row: Row) -> str:
     """A failed job keeps its public status (C91)."""
-    return JobState.CONFIRMED.value if row["status"] == JobState.COMPLETED.value else str(row["status"])
+    return _CONFIRMED if row["status"] == _COMPLETED else str(row["status"])

@@ -15,6 +15,9 @@ from zjops.domain.jobs import CHAIN_STATUS, JobState
 from zjops.domain.leaffile import LeafFile, leaf_file_path
 from zjops.domain.merkle import Leaf, Tree, job_key_digest, result_digest_of, usage_digest
 
+_FAILED = JobState.FAILED.value
+_STATUS_FAILED, _STATUS_COMPLETED = CHAIN_STATUS[JobState.FAILED], CHAIN_STATUS[JobState.COMPLETED]
+
 
 def leaf_of(row: Row, sequence: int) -> Leaf:
     """The leaf of a settled job under its sequence number (C72)."""
@@ -24,7 +27,7 @@ def leaf_of(row: Row, sequence: int) -> Leaf:
         job_key_digest(tenant, name, salt),
         result_digest_of(salt, row["result_keccak"]),
         usage_digest(salt, tenant, name, row["payload_bytes"], row["compute_units"], row["accepted_at"]),
-        CHAIN_STATUS[JobState.FAILED if row["status"] == JobState.FAILED.value else JobState.COMPLETED],
+        _STATUS_FAILED if row["status"] == _FAILED else _STATUS_COMPLETED,
     )
 
 

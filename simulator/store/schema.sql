@@ -77,7 +77,6 @@ CREATE TABLE IF NOT EXISTS outbox (
   payload BLOB NOT NULL, traceparent TEXT, created_at INTEGER NOT NULL, published_at INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS outbox_unpublished ON outbox (stream, n) WHERE published_at IS NULL;
-CREATE INDEX IF NOT EXISTS outbox_published ON outbox (published_at) WHERE published_at IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS batches (
   id INTEGER PRIMARY KEY AUTOINCREMENT, first_sequence INTEGER NOT NULL UNIQUE, count INTEGER NOT NULL,

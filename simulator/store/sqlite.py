@@ -29,19 +29,33 @@ _Job = tuple[Work[Any], "asyncio.Future[Any]"]
 _Read = tuple[Work[Any], "Future[Any]"]
 
 
+_columns: dict[str, list[str]] = {}
+"""The columns of each query that was asked: the schema is fixed, so they are worked out once."""
+
+
 class SqliteTx:
     """Named statements on one connection, inside a transaction that the adapter opened."""
+
+    __slots__ = ("_connection", "_sql")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._sql = queries()
 
     def all(self, query: str, /, **params: Any) -> list[Row]:
-        return self._connection.execute(self._sql[query], params).fetchall()
+        cursor = self._connection.execute(self._sql[query], params)
+        rows = cursor.fetchall()
+        if not rows:
+            return rows
+        columns = _columns.get(query) or _note_columns(query, cursor)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def one(self, query: str, /, **params: Any) -> Row | None:
-        row: Row | None = self._connection.execute(self._sql[query], params).fetchone()
-        return row
+        cursor = self._connection.execute(self._sql[query], params)
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        return dict(zip(_columns.get(query) or _note_columns(query, cursor), row, strict=True))
 
     def run(self, query: str, /, **params: Any) -> int:
         return self._connection.execute(self._sql[query], params).rowcount
@@ -50,8 +64,9 @@ class SqliteTx:
         return self._connection.executemany(self._sql[query], rows).rowcount
 
 
-def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
-    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+def _note_columns(query: str, cursor: sqlite3.Cursor) -> list[str]:
+    found = _columns[query] = [column[0] for column in cursor.description]
+    return found
 
 
 def _translate(exc: sqlite3.Error, path: str) -> StoreUnavailable:
@@ -71,8 +86,9 @@ def _translate(exc: sqlite3.Error, path: str) -> StoreUnavailable:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.row_factory = _as_dict
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=2 * len(queries())
+    )  # fmt: skip
     try:
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",
@@ -102,15 +118,20 @@ def _connect_patiently(path: str) -> sqlite3.Connection:
 
 def _check_version(connection: sqlite3.Connection) -> None:
     """Raises `sqlite3.DatabaseError` for a store that another version made."""
-    row = connection.execute(
-        "SELECT user_version AS version, (SELECT count(*) FROM sqlite_master) AS tables FROM pragma_user_version"
+    version, tables = connection.execute(
+        "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
     ).fetchone()
-    if row["tables"] and row["version"] != SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"{OTHER_VERSION} ({row['version']}, here {SCHEMA_VERSION})")
+    if tables and version != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"{OTHER_VERSION} ({version}, here {SCHEMA_VERSION})")
 
 
 class MemorySqliteStore:
-    """SQLite in memory, run in the caller's own step: for virtual time, where order must not depend on threads."""
+    """SQLite in memory, run in the caller's own step: for virtual time, where order must not depend on threads.
+
+    `fault` is raised by everything that is asked of it, as a store would that is away.
+    """
+
+    fault: Exception | None = None
 
     def __init__(self) -> None:
         self._connection: sqlite3.Connection | None = None
@@ -125,22 +146,26 @@ class MemorySqliteStore:
             self._connection.close()
             self._connection = None
 
-    async def transact(self, work: Work[T]) -> T:
+    def _ready(self) -> sqlite3.Connection:
+        if self.fault is not None:
+            raise self.fault
         if self._connection is None:
             raise StoreUnavailable("the store is not started")
-        self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection
+
+    async def transact(self, work: Work[T]) -> T:
+        connection = self._ready()
+        connection.execute("BEGIN")
         try:
-            value = work(SqliteTx(self._connection))
+            value = work(SqliteTx(connection))
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
+        connection.execute("COMMIT")
         return value
 
     async def read(self, work: Work[T]) -> T:
-        if self._connection is None:
-            raise StoreUnavailable("the store is not started")
-        return work(SqliteTx(self._connection))
+        return work(SqliteTx(self._ready()))
 
 
 class SqliteStore:

@@ -18,6 +18,7 @@ from zjops.domain.errors import BlobMissing
 from zjops.domain.events import Outcome, Work
 from zjops.domain.jobs import INLINE_RESULT_BYTES, INVALID_PARAMETERS, MAX_ATTEMPTS, OutcomeKind
 
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _MESSAGES = {
     OutcomeKind.RETRY: "A synthetic failure that another attempt may mend.",
     OutcomeKind.FAILED: "A synthetic failure.",
@@ -25,7 +26,7 @@ _MESSAGES = {
 }
 
 
-@dataclass
+@dataclass(slots=True)
 class Attempt:
     """What is known of an attempt as it goes through the steps. Times are Unix ms."""
 
@@ -52,8 +53,7 @@ class Executor:
             if self._is_exhausted(attempt):
                 return self._report(attempt, OutcomeKind.EXHAUSTED, "dead_letter", f"{MAX_ATTEMPTS} attempts failed.")
             await self._fetch_parameters(attempt)
-            async with asyncio.timeout(attempt.work.timeout_s):
-                await self._compute(attempt)
+            await self._compute(attempt)
             return await self._deliver(attempt)
         except TimeoutError:
             text = f"The job ran longer than {attempt.work.timeout_s} s."
@@ -80,19 +80,24 @@ class Executor:
             data = await self._blobs.get(work.parameters_sha256)
         else:
             data = b"{}" if isinstance(work.parameters, msgspec.UnsetType) else bytes(work.parameters)
-        attempt.parameters = msgspec.json.decode(data, type=dict[str, Any])
+        attempt.parameters = _decode(data)
 
     async def _compute(self, attempt: Attempt) -> None:
         if attempt.parameters.get("algorithm") == synthetic.NAME:
             await self._pretend(attempt)
         else:
-            attempt.result = await self._slots.run(attempt.work.job_type, attempt.parameters, attempt.on_progress)
+            work = attempt.work
+            async with asyncio.timeout(work.timeout_s):
+                attempt.result = await self._slots.run(work.job_type, attempt.parameters, attempt.on_progress)
 
     async def _pretend(self, attempt: Attempt) -> None:
         """The synthetic algorithm takes its time and ends as drawn; it needs no child."""
         planned = synthetic.plan(attempt.parameters, attempt.work.job_id, attempt.number)
+        most_s = attempt.work.timeout_s
         if planned.duration_s:
-            await self._clock.sleep(planned.duration_s)
+            await self._clock.sleep(min(planned.duration_s, most_s))
+        if planned.duration_s > most_s:
+            raise TimeoutError
         if planned.failure is not None:
             attempt.kind = planned.failure
             fault = planned.failure is OutcomeKind.CLIENT_FAULT
@@ -106,15 +111,23 @@ class Executor:
         result = attempt.result
         if result is None:
             return self._report(attempt, attempt.kind, attempt.error_code, attempt.error_message)
-        outcome = self._report(attempt, OutcomeKind.DONE, None, None)
         if len(result) <= INLINE_RESULT_BYTES:
-            return msgspec.structs.replace(outcome, result=msgspec.Raw(result), result_bytes=len(result))
+            return self._report(
+                attempt, OutcomeKind.DONE, None, None, result=msgspec.Raw(result), result_bytes=len(result)
+            )
+        # Said as of now: however long the blob takes, the job has ended.
+        ended_at = self._clock.now_ms()
         digest = await self._blobs.put(result)
-        return msgspec.structs.replace(outcome, result_sha256=digest, result_bytes=len(result))
+        outcome = self._report(
+            attempt, OutcomeKind.DONE, None, None, result_sha256=digest, result_bytes=len(result)
+        )  # fmt: skip
+        return msgspec.structs.replace(outcome, ended_at=ended_at)
 
-    def _report(self, attempt: Attempt, kind: OutcomeKind, code: str | None, message: str | None) -> Outcome:
+    def _report(
+        self, attempt: Attempt, kind: OutcomeKind, code: str | None, message: str | None, **result: Any
+    ) -> Outcome:
         return Outcome(
             job_id=attempt.work.job_id, attempt=attempt.number, kind=kind, started_at=attempt.started_at,
             ended_at=self._clock.now_ms(), error_code=code, error_message=message,
-            traceparent=attempt.work.traceparent,
+            traceparent=attempt.work.traceparent, **result,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from zjops.domain.jobs import JobType, Priority
 T = TypeVar("T")
 WEIGHTS = {Priority.HIGH: 6, Priority.NORMAL: 3, Priority.LOW: 1}
 """Of ten jobs that start while all priorities wait, so many are of each (C37): none starves."""
+_TYPES, _PRIORITIES = tuple(JobType), tuple(Priority)
 
 
 class ClaimQueue(Generic[T]):
@@ -19,9 +20,10 @@ class ClaimQueue(Generic[T]):
         self._bands: dict[Priority, dict[JobType, deque[T]]] = {p: {t: deque() for t in JobType} for p in Priority}
         self._credit = dict.fromkeys(Priority, 0)
         self._turn = dict.fromkeys(Priority, 0)
+        self._waiting = dict.fromkeys(Priority, 0)
 
     def __len__(self) -> int:
-        return sum(len(queue) for band in self._bands.values() for queue in band.values())
+        return sum(self._waiting.values())
 
     def count(self, job_type: JobType, priority: Priority) -> int:
         """How many claims of one kind wait."""
@@ -30,10 +32,11 @@ class ClaimQueue(Generic[T]):
     def put(self, job_type: JobType, priority: Priority, claim: T) -> None:
         """Add a claim behind those of its kind."""
         self._bands[priority][job_type].append(claim)
+        self._waiting[priority] += 1
 
     def take(self) -> T | None:
         """The claim that runs next, or None."""
-        waiting = [p for p in Priority if any(self._bands[p].values())]
+        waiting = [p for p in _PRIORITIES if self._waiting[p]]
         if not waiting:
             return None
         for priority in waiting:
@@ -43,11 +46,11 @@ class ClaimQueue(Generic[T]):
         return self._in_turn(best)
 
     def _in_turn(self, priority: Priority) -> T:
-        types = list(JobType)
-        for step in range(len(types)):
-            index = (self._turn[priority] + step) % len(types)
-            if queue := self._bands[priority][types[index]]:
+        for step in range(len(_TYPES)):
+            index = (self._turn[priority] + step) % len(_TYPES)
+            if queue := self._bands[priority][_TYPES[index]]:
                 self._turn[priority] = index + 1
+                self._waiting[priority] -= 1
                 return queue.popleft()
         raise LookupError(priority)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 
 import msgspec
 
@@ -33,6 +34,8 @@ from zjops.domain.jobs import JobType, OutcomeKind, Priority
 EXTEND_EVERY_S = WORK_ACK_WAIT_S / 3
 LONG_RUN_S = 0.2
 """A job that runs longer than this is told as started."""
+AT_ONCE_S = 0.001
+"""What is due within this counts as due now: a timer may ring a little early."""
 DRAIN_S = 5.0
 UNREADABLE_S = 30.0
 
@@ -40,18 +43,19 @@ UNREADABLE_S = 30.0
 class Claim:
     """A delivered work message with its place in a worker."""
 
+    __slots__ = ("attempt", "cancelled", "message", "running", "task", "work")
+
     def __init__(self, message: Message, work: Work) -> None:
         self.message, self.work = message, work
         self.attempt = work.attempt_base + message.delivered
         self.task: asyncio.Task[None] | None = None
-        self.execution: asyncio.Task[Outcome] | None = None
-        self.cancelled = False
+        self.running = self.cancelled = False
 
     def cancel(self) -> None:
         """The job is no longer wanted: end its code, or do not begin it."""
         self.cancelled = True
-        if self.execution is not None:
-            self.execution.cancel()
+        if self.running and self.task is not None:
+            self.task.cancel()
 
 
 class Worker:
@@ -69,6 +73,8 @@ class Worker:
         self._held: dict[int, Claim] = {}
         self._holding = asyncio.Event()
         self._arrived, self._taken = asyncio.Event(), asyncio.Condition()
+        self._full = 0
+        self._young: deque[tuple[float, Claim, Attempt]] = deque()
         self._reports: list[tuple[Outgoing, Message | None]] = []
         self._reported, self._flushing = asyncio.Event(), asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -111,8 +117,8 @@ class Worker:
     async def _pull(self, job_type: JobType, priority: Priority) -> None:
         durable = work_durable(job_type, priority)
         while True:
-            async with self._taken:
-                await self._taken.wait_for(lambda: self._queue.count(job_type, priority) < self._prefetch)
+            if self._queue.count(job_type, priority) >= self._prefetch:
+                await self._wait_for_room(job_type, priority)
             room = self._prefetch - self._queue.count(job_type, priority)
             try:
                 messages = await self._broker.fetch(durable, room, self._idle_s)
@@ -122,6 +128,14 @@ class Worker:
                 continue
             for message in messages:
                 await self._admit(message, job_type, priority)
+
+    async def _wait_for_room(self, job_type: JobType, priority: Priority) -> None:
+        self._full += 1
+        try:
+            async with self._taken:
+                await self._taken.wait_for(lambda: self._queue.count(job_type, priority) < self._prefetch)
+        finally:
+            self._full -= 1
 
     async def _admit(self, message: Message, job_type: JobType, priority: Priority) -> None:
         try:
@@ -146,26 +160,27 @@ class Worker:
             while (claim := self._queue.take()) is None:
                 self._arrived.clear()
                 await self._arrived.wait()
-            async with self._taken:
-                self._taken.notify_all()
+            if self._full:
+                async with self._taken:
+                    self._taken.notify_all()
             claim.task = asyncio.create_task(self._run(claim))
 
     async def _run(self, claim: Claim) -> None:
         attempt = Attempt(claim.work, claim.attempt, self._clock.now_ms())
         attempt.on_progress = lambda percent: self._tell_progress(claim, percent)
-        long_run = asyncio.create_task(self._tell_started(attempt))
+        self._watch(claim, attempt)
         outcome = None
         try:
             if not claim.cancelled:
-                claim.execution = asyncio.create_task(self._executor.execute(attempt))
-                outcome = await claim.execution
+                claim.running = True
+                outcome = await self._executor.execute(attempt)
         except asyncio.CancelledError:
             pass
         except Exception as exc:
             # The platform's own trouble, not the job's: let the claim lapse so that another attempt follows.
             self._telemetry.log("error", "attempt abandoned", job_id=claim.work.job_id, reason=repr(exc))
         finally:
-            long_run.cancel()
+            claim.running = False
             self._places.release()
         if outcome is None and claim.cancelled:
             outcome = self._executor.cancelled(attempt)
@@ -183,8 +198,24 @@ class Worker:
         self._reports.append((out, message))
         self._reported.set()
 
-    async def _tell_started(self, attempt: Attempt) -> None:
-        await self._clock.sleep(LONG_RUN_S)
+    def _watch(self, claim: Claim, attempt: Attempt) -> None:
+        """Tell of a job that it runs once it has run for a while. All wait equally long: one timer is enough."""
+        loop = asyncio.get_running_loop()
+        self._young.append((loop.time() + LONG_RUN_S, claim, attempt))
+        if len(self._young) == 1:
+            loop.call_at(self._young[0][0], self._tell_long_runs)
+
+    def _tell_long_runs(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + AT_ONCE_S
+        while self._young and (self._young[0][0] <= due or not self._young[0][1].running):
+            _, claim, attempt = self._young.popleft()
+            if claim.running:
+                self._tell_started(attempt)
+        if self._young:
+            loop.call_at(self._young[0][0], self._tell_long_runs)
+
+    def _tell_started(self, attempt: Attempt) -> None:
         started = Started(job_id=attempt.work.job_id, attempt=attempt.number, started_at=attempt.started_at)
         msg_id = f"{started.job_id}:{started.attempt}:started"
         self._report(Outgoing(RESULT_STARTED, msgspec.json.encode(started), msg_id), None)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from simulator.broker.memory import MemoryBroker
 from simulator.broker.nats import NatsBroker
@@ -137,7 +138,7 @@ async def test_last_names_the_last_message(bench: Bench, broker: Broker) -> None
 
 
 async def test_last_keeps_the_sequence_of_a_message_that_is_gone(bench: Bench, broker: Broker) -> None:
-    await broker.publish(bench.work.name, [bench.job("high", 1)._replace(msg_id=f"{bench.tag}-w")])
+    await broker.publish(bench.work.name, [replace(bench.job("high", 1), msg_id=f"{bench.tag}-w")])
     await acked(await broker.fetch(bench.high, 1, 5.0))
 
     async def gone() -> bool:
@@ -510,7 +511,7 @@ async def test_nats_that_hangs_holds_no_publisher_for_ever(
     server, bench = own
     broker = await bench.broker()
     monkeypatch.setattr("simulator.broker.nats.PUBLISH_WITHIN_S", 1.0)
-    large = [bench.event(n)._replace(data=b"x" * 500_000) for n in range(40)]
+    large = [replace(bench.event(n), data=b"x" * 500_000) for n in range(40)]
     server.pause()
     try:
         with pytest.raises(BrokerUnavailable):

@@ -18,6 +18,8 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 RESOLUTION_S = 1e-6
 """The least step of virtual time."""
+LOOK_EVERY = 16
+"""How many turns of a busy virtual loop may pass until it looks at the system's own events."""
 
 
 class Clock(Protocol):
@@ -58,15 +60,39 @@ class VirtualClock:
 
     def __init__(self, start_ms: int) -> None:
         self._start_ms = start_ms
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._time = _Time()
+        self._sleepers: dict[float, list[asyncio.Future[None]]] = {}
 
     def now_ms(self) -> int:
         return self._start_ms + round(self.monotonic() * 1000)
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            assert isinstance(loop, VirtualLoop)
+            self._loop, self._time, self._sleepers = loop, loop.virtual, {}
+        return self._time.now
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        """Wait; whoever wakes at the same moment shares one timer."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        until = self.monotonic() + seconds
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        if until in self._sleepers:
+            self._sleepers[until].append(waiter)
+        else:
+            self._sleepers[until] = [waiter]
+            loop.call_at(until, self._wake, until)
+        await waiter
+
+    def _wake(self, until: float) -> None:
+        for waiter in self._sleepers.pop(until, ()):
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class ManualClock:
@@ -90,19 +116,34 @@ class ManualClock:
         self.ms += seconds * 1000
 
 
+class _Time:
+    """The moment of a virtual loop, in seconds since it began."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+
 class _JumpingSelector(selectors.DefaultSelector):
     """A selector that moves virtual time forward where a real one would wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, virtual: _Time) -> None:
         super().__init__()
-        self.now = 0.0
+        self._virtual = virtual
+        self._turn = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._turn = (self._turn + 1) % LOOK_EVERY
+        if timeout is not None and timeout <= 0 and self._turn:
+            # Work is waiting: that the system is asked every time would cost as much as much of that work.
+            return []
         ready = super().select(0)
         if ready or timeout is None or timeout <= 0:
             return ready if ready or timeout is not None else super().select(None)
         # Rounded so that sums of float steps never fall just short of a timer and loop without moving.
-        self.now = max(round(self.now + timeout, 6), self.now + RESOLUTION_S)
+        now = self._virtual.now
+        self._virtual.now = max(round(now + timeout, 6), now + RESOLUTION_S)
         return ready
 
 
@@ -110,11 +151,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop in which waiting costs nothing: idle time is skipped, order is kept."""
 
     def __init__(self) -> None:
-        self._jump = _JumpingSelector()
-        super().__init__(self._jump)
+        self.virtual = _Time()
+        super().__init__(_JumpingSelector(self.virtual))
 
     def time(self) -> float:
-        return self._jump.now
+        return self.virtual.now
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:

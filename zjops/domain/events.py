@@ -231,21 +231,28 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
 
+class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A `CloudEvent` as it is written: with the version, which the format requires, and its data in one step."""
+
+    specversion: str = "1.0"
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: str = "application/json"
+    traceparent: str | msgspec.UnsetType = msgspec.UNSET
+    data: msgspec.Struct
+
+
 def envelope(
     event_id: str, tenant: str, cloud_type: str, subject: str, at_ms: int, data: msgspec.Struct, traceparent: str | None
 ) -> bytes:
     """An event as the bytes that are stored in the outbox and published."""
-    return msgspec.json.encode(
-        CloudEvent(
-            id=event_id,
-            source=f"/tenants/{tenant}",
-            type=cloud_type,
-            subject=subject,
-            time=rfc3339(at_ms),
-            traceparent=traceparent,
-            data=msgspec.Raw(msgspec.json.encode(data)),
-        )
-    )
+    return msgspec.json.encode(_Envelope(
+        id=event_id, source=f"/tenants/{tenant}", type=cloud_type, subject=subject, time=rfc3339(at_ms),
+        traceparent=traceparent or msgspec.UNSET, data=data,
+    ))  # fmt: skip
 
 
 def open_envelope(payload: bytes) -> tuple[CloudEvent, JobEvent]:

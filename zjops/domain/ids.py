@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import random
 import secrets
@@ -13,10 +12,12 @@ from typing import Protocol
 from zjops.domain.clock import Clock
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_PAIR_VALUES = {pair: value for value, pair in enumerate(_PAIRS)}
 _WORD = 58**8
 JOB_PREFIX = "job_"
+NAMES_MOST = 16_384
+"""How many ids of jobs are remembered."""
 CHUNK_BYTES = 32
 POOL_BYTES = 256 * CHUNK_BYTES
 
@@ -52,6 +53,8 @@ class _Made:
     """The three forms of a fresh UUID; a job needs three of them, and a `uuid.UUID` costs more than its digits."""
 
     _clock: Clock
+    _at_ms = -1
+    _moment = ""
 
     def token(self, size: int) -> bytes:
         raise NotImplementedError
@@ -60,13 +63,16 @@ class _Made:
         return uuid.UUID(self.name())
 
     def key(self) -> bytes:
-        noise = self.token(10).hex()
-        return bytes.fromhex(f"{self._clock.now_ms():012x}7{noise[1:4]}{_VARIANT[noise[4]]}{noise[5:]}")
+        return bytes.fromhex(self.name().replace("-", ""))
 
     def name(self) -> str:
-        moment, noise = f"{self._clock.now_ms():012x}", self.token(10).hex()
+        now = self._clock.now_ms()
+        if now != self._at_ms:
+            moment = f"{now:012x}"
+            self._at_ms, self._moment = now, f"{moment[:8]}-{moment[8:]}-7"
+        noise = self.token(10).hex()
         # 48 bits of time, the version, 12 random bits, two bits of variant, 62 random bits.
-        return f"{moment[:8]}-{moment[8:]}-7{noise[1:4]}-{_VARIANT[noise[4]]}{noise[5:8]}-{noise[8:]}"
+        return f"{self._moment}{noise[1:4]}-{_VARIANT[noise[4]]}{noise[5:8]}-{noise[8:]}"
 
 
 class SystemIds(_Made):
@@ -99,7 +105,8 @@ class SeededIds(_Made):
         self._random = random.Random(seed)  # noqa: S311 - reproducibility is the point
 
     def token(self, size: int) -> bytes:
-        return self._random.randbytes(size)
+        # What `randbytes` does, without the way there: a job needs half a dozen of them.
+        return self._random.getrandbits(8 * size).to_bytes(size, "little")
 
     def chance(self) -> float:
         return self._random.random()
@@ -119,23 +126,39 @@ def base58(data: bytes) -> str:
 
 def unbase58(text: str) -> bytes:
     """The inverse of `base58`. Raises `ValueError` on a letter outside the alphabet."""
-    number = 0
-    for letter in text:
-        if letter not in _VALUES:
-            raise ValueError(f"{letter!r} is not in the base58 alphabet")
-        number = number * 58 + _VALUES[letter]
+    number, padded = 0, text if len(text) % 2 == 0 else "1" + text
+    try:
+        for at in range(0, len(padded), 2):
+            number = number * 3364 + _PAIR_VALUES[padded[at : at + 2]]
+    except KeyError as exc:
+        raise ValueError(f"{exc.args[0]!r} is not in the base58 alphabet") from exc
     body = number.to_bytes((number.bit_length() + 7) // 8, "big")
     return b"\0" * (len(text) - len(text.lstrip("1"))) + body
 
 
-@functools.lru_cache(maxsize=8192)
+_names: dict[bytes, str] = {}
+_keys: dict[str, bytes] = {}
+
+
+def _remember(key: bytes, name: str) -> str:
+    """What was worked out one way is known the other way too: a job's id goes to and fro all the time."""
+    if len(_names) >= NAMES_MOST:
+        _names.clear()
+        _keys.clear()
+    _names[key], _keys[name] = name, key
+    return name
+
+
 def job_id(key: bytes) -> str:
     """The public id of a job from the 16 bytes of its UUID (R7)."""
-    return JOB_PREFIX + base58(key)
+    return _names.get(key) or _remember(key, JOB_PREFIX + base58(key))
 
 
 def job_key(text: str) -> bytes:
     """The 16 bytes of a public job id. Raises `ValueError` when it is not one."""
+    known = _keys.get(text)
+    if known is not None:
+        return known
     if not text.startswith(JOB_PREFIX) or len(text) > 30:
         raise ValueError("a job id is job_ and a base58 UUID")
     key = unbase58(text[len(JOB_PREFIX) :])

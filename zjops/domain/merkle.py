@@ -6,6 +6,7 @@ sorted before hashing, so a proof needs no directions. Leaf i, in order of hash,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import msgspec
@@ -14,9 +15,12 @@ import sha3
 WORD = 32
 
 
+_keccak = sha3.keccak_256
+
+
 def keccak256(data: bytes) -> bytes:
     """Keccak-256 as Ethereum uses it: 32 bytes."""
-    digest: bytes = sha3.keccak_256(data).digest()
+    digest: bytes = _keccak(data).digest()
     return digest
 
 
@@ -42,20 +46,23 @@ class Leaf(msgspec.Struct, frozen=True):
         return keccak256(keccak256(self.encode()))
 
 
-def _dynamic(*texts: bytes) -> tuple[list[int], bytes]:
-    """Offsets (relative to the tail's start) and the tail of ABI-encoded strings."""
-    offsets, tail = [], b""
-    for text in texts:
-        offsets.append(len(tail))
-        tail += _word(len(text)) + text + b"\0" * (-len(text) % WORD)
-    return offsets, tail
+@functools.lru_cache(maxsize=4096)
+def _string(text: str) -> bytes:
+    """The tail of one ABI-encoded string: its length, then its bytes to full words."""
+    data = text.encode()
+    return _word(len(data)) + data + b"\0" * (-len(data) % WORD)
+
+
+@functools.lru_cache(maxsize=4096)
+def _tenant_head(tenant_id: str, words: int) -> bytes:
+    """Where the two strings of a digest stand behind a head of so many words: the tenant's first, then the job's."""
+    first = words * WORD
+    return _word(first) + _word(first + len(_string(tenant_id)))
 
 
 def job_key_digest(tenant_id: str, job_id: str, salt: bytes) -> bytes:
     """`keccak256(abi.encode(string tenantId, string jobId, bytes32 salt))`: the job on chain (C50)."""
-    offsets, tail = _dynamic(tenant_id.encode(), job_id.encode())
-    head = 3 * WORD
-    return keccak256(_word(head + offsets[0]) + _word(head + offsets[1]) + salt + tail)
+    return keccak256(_tenant_head(tenant_id, 3) + salt + _string(tenant_id) + _string(job_id))
 
 
 def result_digest(salt: bytes, served: bytes) -> bytes:
@@ -72,10 +79,9 @@ def usage_digest(
     salt: bytes, tenant_id: str, job_id: str, payload_bytes: int, compute_units: int, accepted_at_ms: int
 ) -> bytes:
     """`keccak256(abi.encode(salt, tenantId, jobId, payloadBytes, computeUnits, acceptedAtUnixMs))` (C72)."""
-    offsets, tail = _dynamic(tenant_id.encode(), job_id.encode())
-    head = 6 * WORD
     numbers = _word(payload_bytes) + _word(compute_units) + _word(accepted_at_ms)
-    return keccak256(salt + _word(head + offsets[0]) + _word(head + offsets[1]) + numbers + tail)
+    strings = _string(tenant_id) + _string(job_id)
+    return keccak256(salt + _tenant_head(tenant_id, 6) + numbers + strings)
 
 
 def _pair(left: bytes, right: bytes) -> bytes:

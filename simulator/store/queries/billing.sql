@@ -6,7 +6,7 @@ ON CONFLICT (tenant, day) DO UPDATE SET jobs = jobs + :jobs, held = held + :unit
 
 -- name: usage_day_settle
 UPDATE usage_days SET held = held - :charged - :released, charged = charged + :charged, released = released + :released,
-  charged_jobs = charged_jobs + (:charged > 0)
+  charged_jobs = charged_jobs + :jobs
 WHERE tenant = :tenant AND day = :day;
 
 -- name: usage_days_of

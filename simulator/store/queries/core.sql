@@ -20,6 +20,10 @@ SELECT coalesce(max(n), 0) AS n FROM outbox;
 SELECT n, subject, msg_id, payload, traceparent FROM outbox
 WHERE stream = :stream AND n > :after ORDER BY n LIMIT :most;
 
+-- name: outbox_next
+-- All streams together, so that what stands between the rows of a quiet one is not looked at again and again.
+SELECT n, stream, subject, msg_id, payload, traceparent FROM outbox WHERE n > :after ORDER BY n LIMIT :most;
+
 -- name: outbox_find
 -- What is looked for is near the end.
 SELECT n FROM outbox WHERE stream = :stream AND msg_id = :msg_id ORDER BY n DESC LIMIT 1;
@@ -32,10 +36,13 @@ SELECT coalesce((SELECT n FROM outbox WHERE stream = :stream AND published_at IS
   ORDER BY n DESC LIMIT 1), 0) AS n;
 
 -- name: outbox_mark
-UPDATE outbox SET published_at = :now WHERE stream = :stream AND n BETWEEN :first AND :last AND published_at IS NULL;
+UPDATE outbox SET published_at = :now WHERE n BETWEEN :first AND :last AND published_at IS NULL;
 
 -- name: outbox_purge
-DELETE FROM outbox WHERE published_at < :before AND n < (SELECT max(n) FROM outbox);
+-- Up to the first row that has not left or has left lately. The last row stays.
+DELETE FROM outbox WHERE n < coalesce(
+  (SELECT n FROM outbox WHERE published_at IS NULL OR published_at >= :before ORDER BY n LIMIT 1),
+  (SELECT max(n) FROM outbox));
 
 -- name: outbox_unpublished
 SELECT count(*) AS count FROM outbox WHERE published_at IS NULL;

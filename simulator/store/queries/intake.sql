@@ -22,8 +22,13 @@ DELETE FROM idempotency WHERE scope_hash = ? AND job_id = ?;
 -- name: idempotency_walk
 SELECT scope_hash, expires_at FROM idempotency WHERE scope_hash > :after ORDER BY scope_hash LIMIT :most;
 
+-- name: idempotency_page
+-- The end of the next page of keys, how many it has and how many of them have expired.
+SELECT coalesce(max(scope_hash), x'') AS last, count(*) AS count, coalesce(sum(expires_at <= :now), 0) AS expired
+FROM (SELECT scope_hash, expires_at FROM idempotency WHERE scope_hash > :after ORDER BY scope_hash LIMIT :most);
+
 -- name: idempotency_expire
-DELETE FROM idempotency WHERE scope_hash = :scope_hash AND expires_at <= :now;
+DELETE FROM idempotency WHERE scope_hash > :after AND scope_hash <= :last AND expires_at <= :now;
 
 -- name: usage_get
 SELECT held, charged, released FROM usage WHERE tenant = :tenant AND month = :month;

@@ -1,24 +1,31 @@
 -- From outcomes to states.
 
+-- name: jobs_to_settle
+-- Up to 16 at once; places that are not needed are NULL.
+SELECT id, tenant, plan, job_type, status, accepted_at, payload_bytes, compute_units, charge, error_code, attempt,
+  attempt_base, processing_ms, progress, cancel_requested_at, callback_url, tx_hash, block_number, traceparent
+FROM jobs WHERE id IN (:k0, :k1, :k2, :k3, :k4, :k5, :k6, :k7, :k8, :k9, :k10, :k11, :k12, :k13, :k14, :k15);
+
 -- name: job_started
-UPDATE jobs SET status = 'processing', started_at = coalesce(started_at, :started_at), attempt = :attempt,
-  updated_at = :now WHERE id = :id;
+-- started_at, attempt, now, id.
+UPDATE jobs SET status = 'processing', started_at = coalesce(started_at, ?), attempt = ?, updated_at = ? WHERE id = ?;
 
 -- name: job_progress
-UPDATE jobs SET progress = :percent, updated_at = :now
-WHERE id = :id AND status = 'processing' AND attempt = :attempt AND progress < :percent;
+-- percent, now, id, attempt.
+UPDATE jobs SET progress = ?1, updated_at = ?2
+WHERE id = ?3 AND status = 'processing' AND attempt = ?4 AND progress < ?1;
 
 -- name: job_settled
-UPDATE jobs SET status = :status, charge = :charge, attempt = :attempt, started_at = coalesce(started_at, :started_at),
-  completed_at = :completed_at, updated_at = :now, progress = :progress, result = :result,
-  result_sha256 = :result_sha256, result_bytes = :result_bytes, result_keccak = :result_keccak,
-  processing_ms = :processing_ms, error_code = :error_code, error_message = :error_message,
-  dead_letter = :dead_letter, settled_no = :settled_no, retry_at = NULL
-WHERE id = :id;
+-- As `settled_row` has them.
+UPDATE jobs SET status = ?, charge = ?, attempt = ?, started_at = coalesce(started_at, ?), completed_at = ?,
+  updated_at = ?, progress = ?, result = ?, result_sha256 = ?, result_bytes = ?, result_keccak = ?,
+  processing_ms = ?, error_code = ?, error_message = ?, dead_letter = ?, settled_no = ?, retry_at = NULL
+WHERE id = ?;
 
 -- name: job_retry_later
-UPDATE jobs SET attempt = :attempt, attempt_base = :attempt, retry_at = :retry_at, status = :status,
-  started_at = coalesce(started_at, :started_at), updated_at = :now WHERE id = :id;
+-- attempt, attempt again, retry_at, status, started_at, now, id.
+UPDATE jobs SET attempt = ?, attempt_base = ?, retry_at = ?, status = ?, started_at = coalesce(started_at, ?),
+  updated_at = ? WHERE id = ?;
 
 -- name: jobs_to_retry
 SELECT * FROM jobs WHERE retry_at <= :now ORDER BY retry_at LIMIT :most;

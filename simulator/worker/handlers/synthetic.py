@@ -75,10 +75,14 @@ def _draw_ms(source: random.Random, value: Any) -> float:
 
 def plan(parameters: Parameters, job: str, attempt: int) -> Plan:
     """What this attempt of a job does: the same again for the same seed, job and attempt."""
-    source = random.Random(f"{parameters.get('seed', job)}/{job}/{attempt}")  # noqa: S311 - load, not a secret
-    duration_ms = min(_draw_ms(source, parameters.get("duration_ms", 0)), MAX_DURATION_MS)
-    failure = parameters.get("failure")
-    fails = failure is not None and source.random() < failure.get("probability", 1)
+    asked, failure = parameters.get("duration_ms", 0), parameters.get("failure")
+    fails, duration_ms = False, asked
+    if failure is not None or isinstance(asked, dict):
+        # Only then is anything drawn: to seed a source costs more than all the rest.
+        source = random.Random(f"{parameters.get('seed', job)}/{job}/{attempt}")  # noqa: S311 - load, not a secret
+        duration_ms = _draw_ms(source, asked)
+        fails = failure is not None and source.random() < failure.get("probability", 1)
+    duration_ms = min(float(duration_ms), MAX_DURATION_MS)
     padding = "x" * parameters.get("result_bytes", 0)
     result: dict[str, Any] = {"synthetic": True} | ({"padding": padding} if padding else {})
     return Plan(duration_ms / 1000, _FAILURES[failure["kind"]] if fails and failure else None, result)

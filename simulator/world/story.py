@@ -1,0 +1,194 @@
+"""What happens in a synthetic month beside its daily rhythm: the parts, who plays them, and when. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from typing import Any, NamedTuple
+
+from simulator.world.population import Company
+from simulator.world.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
+from zjops.domain.clock import month_bounds_ms, utc_month
+from zjops.domain.plans import price_book
+
+QUIET_MS = HOUR_MS
+"""Nobody submits in the last hour, so that every job is final before the span ends."""
+UNITS_A_JOB = 100
+LARGE_UNITS = 560
+"""About what a job with a large body costs, with what it gains by being large left out."""
+OUTAGE_MS, STALL_MS = 20 * MINUTE_MS, 3 * HOUR_MS
+"""How long the incident keeps the store away, and how long the workers."""
+FLOOD_MS, FLOOD_EVERY_MS, FLOOD_REQUESTS = 30 * MINUTE_MS, 10_000, 40
+
+
+class Kind(enum.StrEnum):
+    """What an act does."""
+
+    CHANGE = "change"
+    CREDIT = "credit"
+    STORE_AWAY = "store_away"
+    STORE_BACK = "store_back"
+    WORKERS_STOP = "workers_stop"
+    WORKERS_START = "workers_start"
+    FLOOD = "flood"
+    DEVICE = "device"
+
+
+class Act(NamedTuple):
+    """One thing that happens at a moment (Unix ms), to a tenant or to the platform."""
+
+    at_ms: int
+    kind: Kind
+    tenant: str = ""
+    values: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+class Span(NamedTuple):
+    """The time that is played: Unix ms, the end excluded."""
+
+    start_ms: int
+    days: int
+
+    @property
+    def end_ms(self) -> int:
+        """The first moment after it."""
+        return self.start_ms + self.days * DAY_MS
+
+    @property
+    def last_ms(self) -> int:
+        """The last moment at which anything is asked of the platform."""
+        return self.end_ms - QUIET_MS
+
+    def at(self, share: float, hour: int, minute: int = 0) -> int:
+        """About this share of the span, on a weekday if there is one near, at this time of the day (UTC)."""
+        day = min(self.days - 1, int(self.days * share))
+        near = sorted(range(self.days), key=lambda other: (abs(other - day), other))
+        weekday = next((d for d in near[:5] if _weekday(self.start_ms + d * DAY_MS) < 5), day)
+        midnight = (self.start_ms + weekday * DAY_MS) // DAY_MS * DAY_MS
+        return min(max(midnight + hour * HOUR_MS + minute * MINUTE_MS, self.start_ms + MINUTE_MS), self.last_ms - 1)
+
+
+class Story(NamedTuple):
+    """The tenants, each with what its part adds, the acts in order, and who plays which part."""
+
+    companies: list[Company]
+    acts: list[Act]
+    cast: dict[str, str]
+
+
+def longest_month(span: Span) -> tuple[str, float]:
+    """The UTC month (YYYY-MM) of which the span holds most, and how many days of it."""
+    found: dict[str, int] = {}
+    at = span.start_ms
+    while at < span.end_ms:
+        month = utc_month(at)
+        after = min(month_bounds_ms(month)[1], span.end_ms)
+        found[month], at = after - at, after
+    month = max(found, key=lambda name: found[name])
+    return month, found[month] / DAY_MS
+
+
+def tell(companies: list[Company], span: Span) -> Story:
+    """Give parts to some of the tenants and say what happens when."""
+    by_plan = {plan: [one for one in companies if one.plan == plan] for plan in price_book().plans}
+    cast = {
+        "overage": by_plan["starter"][0].tenant, "upgrade": by_plan["starter"][1].tenant,
+        "negotiated": by_plan["pro"][0].tenant, "downgrade": by_plan["pro"][1].tenant,
+        "large": by_plan["enterprise"][0].tenant, "credit": by_plan["enterprise"][0].tenant,
+        "climber": by_plan["free"][0].tenant, "abuser": by_plan["free"][-1].tenant,
+        "double": by_plan["free"][-2].tenant,
+    }  # fmt: skip
+    _, days = longest_month(span)
+    parts = {
+        cast["overage"]: _overage(days), cast["negotiated"]: _negotiated(days), cast["climber"]: _climber(days),
+        cast["large"]: lambda one: one._replace(large=0.05),
+    }  # fmt: skip
+    played = [parts[one.tenant](one) if one.tenant in parts else one for one in companies]
+    acts = [*_changes(cast, span), *_incident(span), *_abuse(cast, span)]
+    return Story(played, sorted(acts, key=lambda act: (act.at_ms, act.kind, act.tenant)), cast)
+
+
+def units_of(company: Company, days: float) -> float:
+    """About how many compute units a tenant asks for in so many days."""
+    each = UNITS_A_JOB + company.large * (LARGE_UNITS - UNITS_A_JOB)
+    return company.jobs_a_day * days * each
+
+
+def _overage(days: float) -> Any:
+    """A starter who pays for more than is included: its allowance ends after about three quarters of its month."""
+
+    def play(company: Company) -> Company:
+        heavy = company._replace(large=0.3)
+        included = min(1_000_000, round(units_of(heavy, days) / 1.3 / 1000) * 1000)
+        return heavy._replace(overrides={"compute_units": max(1000, included), "overage_enabled": True})
+
+    return play
+
+
+def _negotiated(days: float) -> Any:
+    """A pro with an agreement of its own: fewer units, and a discount that it reaches."""
+
+    def play(company: Company) -> Company:
+        included = max(1000, round(units_of(company, days) / 1.45 / 1000) * 1000)
+        return company._replace(overrides={
+            "compute_units": included, "overage_enabled": True, "discount_after_units": included // 10,
+        })  # fmt: skip
+
+    return play
+
+
+def _climber(days: float) -> Any:
+    """A free tenant who has opted in and uses 80 % of its units in about six tenths of its month (R55)."""
+
+    def play(company: Company) -> Company:
+        enough = price_book().plan("free").compute_units * 0.8 / UNITS_A_JOB
+        return company._replace(jobs_a_day=enough / (0.6 * days), overrides={"auto_upgrade": True})
+
+    return play
+
+
+def _changes(cast: dict[str, str], span: Span) -> list[Act]:
+    upgrade = {"plan": "pro", "reason": "asked for by the tenant"}
+    downgrade = {"plan": "starter", "reason": "asked for by the tenant"}
+    credit_ms = span.at(0.7, 9, 30)
+    return [
+        Act(span.at(0.45, 10, 5), Kind.CHANGE, cast["upgrade"], upgrade),
+        Act(span.at(0.55, 15, 40), Kind.CHANGE, cast["downgrade"], downgrade),
+        Act(credit_ms, Kind.CREDIT, cast["credit"], {
+            "amountMicrousd": 250_000_000, "month": utc_month(credit_ms), "reason": "for the incident",
+        }),
+    ]  # fmt: skip
+
+
+def incident_of(span: Span) -> tuple[int, int, int]:
+    """When the store goes away, when it comes back, and when the workers do: Unix ms."""
+    begin = span.at(0.6, 13, 20)
+    room = span.last_ms - begin
+    back = begin + min(OUTAGE_MS, room // 6)
+    return begin, back, begin + min(STALL_MS, room // 2)
+
+
+def _incident(span: Span) -> list[Act]:
+    """The store goes away and takes the workers with it; they are back hours after it, and work off what waits."""
+    begin, back, working = incident_of(span)
+    return [
+        Act(begin, Kind.STORE_AWAY), Act(begin, Kind.WORKERS_STOP), Act(back, Kind.STORE_BACK),
+        Act(working, Kind.WORKERS_START),
+    ]  # fmt: skip
+
+
+def _abuse(cast: dict[str, str], span: Span) -> list[Act]:
+    """A free tenant floods the interface, and is seen to share three devices with another account of its."""
+    begin, abuser, double = span.at(0.75, 11), cast["abuser"], cast["double"]
+    until = min(begin + FLOOD_MS, span.last_ms)
+    floods = [Act(at, Kind.FLOOD, abuser, {"requests": FLOOD_REQUESTS}) for at in range(begin, until, FLOOD_EVERY_MS)]
+    steps = [begin + (until - begin) * share // 6 + 1_500 for share in (1, 3, 5)]
+    devices = []
+    for number, at in enumerate(steps):
+        values = {"device": f"device-{number + 1}"}
+        devices += [Act(at, Kind.DEVICE, double, values), Act(at + 1_000, Kind.DEVICE, abuser, values)]
+    return floods + devices
+
+
+def _weekday(at_ms: int) -> int:
+    return dt.datetime.fromtimestamp(at_ms // 1000, dt.UTC).weekday()

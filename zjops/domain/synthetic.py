@@ -1,0 +1,54 @@
+"""The mark of a log that nobody's work is in: readers show it, a live platform goes on behind its numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from zjops.domain.errors import UsageError
+
+MARK = "SYNTHETIC.json"
+"""Its name in the folder of the log."""
+SCHEMA = "zjops.synthetic/1"
+
+
+class Last(msgspec.Struct, frozen=True):
+    """The last number of each stream, of the outbox and of the batches that the synthetic part holds."""
+
+    events: int = msgspec.field(name="EVENTS", default=0)
+    ops: int = msgspec.field(name="OPS", default=0)
+    telemetry: int = msgspec.field(name="TELEMETRY", default=0)
+    outbox: int = 0
+    batches: int = 0
+
+
+class Synthetic(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    """How the synthetic part of a log was made: played by the platform itself or by arithmetic; times are RFC 3339."""
+
+    schema: str
+    kind: Literal["simulated", "arithmetic"]
+    seed: int
+    days: int
+    tenants: int
+    from_: str
+    to: str
+    last: Last
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        how = "played by the platform in virtual time" if self.kind == "simulated" else "made by arithmetic"
+        return f"synthetic from {self.from_} to {self.to}: {how}, {self.tenants} tenants, seed {self.seed}"
+
+
+def synthetic_part(log_dir: Path) -> Synthetic | None:
+    """The synthetic part of a log, None when there is none. Raises `UsageError` for a mark that cannot be read."""
+    path = log_dir / MARK
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Synthetic)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as exc:
+        raise UsageError(f"{path} cannot be read: {exc}") from exc
