@@ -5,6 +5,7 @@ down --home DIR    stop it
 status --home DIR  what runs, as JSON
 export --home DIR  the consistent export of a platform that need not run
 devnet --home DIR  the development chain alone, until it is told to stop or its parent ends
+simulate --out DIR play a synthetic month in virtual time, or make a log of any volume
 role NAME          one role process, started by the supervisor
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from zjops.domain.errors import UsageError, ZjopsError
 
@@ -24,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m simulator", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _simulate(verbs)
     for verb in ("up", "down", "status", "export", "devnet", "role"):
         command = verbs.add_parser(verb)
         command.add_argument("--home", type=Path, required=True, help="the folder that holds all state")
@@ -47,11 +50,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _simulate(verbs: Any) -> None:
+    """Its options are plain here: the verb's module loads the whole platform."""
+    command = verbs.add_parser("simulate")
+    command.add_argument("--out", type=Path, required=True, help="a folder that is empty or not there yet")
+    command.add_argument("--days", type=int, default=30)
+    command.add_argument("--tenants", type=int, default=200)
+    command.add_argument("--seed", type=int, default=7)
+    command.add_argument("--from", dest="first_day", metavar="DATE", help="the first day (UTC)")
+    command.add_argument("--until-ms", type=int, help="instead of --from: the moment at which the last day ends")
+    command.add_argument("--jobs", type=int, help="about so many jobs in all")
+    command.add_argument("--volume", metavar="EVENTS", help="no platform, only a log of so many events by arithmetic")
+    command.add_argument("--parent", type=int, help="the process with which it ends")
+    command.add_argument("--jsonl", action="store_true", help="accepted for clarity: lines are JSON anyway")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; returns the exit status."""
     args = _parser().parse_args(argv)
-    home = args.home.expanduser().absolute()
     try:
+        if args.verb == "simulate":
+            from simulator.world.verb import simulate
+
+            return simulate(args)
+        home = args.home.expanduser().absolute()
         if args.verb == "role":
             from simulator.process import run_roles
             from simulator.process_death import die_with_parent

@@ -177,7 +177,8 @@ class Relay(Looped):
                 published += len(part)
         # Marked only when all of it has left, so that one transaction is enough.
         await self._store.transact(lambda tx: self._mark(tx, rows[0]["n"], rows[-1]["n"]))
-        self._cursors = {stream: int(rows[-1]["n"]) for stream in STREAMS}
+        # A stream may be further than this part, where another one had to begin in what has left long ago.
+        self._cursors = {stream: max(cursor, int(rows[-1]["n"])) for stream, cursor in self._cursors.items()}
         return published
 
     async def _resume(self, stream: str) -> None:

@@ -233,7 +233,8 @@ class MemoryChain:
         return [
             msgspec.json.encode({
                 "first": first, "count": done.commit.count, "root": "0x" + done.commit.root.hex(),
-                "block": receipt.block_number, "txHash": receipt.tx_hash, "gasUsed": receipt.gas_used,
+                "block": receipt.block_number, "blockHash": receipt.block_hash, "txHash": receipt.tx_hash,
+                "gasUsed": receipt.gas_used,
             }) + b"\n"
             for first, (done, receipt) in sorted(self._committed.items())
         ]  # fmt: skip

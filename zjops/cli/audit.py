@@ -15,10 +15,11 @@ from zjops.cli.options import ContextName, Home, Json, Output, Quiet
 from zjops.cli.output import Format, Out
 from zjops.config import Context, resolve
 from zjops.domain.clock import SystemClock
-from zjops.domain.errors import UnreachableError
+from zjops.domain.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from zjops.audit.findings import Finding, Report
+    from zjops.client.history import Record
 
 SHOWN = 20
 
@@ -26,6 +27,7 @@ SHOWN = 20
 def audit(
     history: Annotated[Path | None, typer.Option("--history", help="What clients were told (JSON lines).")] = None,
     export: Annotated[Path | None, typer.Option("--export", help="A saved export, not the API's.")] = None,
+    world: Annotated[Path | None, typer.Option("--world", help="Audit a finished world of zjops simulate.")] = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait for what is on its way.", min=0)] = 10,
     settled: Annotated[bool, typer.Option("--settled", help="Every job must have ended and be final.")] = False,
     findings: Annotated[Path | None, typer.Option("--findings", help="Write every finding there.")] = None,
@@ -38,15 +40,20 @@ def audit(
     from zjops.client.chain import ChainReader
     from zjops.client.history import read_history
 
-    found = resolve(context, home, alive=export is None)
     records = list(read_history(history)) if history else []
     out = Out(output, json, quiet)
-    with tempfile.TemporaryDirectory(prefix="zjops-audit-") as folder:
-        report = run(
-            records, exporter(found, export, Path(folder)), Path(found.log_dir) if found.log_dir else None,
-            ChainReader(found) if chain and found.contract else None, expect_settled=settled,
-            wait_s=0 if export else wait, clock=SystemClock(),
-        )  # fmt: skip
+    if world is not None:
+        if export is not None:
+            raise UsageError("--world brings its own export; leave --export out")
+        report = _of_world(world, records, chain)
+    else:
+        found = resolve(context, home, alive=export is None)
+        with tempfile.TemporaryDirectory(prefix="zjops-audit-") as folder:
+            report = run(
+                records, exporter(found, export, Path(folder)), Path(found.log_dir) if found.log_dir else None,
+                ChainReader(found) if chain and found.contract else None, expect_settled=settled,
+                wait_s=0 if export else wait, clock=SystemClock(),
+            )  # fmt: skip
     if export is not None:
         report = report.forgiving()
     if report.late:
@@ -62,6 +69,18 @@ def audit(
     _list(out, report.repaired)
     if not report.ok:
         raise typer.Exit(BROKEN)
+
+
+def _of_world(folder: Path, records: list[Record], chain: bool) -> Report:
+    """The audit of a world in which everything has ended: its export, log and chain lie in one folder."""
+    from zjops.audit.run import audit as run
+    from zjops.audit.world import CHAIN, EXPORT, LOG, SavedChain, require_world
+
+    require_world(folder)
+    saved = SavedChain(folder / CHAIN) if chain else None
+    return run(
+        records, lambda: folder / EXPORT, folder / LOG, saved, expect_settled=True, wait_s=0, clock=SystemClock()
+    )  # fmt: skip
 
 
 def _tell(out: Out, report: Report) -> None:

@@ -34,6 +34,9 @@ COMMANDS: dict[str, Command] = {
     "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
     "chain": Command("chain", "The chain, its batches and relayer; reorg, mine, pause.", "zjops chain status"),
     "gas": Command("gas", "Measure what every way of confirming costs.", "zjops gas --gas-price 1 --coin-price 2600"),
+    "simulate": Command(
+        "simulate", "Play a synthetic month in minutes.", "zjops simulate --days 30 --tenants 200 --out DIR"
+    ),
     "usage": Command("billing", "Jobs and compute units, by tenant, day, type.", "zjops usage --by tenant,day"),
     "invoice": Command("billing", "Invoices of a month; explain, verify and compare.", "zjops invoice --all -o html"),
     "close": Command("bills", "Issue every invoice of a month for good.", "zjops close 2026-10 --dry-run"),

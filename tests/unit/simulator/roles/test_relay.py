@@ -12,7 +12,7 @@ import pytest
 from simulator.broker.nats import NatsBroker
 from simulator.broker.port import Broker, Outgoing
 from simulator.lease import Lease
-from simulator.outbox import Relay, enqueue_ops
+from simulator.outbox import MOST, Relay, enqueue_ops
 from simulator.store.port import Store, T, Work
 from simulator.store.sqlite import SqliteStore
 from simulator.telemetry import Telemetry
@@ -143,6 +143,26 @@ async def _later(store: Store, relay: Relay, broker: Broker, start: int) -> int:
 
 async def _is(value: Any, expected: int) -> bool:
     return bool(await value == expected)
+
+
+async def test_a_successor_repeats_nothing_where_the_outbox_holds_more_than_it_reads_at_once(
+    store: Store, broker: Broker
+) -> None:
+    start, _ = await broker.last(OPS)
+    names = [f"long-{n}" for n in range(2 * MOST + 10)]
+    await _tell(store, names)
+    first, second = _relay(store, broker, "a"), _relay(store, broker, "b")
+    assert await first._lease.hold()
+    while await _unpublished(store):
+        await first.publish_once()
+    await first._lease.release()
+    await _outlast_the_window(broker, "long")
+    # No work ever left, so that for its stream the successor begins at the front of the outbox.
+    await _tell(store, ["after"])
+    assert await second._lease.hold()
+    while await _unpublished(store):
+        await second.publish_once()
+    assert await _seen(broker, start) == [*names, "after"]
 
 
 async def test_a_second_relay_is_fenced_by_the_stream_itself(store: Store, broker: Broker) -> None:
