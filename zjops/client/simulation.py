@@ -62,15 +62,17 @@ def simulate(options: Sequence[str], heard: Callable[[Reached], None]) -> dict[s
 
 
 def _listen(process: subprocess.Popen[bytes], lines: IO[bytes], heard: Callable[[Reached], None]) -> dict[str, Any]:
-    report: dict[str, Any] | None = None
+    """Hear it to its own end: it is ended from here only where we are."""
+    last = _Line("nothing")
     for line in lines:
         said = msgspec.json.decode(line, type=_Line)
         if said.event == "progress":
             heard(msgspec.json.decode(line, type=Reached))
-        elif said.event == "made":
-            report = said.report
-        elif said.event == "error":
-            raise _NotMade(said.message or "nothing was made", said.exit_code or UnreachableError.exit_code)
-    if report is not None and process.wait(GONE_WITHIN_S) == 0:
-        return report
-    raise UnreachableError(f"the simulation ended by itself ({process.wait()}); what it said stands above")
+        else:
+            last = said
+    code = process.wait()
+    if last.event == "error":
+        raise _NotMade(last.message or "nothing was made", last.exit_code or UnreachableError.exit_code)
+    if code or last.report is None:
+        raise UnreachableError(f"the simulation ended by itself ({code}); what it said stands above")
+    return last.report
