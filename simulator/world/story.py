@@ -150,7 +150,7 @@ def _climber(days: float) -> Any:
 def _changes(cast: dict[str, str], span: Span) -> list[Act]:
     upgrade = {"plan": "pro", "reason": "asked for by the tenant"}
     downgrade = {"plan": "starter", "reason": "asked for by the tenant"}
-    credit_ms = span.at(0.7, 9, 30)
+    credit_ms = _credited_ms(span)
     return [
         Act(span.at(0.45, 10, 5), Kind.CHANGE, cast["upgrade"], upgrade),
         Act(span.at(0.55, 15, 40), Kind.CHANGE, cast["downgrade"], downgrade),
@@ -158,6 +158,13 @@ def _changes(cast: dict[str, str], span: Span) -> list[Act]:
             "amountMicrousd": 250_000_000, "month": utc_month(credit_ms), "reason": "for the incident",
         }),
     ]  # fmt: skip
+
+
+def _credited_ms(span: Span) -> int:
+    """When the credit for the incident is granted: a weekday's morning after it, in a short span half an hour after."""
+    over = incident_of(span)[2]
+    mornings = (span.at(share, 9, 30) for share in (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0))
+    return next((at for at in mornings if at > over), min(over + HOUR_MS // 2, span.last_ms - 1))
 
 
 def incident_of(span: Span) -> tuple[int, int, int]:
