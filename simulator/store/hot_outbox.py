@@ -28,9 +28,10 @@ class HotOutbox:
         self._stale = False
         """Whether the table lags behind."""
         self.reads: dict[str, Callable[..., Any]] = {
-            "outbox_last": self._last, "outbox_next": self._next_rows, "outbox_after": self._after_rows,
-            "outbox_find": self._find, "outbox_first_unpublished": self._first_unpublished,
-            "outbox_last_published": self._last_published, "outbox_unpublished": self._unpublished,
+            "outbox_last": self._last, "outbox_next": self._next_rows,
+            "outbox_following": self._next_of, "outbox_find": self._find,
+            "outbox_first_unpublished": self._first_unpublished, "outbox_last_published": self._last_published,
+            "outbox_unpublished": self._unpublished,
         }  # fmt: skip
         self.runs: dict[str, Callable[..., int]] = {"outbox_mark": self._mark, "outbox_purge": self._purge}
         self.many: dict[str, Callable[[_Params], int]] = {"outbox_put": self._put}
@@ -90,9 +91,9 @@ class HotOutbox:
         start = max(self._head, after - self._first + 1)
         return self._rows[start : start + most]
 
-    def _after_rows(self, stream: str, after: int, most: int) -> list[Row]:
-        found = (row for row in self._here() if row["stream"] == stream and row["n"] > after)
-        return list(islice(found, most))
+    def _next_of(self, stream: str, after: int) -> list[Row]:
+        found = (row["n"] for row in self._here() if row["stream"] == stream and row["n"] > after)
+        return [{"n": next(found, self._first + len(self._rows))}]
 
     def _find(self, stream: str, msg_id: str | None) -> list[Row]:
         for row in reversed(self._rows[self._head :]):

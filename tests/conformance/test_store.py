@@ -62,7 +62,7 @@ async def test_outbox_numbers_are_dense_also_after_a_rollback(store: Store) -> N
     await asyncio.gather(
         *(store.transact(lambda tx, n=n: put(tx, n % 3 == 0)) for n in range(30)), return_exceptions=True
     )
-    rows = await store.read(lambda tx: tx.all("outbox_after", stream="EVENTS", after=0, most=100))
+    rows = await store.read(lambda tx: tx.all("outbox_next", after=0, most=100))
     assert [row["n"] for row in rows] == list(range(1, 21))
 
 

@@ -85,7 +85,7 @@ class Walk:
         return self.source.choice([
             ("one", "outbox_last", {}), ("one", "outbox_unpublished", {}),
             ("all", "outbox_next", {"after": after, "most": most}),
-            ("all", "outbox_after", {"stream": stream, "after": after, "most": most}),
+            ("one", "outbox_following", {"stream": stream, "after": after}),
             ("one", "outbox_find", {"stream": stream, "msg_id": f"m{self.source.randint(1, 40)}"}),
             ("one", "outbox_first_unpublished", {"stream": stream}),
             ("one", "outbox_last_published", {"stream": stream}),
@@ -164,7 +164,8 @@ class Walk:
         return self.source.choice([
             ("all", "export_jobs", {"after": b"", "most": 100}), ("one", "platform_state", {}),
             ("all", "dead_letters", {"after": b"", "most": 100}), ("one", "live_row", {"id": self.key()}),
-            ("one", "setting_get", {"name": "a"}), ("one", "export_counts", {}),
+            ("all", "outbox_after", {"stream": "OPS", "after": 3, "most": 100}), ("one", "setting_get", {"name": "a"}),
+            ("one", "export_counts", {}),
         ])  # fmt: skip
 
     def cold_write(self) -> Op:
