@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 
 import msgspec
 
@@ -112,6 +113,7 @@ class Relay(Looped):
         self._wake = asyncio.Event()
         self._cursors: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
+        self._unmarked = 1
         self._purged_at = float("-inf")
         self._more = False
 
@@ -161,10 +163,12 @@ class Relay(Looped):
 
     async def publish_once(self) -> int:
         """Publish what waits, a part at a time; returns how many rows. Events go before the work they tell of."""
-        for stream in STREAMS:
-            if stream not in self._cursors:
-                await self._resume(stream)
-        after = min(self._cursors.values())
+        if len(self._cursors) < len(STREAMS):
+            for stream in STREAMS:
+                if stream not in self._cursors:
+                    await self._resume(stream)
+            self._unmarked = await self._store.read(self._first_unmarked)
+        after = min(self._unmarked - 1, *self._cursors.values())
         rows = await self._store.read(lambda tx: tx.all("outbox_next", after=after, most=MOST))
         self._more = len(rows) == MOST
         if not rows:
@@ -176,31 +180,54 @@ class Relay(Looped):
                 await self._publish(stream, part)
                 published += len(part)
         # Marked only when all of it has left, so that one transaction is enough.
-        await self._store.transact(lambda tx: self._mark(tx, rows[0]["n"], rows[-1]["n"]))
-        # A stream may be further than this part, where another one had to begin in what has left long ago.
-        self._cursors = {stream: max(cursor, int(rows[-1]["n"])) for stream, cursor in self._cursors.items()}
+        last: int = rows[-1]["n"]
+        await self._store.transact(lambda tx: self._mark(tx, rows[0]["n"], last))
+        # A stream may be further than this part, which began where marks were missing.
+        self._unmarked = last + 1
+        self._cursors = {stream: max(cursor, last) for stream, cursor in self._cursors.items()}
         return published
 
     async def _resume(self, stream: str) -> None:
         """Find where to go on: behind the row that the stream's last message came from."""
         if stream == WORK:
-            row = await self._store.read(lambda tx: tx.one("outbox_first_unpublished", stream=stream))
-            last = await self._store.read(lambda tx: tx.one("outbox_last_published", stream=stream))
-            assert row is not None
-            assert last is not None
-            self._cursors[stream] = row["n"] - 1 if row["n"] else last["n"]
-            return
-        sequence, msg_id = await self._broker.last(stream)
+            sequence, find = 0, self._work_done
+        else:
+            sequence, msg_id = await self._broker.last(stream)
+            find = partial(self._row_of, stream=stream, sequence=sequence, msg_id=msg_id)
         self._sequences[stream] = sequence
-        self._cursors[stream] = await self._store.read(lambda tx: self._row_of(tx, stream, sequence, msg_id))
+        self._cursors[stream] = await self._store.read(lambda tx: self._before_next(tx, stream, find(tx)))
+
+    @staticmethod
+    def _first_unmarked(tx: Tx) -> int:
+        """Where marking begins: a row that has left and got no mark would stay for ever, and all behind it."""
+        found = [tx.one("outbox_first_unpublished", stream=stream) for stream in STREAMS]
+        last = tx.one("outbox_last")
+        assert last is not None
+        return min([row["n"] for row in found if row and row["n"]], default=int(last["n"]) + 1)
+
+    @staticmethod
+    def _work_done(tx: Tx) -> int:
+        """What the marks say: work may repeat."""
+        row, last = tx.one("outbox_first_unpublished", stream=WORK), tx.one("outbox_last_published", stream=WORK)
+        assert row is not None
+        assert last is not None
+        return int(row["n"] - 1 if row["n"] else last["n"])
 
     @staticmethod
     def _row_of(tx: Tx, stream: str, sequence: int, msg_id: str | None) -> int:
+        """What the stream says, and no mark: it may have lost its end with the server's machine."""
         if sequence == 0:
             return 0
         found = tx.one("outbox_find", stream=stream, msg_id=msg_id)
         # A last message whose row was purged is older than every row that is left.
         return int(found["n"]) if found else 0
+
+    @staticmethod
+    def _before_next(tx: Tx, stream: str, done: int) -> int:
+        """The place before a stream's next row: what others have filled since a quiet one spoke is not read again."""
+        row = tx.one("outbox_following", stream=stream, after=done)
+        assert row is not None
+        return int(row["n"]) - 1
 
     async def _publish(self, stream: str, rows: list[Row]) -> None:
         messages = [Outgoing(row["subject"], row["payload"], row["msg_id"], self._headers(row)) for row in rows]

@@ -20,7 +20,7 @@ from simulator.settling import Result, Served, Settling
 from simulator.store.port import Store, Tx
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
-from zjops.domain.errors import BlobMissing, UnreachableError
+from zjops.domain.errors import BlobMissing, StoreUnavailable, UnreachableError
 from zjops.domain.events import (
     OUTBOX_WAKE,
     RESULT_DONE,
@@ -39,7 +39,7 @@ DURABLE = "settlement"
 FETCH = 256
 CANCEL_EVERY_S = 1.0
 MOST = 200
-UNREADABLE_S = 30.0
+UNREADABLE_S, BLOB_AGAIN_S = 30.0, 1.0
 
 _KINDS: dict[str, type[Started] | type[Progress]] = {RESULT_STARTED: Started, RESULT_PROGRESS: Progress}
 
@@ -102,12 +102,10 @@ class Settlement:
             job_key(said.job_id)
             return Result(said)
         except (msgspec.MsgspecError, ValueError, KeyError) as exc:
-            # A version that understands it may yet be started: it stays until then.
-            self._telemetry.log("error", "unreadable result", subject=message.subject, reason=str(exc))
-            await message.nak(UNREADABLE_S)
-        except BlobMissing as exc:
+            await self._put_aside(message, "unreadable result", exc)
+        except (BlobMissing, StoreUnavailable) as exc:
             self._telemetry.log("error", "result blob missing", reason=str(exc))
-            await message.nak(1.0)
+            await message.nak(BLOB_AGAIN_S)
         return None
 
     async def _served(self, outcome: Outcome) -> Served | None:
@@ -127,26 +125,21 @@ class Settlement:
             done = await self._store.transact(lambda tx: self._take(tx, [result for _, result in read]))
         except UnreachableError:
             raise
-        except Exception:
-            if len(read) == 1:
-                raise
-            await self._one_by_one(read)
+        except Exception as exc:
+            if len(read) > 1:
+                for one in read:
+                    await self._settle([one])
+            else:
+                await self._put_aside(read[0][0], "result cannot be settled", exc)
             return
         for message, _ in read:
             await message.ack()
         self._count(done)
 
-    async def _one_by_one(self, read: list[tuple[Message, Result]]) -> None:
-        errors = []
-        for one in read:
-            try:
-                await self._settle([one])
-            except UnreachableError:
-                raise
-            except Exception as exc:
-                errors.append(exc)
-        if errors:
-            raise errors[0]
+    async def _put_aside(self, message: Message, why: str, exc: Exception) -> None:
+        """A version that understands it may yet be started: until then it stays, and is said again and again."""
+        self._telemetry.log("error", why, subject=message.subject, reason=repr(exc))
+        await message.nak(UNREADABLE_S)
 
     def _take(self, tx: Tx, results: list[Result]) -> Settling:
         settling = Settling(tx, self._ids, self._clock.now_ms(), first_s=self._first_s, most_s=self._most_s)

@@ -142,8 +142,12 @@ class Settling:
         self._outbox.append(event_row(self._ids.name(), kind, event, self._now, row["traceparent"]))
 
     def _progress(self, said: Progress) -> None:
-        key = job_key(said.job_id)
-        self._put("job_progress", key, (min(max(said.percent, 0), 99), self._now, key, said.attempt))
+        key, percent = job_key(said.job_id), min(max(said.percent, 0), 99)
+        self._put("job_progress", key, (percent, self._now, key, said.attempt))
+        row = self._rows.get(key)
+        if row is not None and (row["status"], row["attempt"]) == (_PROCESSING, said.attempt):
+            # An ending that came together with it keeps how far the job had got.
+            row["progress"] = max(row["progress"], percent)
 
     def _started(self, said: Started) -> None:
         row = self._row(said.job_id)

@@ -52,6 +52,8 @@ class FileBlobs:
             data = self._path(digest).read_bytes()
         except FileNotFoundError:
             raise BlobMissing(f"no blob {digest}") from None
+        except OSError as exc:
+            raise StoreUnavailable(f"blob folder {self._folder}: {exc.strerror}; check its disk and rights") from exc
         if hashlib.sha256(data).hexdigest() != digest:
             raise BlobMissing(f"blob {digest} is damaged")
         return data

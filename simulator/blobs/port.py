@@ -13,7 +13,10 @@ class Blobs(Protocol):
         ...
 
     async def get(self, digest: str) -> bytes:
-        """The bytes of a digest, checked against it. Raises `BlobMissing` when absent or damaged."""
+        """The bytes of a digest, checked against it.
+
+        Raises `BlobMissing` when absent or damaged, `StoreUnavailable` when nothing can be read now.
+        """
         ...
 
     async def exists(self, digest: str) -> bool:

@@ -45,6 +45,7 @@ class _Stream:
 
     def add(self, out: Outgoing, now_ms: int) -> None:
         """Store a message and offer it to whoever hears its subject."""
+        self._let_go()
         self.last = sequence = self.last + 1
         stored = self.messages[sequence] = _Stored(sequence, out, now_ms)
         if out.msg_id:
@@ -58,6 +59,13 @@ class _Stream:
         stored.owed = len(hearers)
         if not hearers and self.spec.retention == "interest":
             del self.messages[sequence]
+
+    def _let_go(self) -> None:
+        """Forget the last message, if it stayed only because it was the last: now another one is."""
+        if not self.keeps and self.spec.retention == "limits":
+            former = self.messages.get(self.last)
+            if former is not None and former.owed <= 0:
+                del self.messages[self.last]
 
     def expire(self, now_ms: int) -> None:
         """Forget ids outside the duplicate window and messages past their age."""

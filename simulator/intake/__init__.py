@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -75,27 +75,35 @@ class Intake:
 
         A body comes with what it says: whoever read all of them together has read it already.
         """
-        told: list[Accepted | BaseException | None] = [None] * len(keys)
         ready: dict[int, Submission] = {}
-        slow: dict[int, asyncio.Task[Accepted]] = {}
+        slow: dict[int, Coroutine[Any, Any, Accepted]] = {}
         try:
             for index, ((body, raw), key) in enumerate(zip(bodies, keys, strict=True)):
                 made = self._at_once(tenant, body, raw, key, traceparent)
                 if made is not None:
                     ready[index] = made
                 else:
-                    slow[index] = asyncio.create_task(self.submit(tenant, body, key, traceparent))
-            if ready:
-                for index, quick in zip(ready, await self._groups.accept_all(list(ready.values())), strict=True):
-                    told[index] = quick
-                    if isinstance(quick, Accepted):
-                        self._note(tenant, quick)
+                    slow[index] = self.submit(tenant, body, key, traceparent)
+            # One gathering for all: whoever goes away takes what has not been committed with him.
+            quick, others = await asyncio.gather(
+                self._accept_ready(tenant, list(ready.values())),
+                asyncio.gather(*slow.values(), return_exceptions=True),
+            )
         finally:
             for made in ready.values():
                 del self._running[made.scope_hash]
-        for index, verdict in zip(slow, await asyncio.gather(*slow.values(), return_exceptions=True), strict=True):
-            told[index] = verdict
-        return [verdict for verdict in told if verdict is not None]
+        told: dict[int, Accepted | BaseException] = {**dict(zip(ready, quick, strict=True))}
+        told |= zip(slow, others, strict=True)
+        return [told[index] for index in range(len(keys))]
+
+    async def _accept_ready(self, tenant: Tenant, new: list[Submission]) -> list[Accepted | Exception]:
+        if not new:
+            return []
+        told = await self._groups.accept_all(new)
+        for verdict in told:
+            if isinstance(verdict, Accepted):
+                self._note(tenant, verdict)
+        return told
 
     def _at_once(
         self, tenant: Tenant, body: bytes, raw: Any, key: uuid.UUID, traceparent: str | None

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from simulator.store.hot import HotJobs, HotOutbox
+from simulator.store.hot_jobs import HotJobs
+from simulator.store.hot_outbox import HotOutbox
 from simulator.store.port import Row, T, Work
 from simulator.store.queries import touching, writing
 from simulator.store.sqlite import MemorySqliteStore, SqliteTx
@@ -92,6 +93,11 @@ class MemoryStore(MemorySqliteStore):
             self.reads, self.runs = outbox.reads | jobs.reads, outbox.runs | jobs.runs
             self.manys = outbox.many | jobs.many
 
+    async def stop(self) -> None:
+        await super().stop()
+        # What was in memory is gone: another start begins with nothing, as SQLite does.
+        self._outbox, self._jobs = HotOutbox(), None
+
     async def transact(self, work: Work[T]) -> T:
         connection, jobs = self._ready(), self._jobs
         assert jobs is not None
@@ -106,6 +112,7 @@ class MemoryStore(MemorySqliteStore):
             jobs.roll_back()
             raise
         connection.execute("COMMIT")
+        jobs.commit()
         return value
 
     async def read(self, work: Work[T]) -> T:

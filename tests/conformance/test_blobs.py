@@ -8,7 +8,7 @@ import pytest
 from simulator.blobs.files import FileBlobs
 from simulator.blobs.memory import MemoryBlobs
 from simulator.blobs.port import Blobs
-from zjops.domain.errors import BlobMissing
+from zjops.domain.errors import BlobMissing, StoreUnavailable
 
 
 @pytest.fixture(params=["memory", "files"])
@@ -35,4 +35,14 @@ async def test_a_damaged_file_is_not_served(tmp_path: Path) -> None:
     digest = await blobs.put(b"result")
     (tmp_path / digest[:2] / digest).write_bytes(b"other")
     with pytest.raises(BlobMissing, match="damaged"):
+        await blobs.get(digest)
+
+
+async def test_a_file_that_cannot_be_read_is_not_taken_for_missing(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path)
+    digest = await blobs.put(b"result")
+    (tmp_path / digest[:2] / digest).unlink()
+    # What a failing disk says cannot be had here; a folder in the place of the file is refused alike.
+    (tmp_path / digest[:2] / digest).mkdir()
+    with pytest.raises(StoreUnavailable, match="check its disk"):
         await blobs.get(digest)

@@ -547,5 +547,5 @@ async def test_nats_refuses_a_message_that_is_too_large(own: tuple[NatsServer, B
     bench = own[1]
     broker = await bench.broker()
     with pytest.raises(UsageError):
-        await broker.publish(bench.log.name, [bench.event(1)._replace(data=b"x" * 2_000_000)])
+        await broker.publish(bench.log.name, [replace(bench.event(1), data=b"x" * 2_000_000)])
     assert await broker.publish(bench.log.name, [bench.event(2)]) == 1

@@ -2,19 +2,24 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from simulator.store.memory import MemoryStore
 from simulator.store.port import Store, Tx
 from simulator.store.sqlite import MemorySqliteStore, SqliteStore
 from zjops.domain.errors import StoreUnavailable
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "memory with hot tables", "file"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    adapter: Store = MemorySqliteStore() if request.param == "memory" else SqliteStore(tmp_path / "store.db")
+    made: dict[str, Callable[[], Store]] = {
+        "memory": MemorySqliteStore, "memory with hot tables": MemoryStore,
+        "file": lambda: SqliteStore(tmp_path / "store.db"),
+    }  # fmt: skip
+    adapter = made[request.param]()
     await adapter.start()
     yield adapter
     await adapter.stop()
@@ -57,7 +62,7 @@ async def test_outbox_numbers_are_dense_also_after_a_rollback(store: Store) -> N
     await asyncio.gather(
         *(store.transact(lambda tx, n=n: put(tx, n % 3 == 0)) for n in range(30)), return_exceptions=True
     )
-    rows = await store.read(lambda tx: tx.all("outbox_after", stream="EVENTS", after=0, most=100))
+    rows = await store.read(lambda tx: tx.all("outbox_next", after=0, most=100))
     assert [row["n"] for row in rows] == list(range(1, 21))
 
 
@@ -67,6 +72,17 @@ async def test_start_and_stop_are_safe_twice_and_a_stopped_store_says_so(store: 
     await store.stop()
     with pytest.raises(StoreUnavailable):
         await store.transact(lambda tx: _put(tx, "a"))
+
+
+@pytest.mark.parametrize("kind", [MemorySqliteStore, MemoryStore])
+async def test_a_store_in_memory_begins_anew_with_nothing(kind: type[MemorySqliteStore]) -> None:
+    store = kind()
+    for _ in range(2):
+        await store.start()
+        assert await store.read(lambda tx: tx.one("outbox_last")) == {"n": 0}
+        await store.transact(lambda tx: tx.many("outbox_put", [("EVENTS", "s", "m", b"", None, 1)]))
+        assert await store.read(lambda tx: tx.one("outbox_last")) == {"n": 1}
+        await store.stop()
 
 
 async def test_two_adapters_on_one_file_lose_no_update(tmp_path: Path) -> None:

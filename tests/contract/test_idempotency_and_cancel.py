@@ -112,8 +112,12 @@ async def test_cancel_against_completion_ends_a_job_exactly_once(stage: Stage, d
     assert set(codes) <= {202, 409}
 
     async def over() -> bool:
-        page = (await stage.ask("GET", "/v1/jobs?limit=100", token)).json()["jobs"]
-        return all(job["status"] in ("cancelled", "confirmed") for job in page)
+        reply = await stage.ask("GET", "/v1/jobs?limit=100", token)
+        if reply.status_code == 503:
+            # A machine that is busy with other tests: the platform says so, and goes on.
+            return False
+        assert reply.status_code == 200, reply.text
+        return all(job["status"] in ("cancelled", "confirmed") for job in reply.json()["jobs"])
 
     await eventually(over, 20)
     rows = await stage.store.read(lambda tx: tx.all("export_jobs", after=b"", most=1000))

@@ -24,6 +24,11 @@ WHERE stream = :stream AND n > :after ORDER BY n LIMIT :most;
 -- All streams together, so that what stands between the rows of a quiet one is not looked at again and again.
 SELECT n, stream, subject, msg_id, payload, traceparent FROM outbox WHERE n > :after ORDER BY n LIMIT :most;
 
+-- name: outbox_following
+-- The next row of a stream; where there is none, the number that comes next.
+SELECT coalesce((SELECT n FROM outbox WHERE stream = :stream AND n > :after ORDER BY n LIMIT 1),
+  (SELECT max(n) + 1 FROM outbox), 1) AS n;
+
 -- name: outbox_find
 -- What is looked for is near the end.
 SELECT n FROM outbox WHERE stream = :stream AND msg_id = :msg_id ORDER BY n DESC LIMIT 1;

@@ -28,10 +28,11 @@ UPDATE jobs SET attempt = ?, attempt_base = ?, retry_at = ?, status = ?, started
   updated_at = ? WHERE id = ?;
 
 -- name: jobs_to_retry
-SELECT * FROM jobs WHERE retry_at <= :now ORDER BY retry_at LIMIT :most;
+SELECT * FROM jobs WHERE retry_at <= :now ORDER BY retry_at, id LIMIT :most;
 
 -- name: job_dispatched
 UPDATE jobs SET retry_at = NULL, updated_at = :now WHERE id = :id;
 
 -- name: jobs_to_cancel
-SELECT id, tenant, retry_at FROM jobs WHERE cancel_requested_at IS NOT NULL AND status = 'processing' LIMIT :most;
+SELECT id, tenant, retry_at FROM jobs WHERE cancel_requested_at IS NOT NULL AND status = 'processing'
+ORDER BY cancel_requested_at, id LIMIT :most;

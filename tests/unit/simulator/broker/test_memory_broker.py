@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from simulator.broker.memory import MemoryBroker, matches
-from simulator.broker.port import Outgoing
+from simulator.broker.port import Message, Outgoing
 from zjops.domain.clock import VirtualClock, run_virtual
 from zjops.domain.events import DurableSpec, StreamSpec
 
@@ -22,10 +23,10 @@ LEFT = DurableSpec("left", "BOTH", "both.*", 6.0, 100)
 RIGHT = DurableSpec("right", "BOTH", "both.a", 6.0, 100)
 
 
-def virtually(story: Callable[[MemoryBroker, VirtualClock], Awaitable[None]]) -> None:
+def virtually(story: Callable[[MemoryBroker, VirtualClock], Awaitable[None]], *, keeps: bool = True) -> None:
     async def main() -> None:
         clock = VirtualClock(START_MS)
-        broker = MemoryBroker(clock)
+        broker = MemoryBroker(clock, keeps=keeps)
         await broker.start()
         await broker.ensure((LOG, WORK, BOTH), (READER, WORKERS, LEFT, RIGHT))
         await story(broker, clock)
@@ -158,6 +159,84 @@ def test_a_stream_of_interest_keeps_a_message_until_all_have_acknowledged() -> N
         (right,) = await broker.fetch("right", 1, 1.0)
         await right.ack()
         assert await broker.last("BOTH") == (1, None)
+
+    virtually(story)
+
+
+def test_without_keeping_only_the_last_message_outlives_its_acknowledgement() -> None:
+    async def story(broker: MemoryBroker, clock: VirtualClock) -> None:
+        for n in range(1, 6):
+            await broker.publish("LOG", [Outgoing("log.a", b"x", f"m{n}")], expected_last=n - 1)
+            (message,) = await broker.fetch("reader", 10, 0)
+            if n != 3:
+                await message.ack()
+        assert await broker.last("LOG") == (5, "m5"), "a publisher goes on from it"
+        assert [logged.sequence for logged in await broker.read("LOG", 10)] == [3, 5]
+        await clock.sleep(6)
+        (late,) = await broker.fetch("reader", 10, 0)
+        assert (late.sequence, late.delivered) == (3, 2)
+        await late.ack()
+        assert [logged.sequence for logged in await broker.read("LOG", 10)] == [5]
+        assert await broker.pending("reader") == 0
+
+    virtually(story, keeps=False)
+
+
+class Claims:
+    """What must be true of a durable, in the plainest words: when each message comes back, or None once it is done."""
+
+    def __init__(self) -> None:
+        self.until: dict[int, float | None] = {}
+        self.delivered: dict[int, int] = {}
+        self.fresh = 1
+
+    def fetched(self, now: float, batch: int, published: int) -> set[int]:
+        back = sorted((until, n) for n, until in self.until.items() if until is not None and until <= now)
+        claimed = sum(until is not None and until > now for until in self.until.values())
+        room = max(min(batch - len(back), WORKERS.max_ack_pending * 4 - claimed - len(back)), 0)
+        new = range(self.fresh, min(self.fresh + room, published + 1))
+        self.fresh += len(new)
+        found = {n for _, n in back[:batch]} | set(new)
+        for n in found:
+            self.until[n], self.delivered[n] = now + WORKERS.ack_wait_s, self.delivered.get(n, 0) + 1
+        return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_claims_come_back_when_they_are_due_whatever_their_order(seed: int) -> None:
+    source = random.Random(seed)
+
+    async def story(broker: MemoryBroker, clock: VirtualClock) -> None:
+        await broker.ensure((), (WORKERS._replace(max_ack_pending=WORKERS.max_ack_pending * 4),))
+        held: dict[int, Message] = {}
+        model, published = Claims(), 0
+        for _ in range(400):
+            act, now = source.choice(["publish", "fetch", "fetch", "ack", "nak", "progress", "wait"]), clock.monotonic()
+            if act == "publish":
+                count = source.randint(1, 3)
+                published = await broker.publish("WORK", [Outgoing("work.a", b"x")] * count)
+            elif act == "fetch":
+                messages = await broker.fetch("workers", 50, 0)
+                assert {m.sequence for m in messages} == model.fetched(now, 50, published)
+                assert all(m.delivered == model.delivered[m.sequence] for m in messages)
+                held |= {m.sequence: m for m in messages}
+            elif act == "wait":
+                await clock.sleep(source.randint(1, 4))
+            elif held:
+                sequence = source.choice(list(held))
+                runs = (model.until[sequence] or 0) > now
+                if act == "ack":
+                    await held.pop(sequence).ack()
+                    model.until[sequence] = None
+                elif act == "nak" and runs:
+                    delay = source.randint(0, 9)
+                    await held[sequence].nak(delay)
+                    model.until[sequence] = now + delay
+                elif act == "progress" and runs:
+                    await held[sequence].in_progress()
+                    model.until[sequence] = now + WORKERS.ack_wait_s
+        assert published > 20
+        assert max(model.delivered.values()) > 2
 
     virtually(story)
 

@@ -20,6 +20,7 @@ from simulator.policy.fees import Fees
 from simulator.relayer import PAUSED, Asked, put_asked, read_asked
 from simulator.relayer.reporting import STATE
 from simulator.store.port import Row
+from tests.support.tables import look
 from tests.support.virtual import START_MS, settled
 from zjops.audit.findings import Report
 from zjops.audit.run import audit_once
@@ -118,11 +119,7 @@ class Play:
             await settled(self.platform)
 
     async def sql(self, query: str) -> list[Row]:
-        def run(tx: Any) -> list[Row]:
-            found: list[Row] = tx._connection.execute(query).fetchall()
-            return found
-
-        return await self.store.read(run)
+        return look(self.store, query)
 
     async def batches(self) -> list[Row]:
         return await self.sql("SELECT * FROM batches ORDER BY id")

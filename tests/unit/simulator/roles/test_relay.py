@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from simulator.broker.nats import NatsBroker
 from simulator.broker.port import Broker, Outgoing
 from simulator.lease import Lease
-from simulator.outbox import MOST, Relay, enqueue_ops
+from simulator.outbox import MOST, Relay, enqueue_ops, event_row, work_row
 from simulator.store.port import Store, T, Work
 from simulator.store.sqlite import SqliteStore
 from simulator.telemetry import Telemetry
 from tests.support.nats import NatsServer, eventually, running_server
 from zjops.domain.clock import SystemClock
-from zjops.domain.errors import Fenced, StoreUnavailable
-from zjops.domain.events import DURABLES, OPS, STREAMS, OpsEvent, StreamSpec
-from zjops.domain.ids import SystemIds
+from zjops.domain.errors import BrokerUnavailable, Fenced, StoreUnavailable
+from zjops.domain.events import (
+    DURABLES,
+    EVENTS,
+    OPS,
+    STREAMS,
+    WORK,
+    EventType,
+    JobEvent,
+    OpsEvent,
+    StreamSpec,
+    open_envelope,
+)
+from zjops.domain.events import Work as Dispatch
+from zjops.domain.ids import SystemIds, job_id
 
 WINDOW_S = 1
 CLOCK = SystemClock()
@@ -212,3 +225,114 @@ async def test_order_holds_across_a_broker_that_is_killed(store: Store, broker: 
     await eventually(lambda: _is(_later(store, relay, broker, start), 300), 30)
     await relay.stop()
     assert await _seen(broker, start) == names
+
+
+class Refusing:
+    """A broker that is away for one stream."""
+
+    def __init__(self, broker: Broker, stream: str) -> None:
+        self._broker, self.stream = broker, stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._broker, name)
+
+    async def publish(self, stream: str, messages: Any, **how: Any) -> int:
+        if stream == self.stream:
+            raise BrokerUnavailable(f"{stream} cannot be reached")
+        return await self._broker.publish(stream, messages, **how)
+
+
+EVENT = JobEvent(
+    tenant="acme", plan="starter", job_id=job_id(b"\1" * 16), job_type="compute_heavy", status="pending",
+    accepted_at=1_790_000_000_000, payload_bytes=10, compute_units=20,
+)  # fmt: skip
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def _accept(store: Store, count: int, trace: str | None = None) -> None:
+    """The rows that an accepted job puts into the outbox: its event, and its work."""
+    work = Dispatch(job_id=EVENT.job_id, tenant="acme", job_type="compute_heavy", timeout_s=60)
+    rows = []
+    for _ in range(count):
+        rows.append(event_row(IDS.name(), EventType.SUBMITTED, EVENT, 1_790_000_000_000, trace))
+        rows.append(work_row(IDS.name(), work, 5, 1_790_000_000_000))
+    await store.transact(lambda tx: tx.many("outbox_put", rows))
+
+
+async def test_what_fails_between_two_streams_is_marked_in_neither_and_repeated_in_neither(
+    store: Store, broker: Broker
+) -> None:
+    start, _ = await broker.last(EVENTS)
+    work, _ = await broker.last(WORK)
+    refusing = Refusing(broker, WORK)
+    relay = _relay(store, cast(Broker, refusing), "a")
+    await _accept(store, 3)
+    assert await relay._lease.hold()
+    with pytest.raises(BrokerUnavailable):
+        await relay.publish_once()
+    assert ((await broker.last(EVENTS))[0], (await broker.last(WORK))[0]) == (start + 3, work), "half of it has left"
+    assert await _unpublished(store) == 6
+    # As the loop does it with a broker that was away.
+    relay._cursors.clear()
+    refusing.stream = ""
+    await _accept(store, 1)
+    assert await relay.publish_once() == 5, "a new event, and all the work"
+    assert ((await broker.last(EVENTS))[0], (await broker.last(WORK))[0]) == (start + 4, work + 4)
+    assert await _unpublished(store) == 0
+
+
+async def test_a_stream_that_was_quiet_for_long_is_not_searched_for_row_by_row(store: Store, broker: Broker) -> None:
+    start, _ = await broker.last(OPS)
+    first = _relay(store, broker, "a")
+    assert await first._lease.hold()
+    await _tell(store, ["once"])
+    await _accept(store, MOST)
+    while await first.publish_once():
+        pass
+    await first.stop()
+    heir = _relay(store, broker, "b")
+    await first._lease.release()
+    assert await heir._lease.hold()
+    await _tell(store, ["lately"])
+    assert await heir.publish_once() == 1, "the first look finds what is new"
+    assert await _seen(broker, start) == ["once", "lately"]
+
+
+async def test_what_a_stream_has_lost_is_published_again_although_it_is_marked(store: Store, broker: Broker) -> None:
+    start, _ = await broker.last(OPS)
+    relay = _relay(store, broker, "a")
+    assert await relay._lease.hold()
+    await _tell(store, ["kept"])
+    assert await relay.publish_once() == 1
+    await _tell(store, ["lost with the server's machine"])
+    await store.transact(lambda tx: tx.run("outbox_mark", first=0, last=99, now=1))
+    await relay._lease.release()
+    heir = _relay(store, broker, "b")
+    assert await heir._lease.hold()
+    assert await heir.publish_once() == 1
+    assert await _seen(broker, start) == ["kept", "lost with the server's machine"]
+
+
+@pytest.mark.parametrize("trace", [None, TRACE], ids=["without a trace", "with a trace"])
+async def test_an_event_on_the_wire_is_a_whole_cloud_event(store: Store, broker: Broker, trace: str | None) -> None:
+    first = (await broker.last(EVENTS))[0] + 1
+    relay = _relay(store, broker, "a")
+    assert await relay._lease.hold()
+    await _accept(store, 1, trace)
+    assert await relay.publish_once() == 2
+    (told,) = await broker.read(EVENTS, 1, first=first)
+    said = json.loads(told.data)
+    assert said == {
+        "specversion": "1.0", "id": told.headers["Nats-Msg-Id"], "source": "/tenants/acme",
+        "type": "ai.zama.jobs.job.submitted.v1", "subject": EVENT.job_id, "time": "2026-09-21T14:13:20.000Z",
+        "datacontenttype": "application/json",
+        "data": {
+            "tenant": "acme", "plan": "starter", "job_id": EVENT.job_id, "job_type": "compute_heavy",
+            "status": "pending", "accepted_at": 1_790_000_000_000, "payload_bytes": 10, "compute_units": 20,
+        },
+    } | ({"traceparent": trace} if trace else {})  # fmt: skip
+    assert told.subject == "jobs.submitted"
+    names = {"Nats-Msg-Id", "Zjops-Outbox"} | ({"traceparent"} if trace else set())
+    assert names <= told.headers.keys()
+    cloud, event = open_envelope(told.data)
+    assert (cloud.specversion, cloud.traceparent, event) == ("1.0", trace, EVENT)

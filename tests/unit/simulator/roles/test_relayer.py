@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ from simulator.environment import Platform
 from simulator.policy.fees import Fees
 from simulator.relayer import PAUSED, Relayer
 from tests.support.relaying import FAILS, batches_of, chain_of, heir_of, jobs_of, relayer_of, run, signed_of, submit
+from tests.support.tables import tables
 from tests.support.virtual import START_MS, settled
 
 
@@ -69,17 +69,14 @@ def test_a_root_that_is_on_chain_already_is_adopted(tmp_path: Path) -> None:
     """As with a store that was restored from a copy: it does not know what it has sent."""
 
     async def story(platform: Platform) -> None:
-        chain, store = chain_of(platform), platform.ports.store
+        chain = chain_of(platform)
         await submit(platform, 3)
         while [b["state"] for b in await batches_of(platform)] != ["mined"]:
             await platform.ports.clock.sleep(0.5)
         await relayer_of(platform).stop()
 
-        def forget(tx: Any) -> None:
-            tx._connection.execute("DELETE FROM batch_transactions")
-            tx._connection.execute("UPDATE batches SET state = 'closed', tx_hash = NULL, block_number = NULL")
-
-        await store.transact(forget)
+        tables(platform.ports.store).execute("DELETE FROM batch_transactions")
+        tables(platform.ports.store).execute("UPDATE batches SET state = 'closed', tx_hash = NULL, block_number = NULL")
         sent = list(chain.sent)
         fresh = platform._relayer()
         await fresh.start()

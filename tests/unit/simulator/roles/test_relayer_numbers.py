@@ -27,6 +27,7 @@ from tests.support.relaying import (
     submit,
     waits_for,
 )
+from tests.support.tables import tables
 from tests.support.virtual import settled
 from tests.unit.simulator.roles.test_reanchoring import Play, _play
 from zjops.domain.errors import ChainRefused
@@ -126,12 +127,9 @@ def test_a_root_that_is_on_chain_already_is_found(tmp_path: Path, known: bool) -
         await becomes(platform, "mined")
         await relayer_of(platform).stop()
 
-        def forget(tx: Any) -> None:
-            tx._connection.execute("UPDATE batches SET state = 'closed', tx_hash = NULL, block_number = NULL")
-            if not known:
-                tx._connection.execute("DELETE FROM batch_transactions")
-
-        await store.transact(forget)
+        tables(store).execute("UPDATE batches SET state = 'closed', tx_hash = NULL, block_number = NULL")
+        if not known:
+            tables(store).execute("DELETE FROM batch_transactions")
         asked: list[int] = []
         honest = chain.find_root
 

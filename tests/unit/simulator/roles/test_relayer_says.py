@@ -20,6 +20,7 @@ from tests.support.relaying import (
     submit,
     waits_for,
 )
+from tests.support.tables import tables
 from tests.support.virtual import settled
 from zjops.domain.errors import ChainUnavailable
 
@@ -76,11 +77,8 @@ def test_the_leaves_of_an_adopted_batch_are_published_too(tmp_path: Path) -> Non
         await becomes(platform, "mined")
         await relayer_of(platform).stop()
 
-        def restored(tx: Any) -> None:
-            tx._connection.execute("DELETE FROM batch_transactions")
-            tx._connection.execute("UPDATE batches SET state = 'closed', tx_hash = NULL, block_number = NULL")
-
-        await platform.ports.store.transact(restored)
+        tables(platform.ports.store).execute("DELETE FROM batch_transactions")
+        tables(platform.ports.store).execute("UPDATE batches SET state = 'closed', tx_hash = NULL, block_number = NULL")
         (file,) = (path for path in (tmp_path / "batches").rglob("*.json"))
         written = file.read_bytes()
         file.unlink()

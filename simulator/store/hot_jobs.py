@@ -1,4 +1,4 @@
-"""Two tables of the store in memory as plain values: the outbox, which is a queue, and the jobs that are not final.
+"""The jobs of the store in memory that are not final, as plain values.
 
 Every job passes a dozen statements within moments, and each of them turns every column from one form into another.
 Here those statements are methods on dictionaries, each with the meaning of the one in `queries/*.sql` whose name it
@@ -8,8 +8,7 @@ bears; a test holds one against the other. Whatever else is asked goes to SQLite
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -19,135 +18,37 @@ from zjops.domain.jobs import JobState
 
 EVICT_ROWS = 512
 """So many final jobs are handed to SQLite at once."""
-_PENDING, _PROCESSING, _CANCELLED = (s.value for s in (JobState.PENDING, JobState.PROCESSING, JobState.CANCELLED))
+_PENDING, _PROCESSING = JobState.PENDING.value, JobState.PROCESSING.value
 _LIVE = (
-    "SELECT * FROM jobs WHERE confirmed_at IS NULL AND (settled_no IS NOT NULL OR status IN ('pending', 'processing'))"
+    "SELECT * FROM jobs WHERE status IN ('pending', 'processing') OR retry_at IS NOT NULL"
+    " OR (batch_id IS NOT NULL AND confirmed_at IS NULL)"
 )
-_COLUMNS = ("n", "stream", "subject", "msg_id", "payload", "traceparent", "created_at", "published_at")
+_TO_ANCHOR = " OR (settled_no IS NOT NULL AND batch_id IS NULL)"
 _Params = Sequence[tuple[Any, ...]]
-
-
-class HotOutbox:
-    """The outbox as a list. Numbers are dense and rows go from its front alone, so a number is a place."""
-
-    def __init__(self) -> None:
-        self._rows: list[Row] = []
-        self._head = 0
-        self._first = 1
-        self._before: tuple[int, int] = (0, 0)
-        self._marked: list[Row] = []
-        self.reads: dict[str, Callable[..., Any]] = {
-            "outbox_last": self._last, "outbox_next": self._next_rows, "outbox_after": self._after_rows,
-            "outbox_find": self._find, "outbox_first_unpublished": self._first_unpublished,
-            "outbox_last_published": self._last_published, "outbox_unpublished": self._unpublished,
-        }  # fmt: skip
-        self.runs: dict[str, Callable[..., int]] = {"outbox_mark": self._mark, "outbox_purge": self._purge}
-        self.many: dict[str, Callable[[_Params], int]] = {"outbox_put": self._put}
-
-    def begin(self) -> None:
-        """A transaction begins."""
-        self._before = self._first + len(self._rows), self._head
-        self._marked.clear()
-
-    def roll_back(self) -> None:
-        """Undo what was done since."""
-        following, self._head = self._before
-        del self._rows[following - self._first :]
-        for row in self._marked:
-            row["published_at"] = None
-
-    def flush(self, connection: sqlite3.Connection) -> None:
-        """Make the table what stands here."""
-        connection.execute("DELETE FROM outbox")
-        names = ", ".join(f":{name}" for name in _COLUMNS)
-        connection.executemany(f"INSERT INTO outbox VALUES ({names})", self._here())  # noqa: S608
-
-    def reload(self, connection: sqlite3.Connection) -> None:
-        """Read the table anew: somebody has changed it."""
-        found = connection.execute("SELECT * FROM outbox ORDER BY n").fetchall()
-        self._rows, self._head = [dict(zip(_COLUMNS, values, strict=True)) for values in found], 0
-        self._first = self._rows[0]["n"] if self._rows else 1
-
-    def _here(self) -> Iterable[Row]:
-        return islice(self._rows, self._head, None)
-
-    def _put(self, rows: _Params) -> int:
-        n = self._first + len(self._rows)
-        for stream, subject, msg_id, payload, traceparent, created_at in rows:
-            self._rows.append({
-                "n": n, "stream": stream, "subject": subject, "msg_id": msg_id, "payload": payload,
-                "traceparent": traceparent, "created_at": created_at, "published_at": None,
-            })  # fmt: skip
-            n += 1
-        return len(rows)
-
-    def _last(self) -> list[Row]:
-        return [{"n": self._rows[-1]["n"] if self._rows else 0}]
-
-    def _next_rows(self, after: int, most: int) -> list[Row]:
-        start = max(self._head, after - self._first + 1)
-        return self._rows[start : start + most]
-
-    def _after_rows(self, stream: str, after: int, most: int) -> list[Row]:
-        found = (row for row in self._here() if row["stream"] == stream and row["n"] > after)
-        return list(islice(found, most))
-
-    def _find(self, stream: str, msg_id: str | None) -> list[Row]:
-        for row in reversed(self._rows[self._head :]):
-            if row["stream"] == stream and row["msg_id"] == msg_id:
-                return [{"n": row["n"]}]
-        return []
-
-    def _first_unpublished(self, stream: str) -> list[Row]:
-        found = (row["n"] for row in self._here() if row["stream"] == stream and row["published_at"] is None)
-        return [{"n": next(found, 0)}]
-
-    def _last_published(self, stream: str) -> list[Row]:
-        backward = reversed(self._rows[self._head :])
-        found = (row["n"] for row in backward if row["stream"] == stream and row["published_at"] is not None)
-        return [{"n": next(found, 0)}]
-
-    def _unpublished(self) -> list[Row]:
-        return [{"count": sum(row["published_at"] is None for row in self._here())}]
-
-    def _mark(self, first: int, last: int, now: int) -> int:
-        part = self._rows[max(self._head, first - self._first) : max(0, last - self._first + 1)]
-        fresh = [row for row in part if row["published_at"] is None]
-        for row in fresh:
-            row["published_at"] = now
-        self._marked += fresh
-        return len(fresh)
-
-    def _purge(self, before: int) -> int:
-        # What an earlier transaction took away goes for good now; this one's can still be undone.
-        del self._rows[: self._head]
-        self._first, self._head = self._first + self._head, 0
-        self._before = self._before[0], 0
-        for row in islice(self._rows, max(0, len(self._rows) - 1)):
-            published_at = row["published_at"]
-            if published_at is None or published_at >= before:
-                break
-            self._head += 1
-        return self._head
 
 
 class HotJobs:
     """Jobs until they are final, by their id, and the orders in which they are looked for.
 
-    Where nothing is anchored, a job is final once it has ended.
+    A job is final once it has ended and stands in no order. Without `anchors` nothing waits for a batch.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, anchors: bool = True) -> None:
         self._connection, self._anchors = connection, anchors
+        self._live = _LIVE + _TO_ANCHOR if anchors else _LIVE
         self._columns, self._defaults = columns_of(connection, "jobs")
         self._rows: dict[bytes, Row] = {}
         self._dirty: dict[bytes, None] = {}
         self._undo: dict[bytes, Row | None] = {}
+        self._open = self._detached = False
+        """Whether a transaction runs, and whether what it changes are rows that it has read anew."""
         self._saved: tuple[dict[bytes, Row], dict[bytes, None]] | None = None
         self._to_anchor: dict[bytes, None] = {}
         self._to_retry: dict[bytes, None] = {}
         self._to_cancel: dict[bytes, None] = {}
         self._in_batch: dict[int, list[bytes]] = {}
+        self._begun: set[int] = set()
+        """Batches of which some job was confirmed: the others of them are not all there is."""
         self._final: dict[bytes, None] = {}
         self.reads: dict[str, Callable[..., Any]] = {
             "job_get": self._get, "jobs_to_settle": self._settle_rows, "jobs_to_retry": self._retry_rows,
@@ -165,10 +66,17 @@ class HotJobs:
 
     def begin(self) -> None:
         """A transaction begins; between two of them what is final leaves."""
-        self._undo.clear()
-        self._saved = None
         if len(self._final) >= EVICT_ROWS:
-            self.flush(evict=True)
+            self.flush()
+            for key in self._final:
+                del self._rows[key]
+            self._final.clear()
+        self._undo.clear()
+        self._open, self._detached, self._saved = True, False, None
+
+    def commit(self) -> None:
+        """The transaction holds."""
+        self._open, self._saved = False, None
 
     def roll_back(self) -> None:
         """Undo what was done since, after SQLite has."""
@@ -180,28 +88,25 @@ class HotJobs:
                 self._dirty.pop(key, None)
             else:
                 self._rows[key] = row
-        self._undo.clear()
-        self._saved = None
+        self.commit()
         self._order()
 
-    def flush(self, *, evict: bool = False) -> None:
-        """Make the table what stands here. To let go of what is final is safe between transactions alone."""
-        if not evict and self._saved is None:
+    def flush(self) -> None:
+        """Make the table what stands here."""
+        if self._open and self._saved is None:
+            # A rollback takes back what is written here too, so that all of it has to be written again.
             self._saved = dict(self._rows), dict(self._dirty)
         places = ", ".join(f":{name}" for name in self._columns)
         self._connection.executemany(
             f"INSERT OR REPLACE INTO jobs VALUES ({places})", [self._rows[key] for key in self._dirty]  # noqa: S608
         )  # fmt: skip
         self._dirty.clear()
-        if evict:
-            for key in self._final:
-                del self._rows[key]
-            self._final.clear()
 
     def reload(self) -> None:
         """Read anew what is not final: somebody has changed the table."""
+        self._detached = True
         self._rows = {}
-        for values in self._connection.execute(_LIVE).fetchall():
+        for values in self._connection.execute(self._live).fetchall():
             row = dict(zip(self._columns, values, strict=True))
             self._rows[row["id"]] = row
         self._order()
@@ -232,7 +137,7 @@ class HotJobs:
         """A job that is about to be changed."""
         row = self._find(key)
         if row is not None:
-            if key not in self._undo:
+            if not self._detached and key not in self._undo:
                 self._undo[key] = dict(row)
             self._leave(row)
             self._dirty[key] = None
@@ -240,19 +145,21 @@ class HotJobs:
 
     def _enter(self, row: Row) -> None:
         """Put a job into the orders that it belongs to."""
-        key = row["id"]
-        if row["batch_id"] is not None:
+        key, batch, status, waits = row["id"], row["batch_id"], row["status"], row["retry_at"] is not None
+        if waits:
+            self._to_retry[key] = None
+        if batch is not None:
             if row["confirmed_at"] is None:
-                self._in_batch.setdefault(row["batch_id"], []).append(key)
+                self._in_batch.setdefault(batch, []).append(key)
+                waits = True
+            else:
+                self._begun.add(batch)
         elif row["settled_no"] is not None and self._anchors:
             self._to_anchor[key] = None
-        if row["retry_at"] is not None:
-            self._to_retry[key] = None
-        if row["cancel_requested_at"] is not None and row["status"] == _PROCESSING:
+            waits = True
+        if row["cancel_requested_at"] is not None and status == _PROCESSING:
             self._to_cancel[key] = None
-        status = row["status"]
-        ended = status == _CANCELLED if self._anchors else status not in (_PENDING, _PROCESSING)
-        if ended or row["confirmed_at"] is not None:
+        if not waits and status not in (_PENDING, _PROCESSING):
             self._final[key] = None
 
     def _leave(self, row: Row) -> None:
@@ -296,7 +203,8 @@ class HotJobs:
                 parameters=parameters, parameters_sha256=parameters_sha256, callback_url=callback_url,
                 metadata=metadata, salt=salt, traceparent=traceparent,
             )  # fmt: skip
-            self._undo[key] = None
+            if not self._detached:
+                self._undo[key] = None
             self._dirty[key] = None
         return len(rows)
 
@@ -380,9 +288,9 @@ class HotJobs:
         )  # fmt: skip
 
     def _outcomes(self, batch_id: int) -> list[Row] | None:
-        """None for a batch whose jobs have left."""
+        """None for a batch of which jobs may have left."""
         members = self._in_batch.get(batch_id)
-        if members is None:
+        if members is None or batch_id in self._begun:
             return None
         return [dict(row) for row in sorted((self._rows[k] for k in members), key=itemgetter("leaf_index"))]
 
