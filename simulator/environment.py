@@ -32,6 +32,7 @@ from simulator.telemetry import Telemetry
 from simulator.worker.handlers import validate
 from simulator.worker.slots import InlineSlots, ProcessSlots, Slots
 from zjops.domain.clock import Clock, SystemClock, VirtualClock
+from zjops.domain.closed import billing_dir
 from zjops.domain.errors import ChainUnavailable, StoreUnavailable, UnreachableError
 from zjops.domain.events import DURABLES, EVENTS, STREAMS
 from zjops.domain.ids import Ids, SeededIds, SystemIds
@@ -223,6 +224,7 @@ class Platform:
         return await build_interface(
             *parts, settings=self.settings, telemetry=self.telemetry, intake=self.intake, wake=self.relay.wake,
             base_url=base_url, readiness=readiness or self.readiness, processes=processes, chain=chain,
+            billing=billing_dir(self._log_dir), offload=self.ports.offload,
         )  # fmt: skip
 
     async def add_tenant(self, tenant: str, plan: str, **overrides: Any) -> Tenant:

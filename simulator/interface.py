@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -69,7 +70,7 @@ def _fetch_json(url: str) -> Callable[[], Any]:
 async def build_interface(
     store: Store, broker: Broker, blobs: Blobs, clock: Clock, ids: Ids, *, settings: Settings, telemetry: Telemetry,
     intake: Intake, wake: Callable[[], None], base_url: str, readiness: Readiness, processes: int,
-    chain: Callable[[], ChainIdentity],
+    chain: Callable[[], ChainIdentity], billing: Path, offload: Callable[..., Awaitable[Any]],
 ) -> Interface:  # fmt: skip
     """One process's interface; `processes` share each tenant's limits."""
     issuer, verifier = await _identity(store, clock, ids, settings, base_url)
@@ -85,7 +86,7 @@ async def build_interface(
         issuer=issuer, verifier=verifier, directory=directory, tenants=tenants, versions=Versions(), watch=watch,
         abuse=abuse, addresses=AddressGuard(clock, telemetry, watch, abuse, processes=processes), hub=hub,
         telemetry=telemetry, tracing=tracing, tally=tally, chain=chain, readiness=readiness, base_url=base_url,
-        wake=wake, processes=processes,
+        wake=wake, processes=processes, billing=billing, offload=offload,
     )  # fmt: skip
     rollups = Rollups(tally.take, broker, clock, ids, telemetry)
     return Interface(Api(deps), deps, Stack(tracing, watch, hub, rollups))

@@ -1,6 +1,8 @@
-"""`/v1/billing`: what a tenant has used, by day (S6)."""
+"""`/v1/billing`: what a tenant has used, by day, and its issued invoices with their lines (S6)."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,8 +13,18 @@ from simulator.api.deps import ApiDeps, answer
 from simulator.gateway.context import tenant_of
 from simulator.store.port import Row, Tx
 from zjops.domain.clock import month_bounds_ms, rfc3339, utc_date, utc_month
+from zjops.domain.closed import closed_months, issued_to
 from zjops.domain.errors import FieldError, Problem
-from zjops.domain.wire_billing import UsageDay, UsageQuery, UsageView
+from zjops.domain.invoices import Invoice
+from zjops.domain.wire_billing import (
+    InvoiceLineView,
+    InvoicePage,
+    InvoiceQuery,
+    InvoiceView,
+    UsageDay,
+    UsageQuery,
+    UsageView,
+)
 
 BASE = "/v1/billing"
 DAY_MS = 86_400_000
@@ -30,6 +42,11 @@ class BillingRoutes:
             Operation(
                 id="getUsage", method="GET", path=BASE + "/usage", call=self.usage, tag="billing", scope="billing:read",
                 query=UsageQuery, answers=(Answer(200, "The month's usage.", UsageView),),
+                problems=("invalid-parameter",),
+            ),
+            Operation(
+                id="listInvoices", method="GET", path=BASE + "/invoices", call=self.invoices, tag="billing",
+                scope="billing:read", query=InvoiceQuery, answers=(Answer(200, "Issued invoices.", InvoicePage),),
                 problems=("invalid-parameter",),
             ),
         ]  # fmt: skip
@@ -61,6 +78,48 @@ class BillingRoutes:
             compute_units_held=total["held"], compute_units_charged=total["charged"],
             compute_units_released=total["released"], days=[_day(day, by_day.get(day)) for day in days],
         ))  # fmt: skip
+
+    async def invoices(self, request: Request) -> Response:
+        """Issued invoices with their lines, newest first (S6).
+
+        An invoice stands here once its month was closed, and never changes; `getUsage` tells of a month that is open.
+        """
+        query, tenant = read_query(request, InvoiceQuery), tenant_of(request.scope).tenant
+        return answer(await self._deps.offload(_page, self._deps.billing, tenant, query))
+
+
+def _page(folder: Path, tenant: str, query: InvoiceQuery) -> InvoicePage:
+    months = [
+        month for month in reversed(closed_months(folder))
+        if query.month in (None, month) and (query.before is None or month < query.before)
+    ]  # fmt: skip
+    found: list[InvoiceView] = []
+    for month in months:
+        invoice = issued_to(folder, month, tenant)
+        if invoice is None:
+            continue
+        if len(found) == query.limit:
+            return InvoicePage(invoices=found, next=found[-1].month)
+        found.append(_invoice(invoice))
+    return InvoicePage(invoices=found, next=None)
+
+
+def _invoice(made: Invoice) -> InvoiceView:
+    lines = [
+        InvoiceLineView(
+            number=number, code=line.code, description=line.description, quantity=line.quantity, unit=line.unit,
+            unit_price_nanousd=line.unit_price_nanousd, amount_cents=line.amount_cents, reference=line.reference,
+        )
+        for number, line in enumerate(made.lines, 1)
+    ]  # fmt: skip
+    return InvoiceView(
+        number=made.number or "", state=made.state, month=made.month, period_start=made.period_start,
+        period_end=made.period_end, issue_date=made.issue_date or "", due_date=made.due_date or "", seller=made.seller,
+        customer=made.customer, plan=made.plan, price_book=made.price_book, currency=made.currency, tax=made.tax,
+        as_of=rfc3339(made.watermark_ms), jobs=made.jobs, compute_units_included=made.units.included,
+        compute_units_buffer=made.units.buffer, compute_units_overage=made.units.overage, lines=lines,
+        total_cents=made.total_cents,
+    )  # fmt: skip
 
 
 def _day(day: str, row: Row | None) -> UsageDay:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -38,7 +40,10 @@ Readiness = Callable[[], Awaitable[dict[str, bool]]]
 
 @dataclass(frozen=True)
 class ApiDeps:
-    """Everything behind the interface, of one of `processes`. `issuer` is None where tokens come from elsewhere."""
+    """Everything behind the interface, of one of `processes`. `issuer` is None where tokens come from elsewhere.
+
+    `billing` is the folder of closed months; `offload` runs what reads files away from the loop.
+    """
 
     store: Store
     broker: Broker
@@ -64,6 +69,8 @@ class ApiDeps:
     base_url: str
     processes: int
     wake: Callable[[], None]
+    billing: Path
+    offload: Callable[..., Awaitable[Any]]
 
 
 class Whole(Response):

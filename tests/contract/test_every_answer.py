@@ -237,6 +237,8 @@ async def _billing(play: Play) -> None:
     token = await play.stage.client("bill", "enterprise")
     assert (await play.go("getUsage", token)).status_code == 200
     await play.go("getUsage", token, path="/v1/billing/usage?month=2026-13")
+    assert (await play.go("listInvoices", token)).status_code == 200
+    await play.go("listInvoices", token, path="/v1/billing/invoices?month=2026-13")
 
 
 async def _webhooks(play: Play) -> None:

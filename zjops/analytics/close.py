@@ -19,20 +19,11 @@ import msgspec
 
 from zjops.analytics.billing import SETTLED_WITHIN_MS
 from zjops.analytics.documents import flat_rows
-from zjops.analytics.issued import (
-    INVOICES,
-    JOURNAL,
-    MANIFEST,
-    PRICES,
-    ClosedFile,
-    Manifest,
-    closed_months,
-    invoices_of,
-    read_closed,
-)
+from zjops.analytics.issued import invoices_of, read_closed
 from zjops.analytics.tieout import TieOut, tie_out
 from zjops.analytics.warehouse import Warehouse
 from zjops.domain.clock import month_bounds_ms, rfc3339
+from zjops.domain.closed import INVOICES, JOURNAL, MANIFEST, PRICES, ClosedFile, Manifest, closed_months, invoice_file
 from zjops.domain.errors import InvariantError, StoreUnavailable, UsageError
 from zjops.domain.invoices import Invoice, issued
 from zjops.domain.plans import PriceBook
@@ -94,7 +85,7 @@ def _check_tied(tied: TieOut) -> None:
 
 def close(folder: Path, month: str, closing: Closing, book: PriceBook, *, now_ms: int) -> Manifest:
     """Issue the invoices of a month. Raises `StoreUnavailable` when the folder cannot be written."""
-    files = {f"{INVOICES}/{one.number}-{one.tenant}.json": _json(one) for one in closing.invoices}
+    files = {invoice_file(one.number or "", one.tenant): _json(one) for one in closing.invoices}
     files |= {JOURNAL: journal(flat_rows(closing.invoices)), PRICES: _json(book)}
     listed = [ClosedFile(name, hashlib.sha256(data).hexdigest()) for name, data in sorted(files.items())]
     total = sum(invoice.total_cents for invoice in closing.invoices)

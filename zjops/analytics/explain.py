@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from zjops.analytics.billing import read_month
-from zjops.analytics.issued import billing_dir, issued_of
+from zjops.analytics.issued import issued_of
 from zjops.analytics.warehouse import Warehouse
 from zjops.domain.clock import month_bounds_ms, rfc3339
+from zjops.domain.closed import billing_dir
 from zjops.domain.errors import UsageError
 from zjops.domain.ids import job_id
 from zjops.domain.invoices import BUFFER, CORRECTION, CREDIT, FEE, INCLUDED, SLA_CREDIT, Invoice, InvoiceLine

@@ -1,12 +1,10 @@
 """Months that were closed: what was issued, checked by its hashes, and what the log has said since.
 
-A closed month is one folder, `billing/YYYY-MM/` beside the log: invoices, a journal, the price book of that time and a
-manifest with the hash of each. Nothing in it ever changes; what came later is a note on the next invoice (C76).
+How a closed month lies on disk says `zjops.domain.closed`; what came later is a note on the next invoice (C76).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,41 +13,20 @@ import msgspec
 
 from zjops.analytics.billing import Month, draft_invoices, read_book, read_month
 from zjops.analytics.warehouse import Warehouse
+from zjops.domain.closed import (
+    INVOICES,
+    MANIFEST,
+    PRICES,
+    Manifest,
+    billing_dir,
+    check_file,
+    closed_months,
+    read_issued,
+    read_manifest,
+)
 from zjops.domain.errors import InvariantError, UsageError
 from zjops.domain.invoices import CORRECTION, SLA_CREDIT, Correction, Invoice
 from zjops.domain.plans import PriceBook
-
-INVOICES, JOURNAL, PRICES, MANIFEST = "invoices", "journal.csv", "prices.json", "manifest.json"
-
-
-class ClosedFile(msgspec.Struct, frozen=True):
-    """A file of a close and the SHA-256 of its bytes, in hex."""
-
-    name: str
-    sha256: str
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What a close holds. Times are Unix ms; `files` are all others of the folder."""
-
-    schema: str
-    month: str
-    closed_at_ms: int
-    watermark_ms: int
-    price_book: str
-    invoices: int
-    total_cents: int
-    files: list[ClosedFile]
-
-
-def billing_dir(log_dir: Path) -> Path:
-    """Where closed months stand: beside the log."""
-    return log_dir.absolute().parent / "billing"
-
-
-def closed_months(folder: Path) -> list[str]:
-    """The months that were closed, in order."""
-    return sorted(path.parent.name for path in folder.glob(f"2???-??/{MANIFEST}"))
 
 
 def book_of(log_dir: Path, month: str, path: Path | None) -> PriceBook:
@@ -76,17 +53,12 @@ def read_invoice(path: Path) -> Invoice:
 
 def read_closed(folder: Path, month: str) -> tuple[Manifest, list[Invoice]]:
     """A closed month. Raises `InvariantError` that names a file which is not what was issued."""
-    place = folder / month
-    try:
-        manifest = msgspec.json.decode((place / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError) as exc:
-        raise InvariantError(f"{place / MANIFEST} cannot be read: {exc}; restore it from a copy") from exc
-    for file in manifest.files:
-        path = place / file.name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
-            raise InvariantError(f"{path} is not the file that was issued; restore it from a copy")
-    names = sorted(file.name for file in manifest.files if file.name.startswith(f"{INVOICES}/"))
-    return manifest, [read_invoice(place / name) for name in names]
+    manifest, made = read_manifest(folder, month), []
+    for file in sorted(manifest.files, key=lambda one: one.name):
+        check_file(folder, month, file)
+        if file.name.startswith(f"{INVOICES}/"):
+            made.append(read_issued(folder, month, file))
+    return manifest, made
 
 
 def issued_of(folder: Path, month: str) -> dict[str, Invoice]:

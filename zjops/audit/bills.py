@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from zjops.analytics.billing import draft_invoices, read_month
-from zjops.analytics.issued import billing_dir, issued_of
+from zjops.analytics.issued import issued_of
 from zjops.analytics.warehouse import Warehouse
 from zjops.audit.batches import Chain, leaf_of
 from zjops.audit.records import Export
 from zjops.domain.clock import month_bounds_ms
+from zjops.domain.closed import billing_dir
 from zjops.domain.ids import job_id
 from zjops.domain.invoices import CORRECTION, ISSUED, SLA_CREDIT, Invoice, InvoiceLine
 from zjops.domain.merkle import Tree

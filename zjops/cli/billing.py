@@ -116,8 +116,9 @@ class Found(msgspec.Struct):
 def month_of(month: str | None, log_dir: Path, prices: Path | None, tenant: str | None) -> Found:
     """The invoices of a month. Raises `UsageError`, `UnreachableError`."""
     from zjops.analytics.billing import read_book
-    from zjops.analytics.issued import billing_dir, invoices_of
+    from zjops.analytics.issued import invoices_of
     from zjops.analytics.warehouse import Warehouse
+    from zjops.domain.closed import billing_dir
 
     now_ms = SystemClock().now_ms()
     chosen, book, place = month or utc_month(now_ms), read_book(prices), billing_dir(log_dir)

@@ -29,8 +29,8 @@ def close(
     from zjops.analytics.close import close as issue
     from zjops.analytics.close import prepare
     from zjops.analytics.documents import summary_rows
-    from zjops.analytics.issued import billing_dir
     from zjops.analytics.warehouse import Warehouse
+    from zjops.domain.closed import billing_dir
     from zjops.domain.invoices import dollars
 
     out, book, folder = Out(output, json, quiet), read_book(prices), log_folder(context, home, log)
@@ -60,8 +60,9 @@ def explain(
     """The events behind a line, and the batches and transactions that confirm them."""
     from zjops.analytics.billing import read_book
     from zjops.analytics.explain import explain as ask
-    from zjops.analytics.issued import billing_dir, invoices_of
+    from zjops.analytics.issued import invoices_of
     from zjops.analytics.warehouse import Warehouse
+    from zjops.domain.closed import billing_dir
     from zjops.domain.invoices import dollars
 
     out, book, folder = Out(output, json, quiet), read_book(prices), log_folder(context, home, log)

@@ -127,8 +127,9 @@ def _measured(
     """The log's month; None where no log was named and there is none, or where it has no confirmed job."""
     from zjops.analytics.basis import read_basis
     from zjops.analytics.billing import parse_month, read_book
-    from zjops.analytics.issued import billing_dir, invoices_of
+    from zjops.analytics.issued import invoices_of
     from zjops.analytics.warehouse import Warehouse
+    from zjops.domain.closed import billing_dir
 
     try:
         folder = log_folder(context, home, log)

@@ -89,3 +89,59 @@ class UsageView(Wire, frozen=True, kw_only=True, omit_defaults=False):
     compute_units_charged: int
     compute_units_released: int
     days: list[UsageDay]
+
+
+class InvoiceQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Issued invoices of one month, or of those before one, newest first."""
+
+    month: Month | None = None
+    before: Month | None = None
+    limit: Annotated[int, Meta(ge=1, le=120)] = 24
+
+
+class InvoiceLineView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """One line: `quantity` of `unit` at nano-dollars a unit (0 for a flat amount), and the amount in cents.
+
+    `reference` is the credit or the corrected invoice that a note rests on.
+    """
+
+    number: int
+    code: str
+    description: str
+    quantity: int
+    unit: str
+    unit_price_nanousd: int
+    amount_cents: int
+    reference: str | None
+
+
+class InvoiceView(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """An issued invoice, as it will always be; what came later is a note on the next one (C76). Tax is excluded."""
+
+    number: str
+    state: str
+    month: str
+    period_start: str
+    period_end: str
+    issue_date: str
+    due_date: str
+    seller: str
+    customer: str
+    plan: str
+    price_book: str
+    currency: str
+    tax: str
+    as_of: str
+    jobs: int
+    compute_units_included: int
+    compute_units_buffer: int
+    compute_units_overage: int
+    lines: list[InvoiceLineView]
+    total_cents: int
+
+
+class InvoicePage(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """Invoices, newest first; `next` is the month before which to go on, null at the end."""
+
+    invoices: list[InvoiceView]
+    next: str | None

@@ -7,9 +7,10 @@ import pytest
 
 from tests.unit.zjops.analytics.test_billing import Log
 from zjops.analytics.close import SETTLED_WITHIN_MS, Closing, close, prepare
-from zjops.analytics.issued import MANIFEST, billing_dir, closed_months, invoices_of, read_closed
+from zjops.analytics.issued import invoices_of, read_closed
 from zjops.analytics.warehouse import Warehouse
 from zjops.domain.clock import parse_rfc3339
+from zjops.domain.closed import MANIFEST, billing_dir, closed_months
 from zjops.domain.errors import InvariantError, StoreUnavailable, UsageError
 from zjops.domain.invoices import Invoice
 from zjops.domain.plans import price_book

@@ -9,9 +9,10 @@ import pytest
 from tests.unit.zjops.analytics.test_billing import Log
 from zjops.analytics.close import close, prepare
 from zjops.analytics.explain import Explained, explain
-from zjops.analytics.issued import billing_dir, invoices_of
+from zjops.analytics.issued import invoices_of
 from zjops.analytics.warehouse import Warehouse
 from zjops.domain.clock import parse_rfc3339
+from zjops.domain.closed import billing_dir
 from zjops.domain.errors import UsageError
 from zjops.domain.invoices import Invoice
 from zjops.domain.plans import price_book
