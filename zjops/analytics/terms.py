@@ -55,6 +55,9 @@ def terms_of(
 
     What no act tells is read off the jobs: the plan under which they were accepted.
     """
+    only = _only(acts, seen, after_ms)
+    if only is not None:
+        return [Term(plan_of(*only), first_ms, after_ms)]
     plan = _before(acts, seen, first_ms)
     changes = [(act.time_ms, act) for act in acts]
     if not any(act.plan for act in acts):
@@ -70,6 +73,18 @@ def terms_of(
         return None
     ends = [*(term.since_ms for term in terms[1:]), after_ms]
     return [msgspec.structs.replace(term, until_ms=end) for term, end in zip(terms, ends, strict=True)]
+
+
+def _only(acts: Sequence[Act], seen: Sequence[Seen], after_ms: int) -> tuple[str, bytes] | None:
+    """Plan and negotiated values where one act or one sight is all there is, as of most tenants: one term, whenever."""
+    if len(acts) + len(seen) != 1:
+        return None
+    if seen:
+        return seen[0].plan, b"{}"
+    act = acts[0]
+    if act.plan is None or act.former is not None or act.time_ms >= after_ms:
+        return None
+    return act.plan, act.overrides or b"{}"
 
 
 def _before(acts: Sequence[Act], seen: Sequence[Seen], first_ms: int) -> str | None:
