@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -37,15 +38,24 @@ def acts_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Act]]:
     found: dict[str, list[Act]] = defaultdict(list)
     for row in rows:
         try:
-            values = msgspec.json.decode(row["values"] or "{}", type=dict[str, Any])
+            plan, former, overrides = _values_of(row["values"] or "{}")
         except msgspec.MsgspecError as exc:
             raise UsageError(f"OPS log: {row['action']} of {row['tenant']} cannot be read: {exc}") from exc
-        given = values.get("overrides")
-        overrides = None if given is None else msgspec.json.encode(given, order="sorted")
-        act = Act(row["time"], values.get("plan"), values.get("former"), overrides)
-        if act.plan is not None or act.overrides is not None:
-            found[row["tenant"]].append(act)
+        if plan is not None or overrides is not None:
+            found[row["tenant"]].append(Act(row["time"], plan, former, overrides))
     return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _values_of(text: str) -> tuple[str | None, str | None, bytes | None]:
+    """Plan, former plan and negotiated values of an act; most acts say the same as others."""
+    values = msgspec.json.decode(text, type=dict[str, Any])
+    given = values.get("overrides")
+    return (
+        values.get("plan"),
+        values.get("former"),
+        None if given is None else msgspec.json.encode(given, order="sorted"),
+    )
 
 
 def terms_of(

@@ -242,7 +242,7 @@ def test_a_day_is_busier_than_its_night_and_a_weekday_than_a_sunday() -> None:
     ({"seed": -1}, "--seed goes from 0 to 2147483647"),
 ])  # fmt: skip
 def test_what_cannot_be_made_is_refused_in_a_sentence(given: dict[str, Any], said: str) -> None:
-    asked = {"text": "1M", "days": 1, "tenants": 20, "seed": 0, "start_ms": START_MS} | given
+    asked: dict[str, Any] = {"text": "1M", "days": 1, "tenants": 20, "seed": 0, "start_ms": START_MS} | given
     with pytest.raises(UsageError, match=f"^{said}$"):
         volume(**asked)
 
