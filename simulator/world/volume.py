@@ -30,12 +30,14 @@ MEMORY = "1200MB"
 WEEKEND = 0.55
 GROWTH_A_DAY = 0.003
 BATCH_MS, FINAL_MS, GAS = 60_000, 36_000, 57_000
+LIFE_MS = 60_100 + BATCH_MS + FINAL_MS
+"""So long after its acceptance a job has run out of time, and its batch is full and final."""
 NIGHT_LEAST = 6
 """Added to the weight of every hour: much of the traffic comes from schedules."""
 
 
 class Volume(NamedTuple):
-    """What is to be made: about so many events. `start_ms` is Unix ms."""
+    """What is to be made: about so many events. `start_ms` is Unix ms, at a full hour."""
 
     events: int
     days: int
@@ -60,7 +62,10 @@ class Made(NamedTuple):
 
 
 def volume(text: str, days: int, tenants: int, seed: int, start_ms: int) -> Volume:
-    """A volume that can be made; `text` is a number of events such as 100M. Raises `UsageError`."""
+    """A volume that can be made; `text` is a number of events such as 100M. It begins with the hour of `start_ms`.
+
+    Raises `UsageError`.
+    """
     events = _number(text)
     if not 1_000 <= events <= EVENTS_MOST:
         raise UsageError(f"--volume goes from 1K to {EVENTS_MOST // 10**9}G events")
@@ -70,7 +75,7 @@ def volume(text: str, days: int, tenants: int, seed: int, start_ms: int) -> Volu
         raise UsageError(f"--tenants goes from {TENANTS_LEAST} to {TENANTS_MOST} with --volume")
     if not 0 <= seed < 2**31:
         raise UsageError("--seed goes from 0 to 2147483647")
-    return Volume(events, days, tenants, seed, start_ms)
+    return Volume(events, days, tenants, seed, start_ms - start_ms % HOUR_MS)
 
 
 def _number(text: str) -> int:
@@ -127,6 +132,9 @@ def make(what: Volume, folder: Path, clock: Clock, heard: Callable[[Made], None]
     except OSError as exc:
         clear(folder, whole=made)
         raise StoreUnavailable(f"{folder}: {exc.strerror or exc}; free some space") from exc
+    except duckdb.Error as exc:
+        clear(folder, whole=made)
+        raise StoreUnavailable(f"{folder}: {str(exc).splitlines()[0]}; free some space or memory") from exc
     except BaseException:
         clear(folder, whole=made)
         raise
@@ -138,7 +146,7 @@ class _Maker:
         self._began = clock.monotonic()
         self._sql = parse(importlib.resources.files("simulator.world").joinpath("volume.sql").read_text())
         self._plans = _plans(what.tenants)
-        self._events = self._sequence = self._jobs = 0
+        self._events = self._sequence = self._jobs = self._batches = 0
 
     def make(self) -> dict[str, Any]:
         """Everything, chunk by chunk."""
@@ -152,7 +160,7 @@ class _Maker:
             self._jobs = hours[-1].after
             db.execute(self._text("macros"))
             db.execute("CREATE TABLE hours (begin_ms BIGINT, first BIGINT, after BIGINT)")
-            db.executemany("INSERT INTO hours VALUES (?, ?, ?)", hours)
+            db.execute("INSERT INTO hours SELECT unnest($1), unnest($2), unnest($3)", list(zip(*hours, strict=True)))
             self._write(db, "tenants", log / "ops", "ops", self._what.start_ms, 1, self._what.tenants)
             for begin_ms, until_ms in windows(hours):
                 self._chunk(db, log / "events", begin_ms, until_ms)
@@ -162,18 +170,21 @@ class _Maker:
 
     def _text(self, name: str, **values: int) -> str:
         known = {"seed": self._what.seed, "start": self._what.start_ms, "batch_ms": BATCH_MS, "final_ms": FINAL_MS,
-                 "gas": GAS} | self._plans | values  # fmt: skip
+                 "life_ms": LIFE_MS, "gas": GAS, "tenants": self._what.tenants} | self._plans | values  # fmt: skip
         return Template(self._sql[name]).substitute(known)
 
     def _chunk(self, db: duckdb.DuckDBPyConnection, folder: Path, begin_ms: int, until_ms: int) -> None:
         db.execute(self._text("chunk", **{"from": begin_ms, "until": until_ms, "sequence": self._sequence}))
-        found = db.execute("SELECT count(*), coalesce(max(sequence), $1) FROM chunk", [self._sequence]).fetchone()
+        found = db.execute("SELECT count(*), max(sequence), max(time) FILTER (kind = 3) FROM chunk").fetchone()
         assert found is not None
-        count, sequence = found
+        count, sequence, final_ms = found
         if count:
             first = self._events + 1
             self._write(db, "write", folder, "events", begin_ms, first, self._events + count)
-        self._events, self._sequence = self._events + count, sequence
+        if sequence:
+            self._sequence = sequence
+            self._batches = (final_ms - FINAL_MS - self._what.start_ms) // BATCH_MS
+        self._events += count
         self._heard(Made(self._events, self._clock.monotonic() - self._began))
 
     def _write(
@@ -190,7 +201,10 @@ class _Maker:
         mark(self._folder, {
             "kind": "arithmetic", "seed": what.seed, "days": what.days, "tenants": what.tenants,
             "from_ms": what.start_ms, "until_ms": what.start_ms + what.days * DAY_MS,
-            MARK_LAST: {"EVENTS": self._events, "OPS": what.tenants, "TELEMETRY": 0, "outbox": self._events},
+            MARK_LAST: {
+                "EVENTS": self._events, "OPS": what.tenants, "TELEMETRY": 0, "outbox": what.tenants + self._events,
+                "batches": self._batches,
+            },
         })  # fmt: skip
 
     def _report(self) -> dict[str, Any]:

@@ -6,8 +6,8 @@
 CREATE OR REPLACE MACRO draw(j, n) AS (hash(j, n, $seed) >> 11)::DOUBLE / 9007199254740992;
 -- Sixteen bytes as UUIDv7 has them: 48 bits of time, then random bits with version and variant in their places.
 CREATE OR REPLACE MACRO uuid7(moment, j, n) AS
-  ((moment::UBIGINT * 65536 + 28672 + (hash(j, n + 100, $seed) & 4095))::BIT)::BLOB
-  || (((hash(j, n + 200, $seed) >> 2) + 9223372036854775808::UBIGINT)::BIT)::BLOB;
+  ((moment::UBIGINT * 65536 + 28672 + (hash(j, n + 100, $seed) & 4095))::UHUGEINT * 18446744073709551616::UHUGEINT
+   + ((hash(j, n + 200, $seed) >> 2) + 9223372036854775808::UBIGINT))::UUID::BLOB;
 -- Plans by their share of the jobs, tenants within a plan with a few large ones in front.
 CREATE OR REPLACE MACRO plan_of(u) AS
   CASE WHEN u < 0.45 THEN 'enterprise' WHEN u < 0.80 THEN 'pro' WHEN u < 0.965 THEN 'starter' ELSE 'free' END;
@@ -20,8 +20,9 @@ CREATE OR REPLACE MACRO tenant_of(u, v) AS
 CREATE OR REPLACE MACRO body_of(u, v, w) AS
   CASE WHEN v >= 0.05 THEN 150 + floor(w * 4000) WHEN u < 0.45 THEN 100000 + floor(w * 2000000)
        ELSE 100000 + floor(w * 900000) END::BIGINT;
+-- Each division rounds up; DuckDB's own rounds towards zero.
 CREATE OR REPLACE MACRO units_of(body) AS
-  CASE WHEN body > 1000000 THEN -((-(-(-body // 1000)) * 6) // 5) ELSE greatest(-(-body // 1000), 100) END::BIGINT;
+  CASE WHEN body > 1000000 THEN ((body + 999) // 1000 * 6 + 4) // 5 ELSE greatest((body + 999) // 1000, 100) END::BIGINT;
 -- How a job ends: 0 completed, 1 the client's fault, 2 a failure, 3 out of time, 4 cancelled while it waited.
 CREATE OR REPLACE MACRO fate_of(v) AS
   CASE WHEN v < 0.965 THEN 0 WHEN v < 0.981 THEN 1 WHEN v < 0.993 THEN 2 WHEN v < 0.996 THEN 3 ELSE 4 END;
@@ -36,13 +37,14 @@ CREATE OR REPLACE MACRO final_ms(ended) AS $start + batch_of(ended) * $batch_ms 
 
 -- name: chunk
 -- The events between two moments, in order, as narrow rows: when, which (0 submitted to 3 confirmed), of which job.
--- `hours` has the jobs of each hour: when it begins, the first job's number and that behind the last.
+-- `hours` has the jobs of each hour: when it begins, the first job's number and that behind the last. `$life_ms` after its
+-- acceptance nothing happens to a job any more.
 CREATE OR REPLACE TEMP TABLE chunk AS
 WITH jobs AS (
   SELECT j, begin_ms + ((j - first) * 3600000 + floor(draw(j, 1) * 3600000)::BIGINT) // (after - first) AS accepted,
     fate_of(draw(j, 4)) AS fate
   FROM (SELECT begin_ms, first, after, unnest(range(first, after)) AS j FROM hours
-        WHERE begin_ms >= $from - 3600000 AND begin_ms < $until)
+        WHERE begin_ms + 3600000 + $life_ms > $from AND begin_ms < $until)
 ), ends AS (SELECT j, accepted, fate, ended_ms(j, accepted, fate) AS ended FROM jobs),
 anchored AS (
   SELECT j, accepted, fate, ended, final_ms(ended) AS final, batch_of(ended) AS batch FROM ends
@@ -51,8 +53,8 @@ anchored AS (
   SELECT accepted AS time, 0::TINYINT AS kind, j, accepted, fate, NULL::BIGINT AS sequence, NULL::BIGINT AS leaf,
     NULL::BIGINT AS leaves FROM jobs
   UNION ALL
-  SELECT CASE WHEN ended - accepted > 260 THEN ended - running_ms(j, fate) + 200 ELSE ended END, 1, j, accepted, fate, NULL, NULL,
-    NULL FROM ends WHERE fate <> 4
+  SELECT CASE WHEN ended - accepted > 260 THEN ended - running_ms(j, fate) + 200 ELSE ended END, 1, j, accepted, fate,
+    NULL, NULL, NULL FROM ends WHERE fate <> 4
   UNION ALL
   SELECT ended, 2, j, accepted, fate, NULL, NULL, NULL FROM ends
   UNION ALL
@@ -62,8 +64,8 @@ anchored AS (
 SELECT * FROM told WHERE time >= $from AND time < $until ORDER BY time, kind, j;
 
 -- name: write
--- All columns of the metering log from the narrow rows.
-SELECT uuid7(time, j, kind) AS event_id, $offset + rowid + 1 AS outbox_no, $offset + rowid + 1 AS stream_seq,
+-- All columns of the metering log from the narrow rows; in the outbox the tenants' creation comes before them.
+SELECT uuid7(time, j, kind) AS event_id, $tenants + $offset + rowid + 1 AS outbox_no, $offset + rowid + 1 AS stream_seq,
   CASE kind WHEN 0 THEN 'submitted' WHEN 1 THEN 'processing' WHEN 3 THEN 'confirmed'
     ELSE CASE fate WHEN 0 THEN 'completed' WHEN 4 THEN 'cancelled' ELSE 'failed' END END AS type,
   time, 'tenant-' || lpad(tenant_of(u, draw(j, 3))::VARCHAR, 5, '0') AS tenant, plan_of(u) AS plan,

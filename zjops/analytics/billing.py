@@ -35,9 +35,8 @@ class Month(NamedTuple):
     through_sequence: int = 0
 
 
-class _Charged(NamedTuple):
-    units: int
-    jobs: int
+Charged = tuple[int, int]
+"""Compute units and jobs."""
 
 
 def parse_month(month: str) -> str:
@@ -67,9 +66,9 @@ def read_month(
     if month > utc_month(max(now_ms, watermark_ms)):
         raise UsageError(f"{month} has not begun; the log goes to {utc_month(watermark_ms or now_ms)}")
     span = {"tenant": tenant, "first_ms": first_ms, "after_ms": after_ms}
-    charged: dict[str, dict[str, _Charged]] = defaultdict(dict)
+    charged: dict[str, dict[str, Charged]] = defaultdict(dict)
     for row in warehouse.rows_within("charged_by_plan", first_ms, after_ms, tenant=tenant):
-        charged[row["tenant"]][row["plan"]] = _Charged(row["units"], row["jobs"])
+        charged[row["tenant"]][row["plan"]] = row["units"], row["jobs"]
     acts = acts_of(warehouse.rows("plan_changes", tenant=tenant, after_ms=after_ms))
     plan_of = functools.cache(lambda name, overrides: book.plan(name, msgspec.json.decode(overrides)))
     seen = _seen(warehouse, charged, acts, span, watermark_ms)
@@ -88,7 +87,7 @@ def read_month(
 
 
 def _seen(
-    warehouse: Warehouse, charged: Mapping[str, Mapping[str, _Charged]], acts: Mapping[str, Sequence[Act]],
+    warehouse: Warehouse, charged: Mapping[str, Mapping[str, Charged]], acts: Mapping[str, Sequence[Act]],
     span: Mapping[str, Any], watermark_ms: int,
 ) -> dict[str, list[Seen]]:  # fmt: skip
     """What the jobs say of plans that no act tells.
@@ -100,25 +99,26 @@ def _seen(
     found: dict[str, list[Seen]] = defaultdict(list)
     found |= {n: [Seen(span["first_ms"], next(iter(c)))] for n, c in charged.items() if len(c) == 1 and n not in told}
     recent = max(span["first_ms"], watermark_ms - SETTLED_WITHIN_MS)
-    known = sorted(told | charged.keys())
-    others = warehouse.rows("other_tenants", **_until(span), recent_ms=recent, first_ms=span["first_ms"], known=known)
-    asked = sorted({row["tenant"] for row in others} | (charged.keys() - told - found.keys()))
+    spans = ((0, span["first_ms"]), (recent, span["after_ms"]))
+    there = {
+        row["tenant"] for since_ms, until_ms in spans if since_ms < until_ms
+        for row in warehouse.rows_within("tenants_within", since_ms, until_ms, once=False, tenant=span["tenant"])
+    }  # fmt: skip
+    asked = sorted((there | charged.keys()) - told - found.keys())
     for row in warehouse.rows("seen_plans", tenants=asked, until_ms=span["after_ms"]) if asked else ():
         found[row["tenant"]].append(Seen(row["since_ms"], row["plan"]))
     return found
 
 
-def _until(span: Mapping[str, Any]) -> dict[str, Any]:
-    return {"tenant": span["tenant"], "until_ms": span["after_ms"]}
-
-
 def _fill(
-    warehouse: Warehouse, tenant: str, terms: Sequence[Term], charged: Mapping[str, _Charged]
+    warehouse: Warehouse, tenant: str, terms: Sequence[Term], charged: Mapping[str, Charged]
 ) -> tuple[Term, ...]:  # fmt: skip
     """The terms with what was charged in each; only a month of several terms is read a second time."""
     if len(terms) == 1:
-        units, jobs = (sum(part[index] for part in charged.values()) for index in (0, 1))
-        return (msgspec.structs.replace(terms[0], units=units, jobs=jobs),)
+        term, units, jobs = terms[0], 0, 0
+        for more_units, more_jobs in charged.values():
+            units, jobs = units + more_units, jobs + more_jobs
+        return (Term(term.plan, term.since_ms, term.until_ms, units, jobs),)
     found = []
     for term in terms:
         span = {"tenant": tenant, "since_ms": term.since_ms, "until_ms": term.until_ms}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -37,15 +38,24 @@ def acts_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Act]]:
     found: dict[str, list[Act]] = defaultdict(list)
     for row in rows:
         try:
-            values = msgspec.json.decode(row["values"] or "{}", type=dict[str, Any])
+            plan, former, overrides = _values_of(row["values"] or "{}")
         except msgspec.MsgspecError as exc:
             raise UsageError(f"OPS log: {row['action']} of {row['tenant']} cannot be read: {exc}") from exc
-        given = values.get("overrides")
-        overrides = None if given is None else msgspec.json.encode(given, order="sorted")
-        act = Act(row["time"], values.get("plan"), values.get("former"), overrides)
-        if act.plan is not None or act.overrides is not None:
-            found[row["tenant"]].append(act)
+        if plan is not None or overrides is not None:
+            found[row["tenant"]].append(Act(row["time"], plan, former, overrides))
     return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _values_of(text: str) -> tuple[str | None, str | None, bytes | None]:
+    """Plan, former plan and negotiated values of an act; most acts say the same as others."""
+    values = msgspec.json.decode(text, type=dict[str, Any])
+    given = values.get("overrides")
+    return (
+        values.get("plan"),
+        values.get("former"),
+        None if given is None else msgspec.json.encode(given, order="sorted"),
+    )
 
 
 def terms_of(
@@ -55,6 +65,9 @@ def terms_of(
 
     What no act tells is read off the jobs: the plan under which they were accepted.
     """
+    only = _only(acts, seen, after_ms)
+    if only is not None:
+        return [Term(plan_of(*only), first_ms, after_ms)]
     plan = _before(acts, seen, first_ms)
     changes = [(act.time_ms, act) for act in acts]
     if not any(act.plan for act in acts):
@@ -70,6 +83,18 @@ def terms_of(
         return None
     ends = [*(term.since_ms for term in terms[1:]), after_ms]
     return [msgspec.structs.replace(term, until_ms=end) for term, end in zip(terms, ends, strict=True)]
+
+
+def _only(acts: Sequence[Act], seen: Sequence[Seen], after_ms: int) -> tuple[str, bytes] | None:
+    """Plan and negotiated values where one act or one sight is all there is, as of most tenants: one term, whenever."""
+    if len(acts) + len(seen) != 1:
+        return None
+    if seen:
+        return seen[0].plan, b"{}"
+    act = acts[0]
+    if act.plan is None or act.former is not None or act.time_ms >= after_ms:
+        return None
+    return act.plan, act.overrides or b"{}"
 
 
 def _before(acts: Sequence[Act], seen: Sequence[Seen], first_ms: int) -> str | None:

@@ -64,6 +64,7 @@ class Warehouse:
             raise UnreachableError(f"there is no log in {log_dir}; has a platform run there?")
         self.files: dict[str, list[LogFile]] = {}
         self.twice: dict[str, list[LogFile]] = {}
+        self._bounds: dict[Path, tuple[int, int]] | None = None
         self._spill = Path(tempfile.mkdtemp(prefix="zjops-warehouse-"))
         try:
             self.db = _connect(memory, threads, self._spill)
@@ -96,26 +97,32 @@ class Warehouse:
         record(text, params)
         return self._asked(lambda: self._fetch(text, params))
 
-    def rows_within(self, name: str, first_ms: int, after_ms: int, **params: Any) -> list[dict[str, Any]]:
+    def rows_within(
+        self, name: str, first_ms: int, after_ms: int, *, once: bool = True, **params: Any
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """A named statement's rows over `events_within`: the events of jobs accepted from a moment to before another.
 
-        A file whose statistics say that all of its rows lie within is read without the column that would tell.
+        A file whose statistics say that all of its rows lie within is read without the column that would tell. Without
+        `once` an event may stand there twice, for statements that do not mind.
         """
 
         def work() -> list[dict[str, Any]]:
-            self._view("events_within", self._within(first_ms, after_ms))
+            self._view("events_within", self._within(first_ms, after_ms, once))
             return self._fetch(sql(name), params)
 
-        span = f"SELECT * FROM events_once WHERE accepted_at >= {int(first_ms)} AND accepted_at < {int(after_ms)}"  # noqa: S608
+        table = "events_once" if once else "events"
+        span = f"SELECT * FROM {table} WHERE accepted_at >= {int(first_ms)} AND accepted_at < {int(after_ms)}"  # noqa: S608
         record(sql(name).replace("FROM events_within", f"FROM ({span}) AS events_within"), params)
         return self._asked(work)
 
-    def _within(self, first_ms: int, after_ms: int) -> str:
-        log, files, twice = LOGS["events"], self.files["events"], self.twice.get("events", [])
+    def _within(self, first_ms: int, after_ms: int, once: bool) -> str:
+        log, files, twice = LOGS["events"], self.files["events"], self.twice.get("events", []) if once else []
         if not files:
             return empty(log)
         span = f"accepted_at >= {int(first_ms)} AND accepted_at < {int(after_ms)}"
-        bounds = accepted_bounds(self.db, files)
+        if self._bounds is None:
+            self._bounds = accepted_bounds(self.db, files)
+        bounds = self._bounds
         inside = [f for f in files if f not in twice and first_ms <= bounds[f.path][0] and bounds[f.path][1] < after_ms]
         outside = [f for f in files if bounds[f.path][1] < first_ms or bounds[f.path][0] >= after_ms]
         edge = [f for f in files if f not in twice and f not in inside and f not in outside]
@@ -170,6 +177,7 @@ class Warehouse:
 
     def _attach(self) -> None:
         """Choose the files, judge them, and make tables and views of them."""
+        self._bounds = None
         for name, log in LOGS.items():
             self.files[name] = files = self._choose(name)
             if files:

@@ -7,6 +7,7 @@ here asks when an event arrived: the same usage gives the same lines.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Sequence
 
 import msgspec
@@ -132,23 +133,20 @@ def split_terms(terms: Sequence[Term]) -> tuple[Split, list[Overage]]:
     A new limit holds for the whole month at once, with the use since its first day; overage already incurred stays, and
     what an earlier term had covered is not taken back (C77). The three parts sum to what was charged.
     """
-    used = over = covered = 0
+    used = over = covered = most = 0
     widest, found = terms[0].plan, list[Overage]()
     for number, term in enumerate(terms):
         used += term.units
-        if _allowance(term.plan) >= _allowance(widest):
-            widest = term.plan
-        covered = min(used - over, max(_allowance(term.plan), covered))
+        allowance = term.plan.compute_units + term.plan.buffer_units
+        if allowance >= most:
+            widest, most = term.plan, allowance
+        covered = min(used - over, max(allowance, covered))
         more = used - over - covered
         if more:
             found.append(Overage(number, term.plan, over, more))
             over += more
     included = min(covered, widest.compute_units)
     return Split(included, covered - included, over), found
-
-
-def _allowance(plan: Plan) -> int:
-    return plan.compute_units + plan.buffer_units
 
 
 def fee_days(terms: Sequence[Term], month: str) -> list[tuple[Plan, int, int]]:
@@ -165,17 +163,28 @@ def fee_days(terms: Sequence[Term], month: str) -> list[tuple[Plan, int, int]]:
 
 
 def _fee_lines(terms: Sequence[Term], month: str) -> list[InvoiceLine]:
+    if len(terms) == 1:
+        return [_whole_fee(terms[0].plan, month)]
     paid = fee_days(terms, month)
     days = sum(count for _, _, count in paid)
-    lines = []
-    for plan, start, count in paid:
-        text = f"{plan.name.capitalize()} plan, {month}"
-        if count < days:
-            text += f", {count} of {days} days from day {start + 1}"
-        # Half up, of the exact share: rounding twice could differ by a cent.
-        cents = (2 * plan.fee_microusd * count + days * MICROUSD_PER_CENT) // (2 * days * MICROUSD_PER_CENT)
-        lines.append(InvoiceLine(FEE, text, 1, "month", 0, cents, plan.name, days=count))
-    return lines
+    return [_fee_line(plan, month, start, count, days) for plan, start, count in paid]
+
+
+@functools.lru_cache(maxsize=4096)
+def _whole_fee(plan: Plan, month: str) -> InvoiceLine:
+    """The fee of a whole month: nearly every tenant pays one, and those of a plan share it."""
+    first_ms, after_ms = month_bounds_ms(month)
+    days = (after_ms - first_ms) // DAY_MS
+    return _fee_line(plan, month, 0, days, days)
+
+
+def _fee_line(plan: Plan, month: str, start: int, count: int, days: int) -> InvoiceLine:
+    text = f"{plan.name.capitalize()} plan, {month}"
+    if count < days:
+        text += f", {count} of {days} days from day {start + 1}"
+    # Half up, of the exact share: rounding twice could differ by a cent.
+    cents = (2 * plan.fee_microusd * count + days * MICROUSD_PER_CENT) // (2 * days * MICROUSD_PER_CENT)
+    return InvoiceLine(FEE, text, 1, "month", 0, cents, plan.name, days=count)
 
 
 def overage_lines(plan: Plan, units: int, before: int = 0) -> list[InvoiceLine]:
@@ -203,7 +212,9 @@ def _usage_lines(units: Split, overages: Sequence[Overage]) -> list[InvoiceLine]
     lines = [InvoiceLine(INCLUDED, "Included compute units", units.included, "CU", 0, 0)]
     if units.buffer:
         lines.append(InvoiceLine(BUFFER, "Buffer, free of charge", units.buffer, "CU", 0, 0))
-    return lines + [line for part in overages for line in overage_lines(part.plan, part.units, part.before)]
+    for part in overages:
+        lines += overage_lines(part.plan, part.units, part.before)
+    return lines
 
 
 def sla_credit(availability: tuple[int, int] | None, plan: Plan, bands: Sequence[SlaCredit]) -> SlaCredit | None:
@@ -231,7 +242,9 @@ def _sla_lines(usage: Usage, fee_cents: int, book: PriceBook) -> list[InvoiceLin
 
 def _note_lines(usage: Usage) -> list[InvoiceLine]:
     """Credits in the order of their grant, then corrections of issued invoices by month."""
-    lines = []
+    lines = list[InvoiceLine]()
+    if not usage.credits and not usage.corrections:
+        return lines
     for credit in sorted(usage.credits, key=lambda c: (c.granted_at, c.credit_id)):
         about = f" for {credit.month}" if credit.month and credit.month != usage.month else ""
         job = f", {credit.job}" if credit.job else ""
@@ -248,15 +261,25 @@ def invoice_of(usage: Usage, book: PriceBook, *, watermark_ms: int = 0, through_
     """The draft invoice of a month (R81-R84, C75-C77): fee, usage, credits, corrections. Total = sum of lines."""
     units, overages = split_terms(usage.terms)
     fees = _fee_lines(usage.terms, usage.month)
-    fee_cents = sum(line.amount_cents for line in fees)
-    lines = fees + _usage_lines(units, overages) + _sla_lines(usage, fee_cents, book) + _note_lines(usage)
-    first_ms, after_ms = month_bounds_ms(usage.month)
+    lines = fees + _usage_lines(units, overages) + _sla_lines(usage, _total(fees), book) + _note_lines(usage)
+    first_day, last_day = _period(usage.month)
     return Invoice(
-        tenant=usage.tenant, month=usage.month, period_start=utc_date(first_ms), period_end=utc_date(after_ms - 1),
+        tenant=usage.tenant, month=usage.month, period_start=first_day, period_end=last_day,
         seller=book.seller, customer=usage.tenant, plan=usage.terms[-1].plan.name, price_book=book.version,
         currency=book.currency, watermark_ms=watermark_ms, through_sequence=through_sequence, units=units,
-        jobs=sum(term.jobs for term in usage.terms), lines=lines, total_cents=sum(line.amount_cents for line in lines),
+        jobs=sum([term.jobs for term in usage.terms]), lines=lines, total_cents=_total(lines),
     )  # fmt: skip
+
+
+def _total(lines: Sequence[InvoiceLine]) -> int:
+    return sum([line.amount_cents for line in lines])
+
+
+@functools.lru_cache(maxsize=64)
+def _period(month: str) -> tuple[str, str]:
+    """The first and the last day of a month."""
+    first_ms, after_ms = month_bounds_ms(month)
+    return utc_date(first_ms), utc_date(after_ms - 1)
 
 
 def issued(invoice: Invoice, number: str, on_ms: int) -> Invoice:

@@ -12,6 +12,7 @@ from zjops.analytics.billing import Month, draft_invoices, read_month, usage_sql
 from zjops.analytics.warehouse import Warehouse
 from zjops.domain.clock import parse_rfc3339
 from zjops.domain.errors import UsageError
+from zjops.domain.events import ENDINGS, EventType
 from zjops.domain.invoices import Usage
 from zjops.domain.plans import price_book
 
@@ -71,6 +72,15 @@ def test_a_month_is_that_of_acceptance_and_only_what_was_charged_counts(log: Log
     log.job("acme", "pro", "07-01", 5_000)
     (term,) = log.usage("acme").terms
     assert (term.units, term.jobs, term.plan.name) == (300, 1, "pro")
+
+
+@pytest.mark.parametrize("kind", EventType)
+def test_of_all_events_those_that_end_a_job_charge_it(log: Log, kind: EventType) -> None:
+    log.job("acme", "pro", "06-05", 300)
+    end = log.events[-1]
+    log.events[-1] = end | {"type": kind.value}
+    (term,) = log.usage("acme").terms
+    assert (term.units, term.jobs) == ((300, 1) if kind in ENDINGS else (0, 0))
 
 
 def test_a_tenant_that_does_nothing_in_a_month_still_has_its_plan(log: Log) -> None:
