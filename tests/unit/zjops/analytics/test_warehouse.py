@@ -280,6 +280,25 @@ def test_a_request_log_is_read_and_folded_rows_add_up(tmp_path: Path) -> None:
     assert found == [("api", 10, 8), ("api", 5, 4), ("prober", 5, 4)]
 
 
+def test_a_probe_is_bad_unless_it_was_answered_by_a_2xx_in_time(tmp_path: Path) -> None:
+    folder, second = tmp_path / "requests/date=2026-10-26", START_MS // 1000
+    folder.mkdir(parents=True)
+    probe = {
+        "second": second, "process": "supervisor", "source": "prober", "route": "/v1/jobs", "method": "GET",
+        "status": 200, "plan": "prober", "count": 1, "within_300ms": 1, "within_500ms": 1, "errors_5xx": 0,
+        "timeouts": 0, "latency_ms_histogram": [1],
+    }  # fmt: skip
+    bad = [{"status": 429}, {"status": 401}, {"status": 503, "errors_5xx": 1}, {"status": 0, "timeouts": 1}]
+    late = {"status": 202, "method": "POST", "timeouts": 1}
+    asked = probe | {"source": "api", "plan": "pro", "status": 429}
+    rows = [probe, *(probe | one for one in [*bad, late]), asked]
+    frame = pl.DataFrame(rows, schema_overrides={"status": pl.Int32})
+    frame.write_parquet(folder / f"requests-{1:020d}-{len(rows):020d}.parquet")
+    with Warehouse(tmp_path) as w:
+        found = w.rows("availability", first_ms=START_MS, after_ms=START_MS + 1000)
+    assert {(row["source"], row["good"], row["total"]) for row in found} == {("prober", 1, 6), ("api", 1, 1)}
+
+
 def test_an_error_of_duckdb_keeps_its_reason(tmp_path: Path) -> None:
     with Warehouse(tmp_path) as w, pytest.raises(UnreachableError, match="cannot be read: Invalid Input Error"):
         w.rows("usage_by")
