@@ -144,6 +144,30 @@ def test_invoices_are_priced_from_it_and_tie_out(world: World) -> None:
     assert json.loads(done.stdout)["rows"] == [{"n": world.report["events"]}]
 
 
+def test_its_month_can_be_closed_and_an_issued_invoice_holds_against_its_chain(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    subprocess.run(["cp", "-a", world.folder, folder], check=True)
+    done = zjops("close", "2026-09", "--log", folder / "log", "-q")
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob(f"billing/2026-09/invoices/*-{world.report['story']['credit']}.json")
+    done = zjops("invoice", "verify", path, "--world", folder, "-o", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = {check["name"]: check["ok"] for check in json.loads(done.stdout)["rows"]}
+    assert checks == {"sum": True, "usage": True, "issued": True, "chain": True}
+    # One unit more in one billed event: neither the lines nor what the contract was told agree with it any more.
+    tenant = world.report["story"]["credit"]
+    for events in sorted(folder.glob("log/events/date=*/*.parquet")):
+        frame = pl.read_parquet(events, hive_partitioning=False)
+        frame.with_columns(
+            pl.when(pl.col("tenant") == tenant).then(pl.col("compute_units") + 1).otherwise("compute_units")
+            .alias("compute_units")
+        ).write_parquet(events)  # fmt: skip
+    done = zjops("invoice", "verify", path, "--world", folder, "-o", "json")
+    assert done.returncode == 4
+    checks = {check["name"]: check["ok"] for check in json.loads(done.stdout)["rows"]}
+    assert (checks["usage"], checks["chain"]) == (False, False)
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [

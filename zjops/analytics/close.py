@@ -27,6 +27,7 @@ from zjops.domain.closed import INVOICES, JOURNAL, MANIFEST, PRICES, ClosedFile,
 from zjops.domain.errors import InvariantError, StoreUnavailable, UsageError
 from zjops.domain.invoices import Invoice, issued
 from zjops.domain.plans import PriceBook
+from zjops.domain.synthetic import synthetic_part
 
 SCHEMA = "zjops.close/1"
 
@@ -46,7 +47,8 @@ def prepare(warehouse: Warehouse, folder: Path, month: str, book: PriceBook, *, 
     found, drafts = invoices_of(warehouse, folder, month, book, now_ms=now_ms)
     if not drafts:
         raise UsageError(f"the log holds nothing of {month}; see: zjops usage --by month")
-    _check_time(month, found.watermark_ms)
+    if not _has_ended(warehouse, found.through_sequence):
+        _check_time(month, found.watermark_ms)
     tied = tie_out(warehouse, month, drafts)
     _check_tied(tied)
     numbered = [issued(draft, f"INV-{month}-{n:04d}", now_ms) for n, draft in enumerate(drafts, 1)]
@@ -60,6 +62,12 @@ def _check_turn(folder: Path, month: str) -> None:
         raise UsageError(f"{month} was closed at {at}; what came later is on the next invoice")
     if closed and month < closed[-1]:
         raise UsageError(f"{closed[-1]} is closed already; months are closed in order")
+
+
+def _has_ended(warehouse: Warehouse, through_sequence: int) -> bool:
+    """Whether nothing can come any more: the log is a synthetic one, and nothing stands behind its end."""
+    part = synthetic_part(warehouse.log_dir)
+    return part is not None and part.last.events == through_sequence
 
 
 def _check_time(month: str, watermark_ms: int) -> None:

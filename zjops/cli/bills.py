@@ -93,6 +93,7 @@ def verify(
     file: Annotated[Path, typer.Argument(help="An invoice as JSON, from zjops invoice -o json or a close.")],
     export: Annotated[Path | None, typer.Option("--export", help="A saved export, not the API's.")] = None,
     chain: Annotated[bool, typer.Option("--chain/--no-chain", help="Compare usage with the contract.")] = True,
+    world: Annotated[Path | None, typer.Option("--world", help="Against a finished world of zjops simulate.")] = None,
     prices: PRICES = None, log: LogDir = None, home: Home = None, context: ContextName = None,
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -100,15 +101,20 @@ def verify(
     from zjops.analytics.issued import book_of, read_invoice
     from zjops.analytics.warehouse import Warehouse
     from zjops.audit.bills import check_issued, check_lines
+    from zjops.audit.world import LOG, require_world
 
-    out, made, folder = Out(output, json, quiet), read_invoice(file), log_folder(context, home, log)
+    out, made = Out(output, json, quiet), read_invoice(file)
+    if world is not None:
+        require_world(world)
+        log = log or world / LOG
+    folder = log_folder(context, home, log)
     with Warehouse(folder, through=made.through_sequence or None) as warehouse:
         book = book_of(folder, made.month, prices)
         if book.version != made.price_book:
             raise UsageError(f"the invoice was priced by book {made.price_book}, this is {book.version}; give --prices")
         checks = check_lines(made, warehouse, book, SystemClock().now_ms()) + check_issued(made, warehouse)
         if chain:
-            checks += _on_chain(made, warehouse, context, home, export)
+            checks += _on_chain(made, warehouse, context, home, export, world)
     out.rows("zjops.invoice-checks/1", [check._asdict() for check in checks])
     if not all(check.ok for check in checks):
         out.say("the invoice does not hold")
@@ -116,11 +122,16 @@ def verify(
     out.say(f"the invoice holds{'' if chain else '; the chain was not asked'}; log to {rfc3339(made.watermark_ms)}")
 
 
-def _on_chain(made: Any, warehouse: Any, context: str | None, home: Path | None, export: Path | None) -> list[Any]:
+def _on_chain(
+    made: Any, warehouse: Any, context: str | None, home: Path | None, export: Path | None, world: Path | None
+) -> list[Any]:
     from zjops.audit.bills import check_anchors
     from zjops.audit.records import read_export
+    from zjops.audit.world import CHAIN, EXPORT, SavedChain
     from zjops.client.chain import ChainReader
 
+    if world is not None:
+        return check_anchors(made, warehouse, read_export(export or world / EXPORT), SavedChain(world / CHAIN))
     found = resolve(context, home, alive=export is None)
     with tempfile.TemporaryDirectory(prefix="zjops-verify-") as name:
         saved = read_export(exporter(found, export, Path(name))())
