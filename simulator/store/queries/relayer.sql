@@ -47,8 +47,9 @@ UPDATE batch_transactions SET gas_used = NULL, gas_price = NULL, mined_at = NULL
 
 -- name: nonce_behind
 -- The nonce behind those of the open batches before one: by what was sent last for each, not by what was given up.
-SELECT coalesce(max(t.nonce) + 1, 0) AS nonce FROM batch_transactions t JOIN batches b ON b.tx_hash = t.tx_hash
-WHERE b.state IN ('sent', 'mined') AND b.id < :batch_id AND t.sender = :sender;
+-- Beginning with the open batches, which are few: begun with the transactions, every batch is looked at for each.
+SELECT coalesce(max(t.nonce) + 1, 0) AS nonce FROM batches b CROSS JOIN batch_transactions t ON t.tx_hash = b.tx_hash
+WHERE b.state <> 'final' AND b.state IN ('sent', 'mined') AND b.id < :batch_id AND t.sender = :sender;
 
 -- name: nonce_fees
 -- The most that was offered under a nonce: what takes its place must offer more.
