@@ -9,7 +9,9 @@ import pytest
 
 from simulator.store.memory import MemoryStore
 from simulator.store.port import Store, Tx
+from simulator.store.queries import queries
 from simulator.store.sqlite import MemorySqliteStore, SqliteStore
+from tests.support.tables import tables
 from zjops.domain.errors import StoreUnavailable
 
 
@@ -142,4 +144,13 @@ async def test_readers_survive_callers_that_go_away(tmp_path: Path) -> None:
     gone.cancel()
     await store.transact(lambda tx: tx.run("setting_put", name="b", value="2"))
     assert await store.read(lambda tx: tx.one("setting_get", name="b")) == {"value": "2"}
+    await store.stop()
+
+
+async def test_the_nonce_of_a_batch_is_found_among_open_batches_and_not_among_all() -> None:
+    store = MemorySqliteStore()
+    await store.start()
+    explained = f"EXPLAIN QUERY PLAN {queries()['nonce_behind']}"
+    plan = [row[3] for row in tables(store).execute(explained, {"batch_id": 1, "sender": "0x"})]
+    assert ["batches_open" in plan[0], "tx_hash=?" in plan[1]] == [True, True], plan
     await store.stop()
