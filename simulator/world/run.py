@@ -94,6 +94,7 @@ def _play(what: Asked, folder: Path, clock: Clock, heard: Callable[[Progress], N
 
     with _fronts(what, span, story, folder) as feeds:
         kept = ledger.keep(what.seed, span, folder, feeds, reached)
+    heard(Progress(1.0, kept.told["accepted"], clock.monotonic() - began))
     mark(folder, {
         "kind": "simulated", "seed": what.seed, "days": what.days, "tenants": what.tenants,
         "from_ms": span.start_ms, "until_ms": span.end_ms, MARK_LAST: kept.numbers,

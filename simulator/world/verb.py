@@ -13,7 +13,7 @@ import msgspec
 from simulator.process_death import die_with_parent
 from simulator.world.rhythm import DAY_MS
 from zjops.domain.clock import SystemClock, parse_rfc3339
-from zjops.domain.errors import UsageError
+from zjops.domain.errors import UsageError, ZjopsError
 
 FIRST_DAY = "2026-09-01"
 """A whole month that is over, so that it can be closed; always the same, so that a seed gives the same bytes."""
@@ -22,8 +22,9 @@ DAY = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}")
 
 def simulate(args: argparse.Namespace) -> int:
     """Make it, with what is reached on the way and the report at the end. Raises `ZjopsError`."""
-    # Whoever ends us by a signal finds the folder as it was before.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end = _End()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end.ask)
     if args.parent is not None:
         die_with_parent(args.parent)
     clock, folder = SystemClock(), args.out.expanduser().absolute()
@@ -34,16 +35,37 @@ def simulate(args: argparse.Namespace) -> int:
         if args.jobs is not None:
             raise UsageError("--volume says how many events there are; leave --jobs out")
         much = volume(args.volume, args.days, args.tenants, args.seed, start_ms)
-        report = make(
-            much, folder, clock, lambda at: _tell("progress", at._asdict() | {"share": at.events / much.events})
-        )
+        report = make(much, folder, clock, lambda at: end.heard(at._asdict() | {"share": at.events / much.events}))
     else:
         from simulator.world.run import asked, play
 
         what = asked(args.days, args.tenants, args.seed, start_ms, args.jobs)
-        report = play(what, folder, clock, lambda at: _tell("progress", at._asdict())).report
+        report = play(what, folder, clock, lambda at: end.heard(at._asdict())).report
     _tell("made", {"report": report})
     return 0
+
+
+class _Interrupted(ZjopsError):
+    """Somebody asked for the end."""
+
+    exit_code = 130
+
+
+class _End:
+    """A signal asks for the end, which comes at the next progress: no write is torn, and the folder is cleared."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def ask(self, number: int, frame: object) -> None:
+        """Handle a signal."""
+        self._asked = True
+
+    def heard(self, said: dict[str, Any]) -> None:
+        """Tell of progress. Raises `_Interrupted`."""
+        if self._asked:
+            raise _Interrupted("interrupted; nothing was kept")
+        _tell("progress", said)
 
 
 def _start_ms(first_day: str | None, until_ms: int | None, days: int) -> int:
