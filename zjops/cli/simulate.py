@@ -42,13 +42,13 @@ def simulate(
         report = run(options, heard)
     finally:
         bar.end()
-    told.record(report.pop("schema"), report, _people(report))
-    told.say("\n" + "\n".join(_next(report)))
+    told.record(report.pop("schema"), report, _people(report, out))
+    told.say("\n" + "\n".join(_next(report, out)))
 
 
-def _people(report: dict[str, Any]) -> dict[str, str]:
-    """The report as lines for people."""
-    size = f"{report['files']:,} files, {report['bytes'] / MIB:,.1f} MiB in {report['folder']}"
+def _people(report: dict[str, Any], out: Path) -> dict[str, str]:
+    """The report as lines for people, with the folder as they named it."""
+    size = f"{report['files']:,} files, {report['bytes'] / MIB:,.1f} MiB in {out}"
     plans = ", ".join(f"{count:,} {plan}" for plan, count in sorted(report["tenants"].items(), key=lambda p: p[1]))
     if "story" not in report:
         return {
@@ -73,12 +73,10 @@ def _people(report: dict[str, Any]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _next(report: dict[str, Any]) -> list[str]:
+def _next(report: dict[str, Any], out: Path) -> list[str]:
     """What can be done with it."""
-    folder, lines = report["folder"], []
-    if "story" in report:
-        lines.append(f"prove it:     zjops audit --world {folder}")
-    log = f"{folder}/log"
+    lines = [f"prove it:     zjops audit --world {out}"] if "story" in report else []
+    log = out / "log"
     return [
         *lines,
         f"look into it: zjops usage --by tenant --log {log}",
