@@ -17,7 +17,7 @@ demo: $(STAMP)
 
 CLIENTS := tests/contract/clients
 
-test: $(STAMP) clients
+test: $(STAMP) clients $(NOTEBOOKS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP)

@@ -6,8 +6,8 @@ import datetime as dt
 import enum
 from typing import Any, NamedTuple
 
-from simulator.world.population import Company
-from simulator.world.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
+from simulator.world.population import Company, Habit
+from simulator.world.rhythm import DAY_MS, HOUR_MS, MINUTE_MS, SCHEDULED_MS
 from zjops.domain.clock import month_bounds_ms, utc_month
 from zjops.domain.plans import price_book
 
@@ -18,6 +18,8 @@ LARGE_UNITS = 560
 """About what a job with a large body costs, with what it gains by being large left out."""
 OUTAGE_MS, STALL_MS = 20 * MINUTE_MS, 3 * HOUR_MS
 """How long the incident keeps the store away, and how long the workers."""
+CREDIT_PART = 20
+"""Which part of its fee a tenant has back for the incident."""
 FLOOD_MS, FLOOD_EVERY_MS, FLOOD_REQUESTS = 30 * MINUTE_MS, 10_000, 40
 
 
@@ -90,11 +92,12 @@ def longest_month(span: Span) -> tuple[str, float]:
 
 def tell(companies: list[Company], span: Span) -> Story:
     """Give parts to some of the tenants and say what happens when."""
+    credited = _credited(companies, span)
     by_plan = {plan: [one for one in companies if one.plan == plan] for plan in price_book().plans}
     cast = {
         "overage": by_plan["starter"][0].tenant, "upgrade": by_plan["starter"][1].tenant,
         "negotiated": by_plan["pro"][0].tenant, "downgrade": by_plan["pro"][1].tenant,
-        "large": by_plan["enterprise"][0].tenant, "credit": by_plan["enterprise"][0].tenant,
+        "large": by_plan["enterprise"][0].tenant, "credit": credited.tenant,
         "climber": by_plan["free"][0].tenant, "abuser": by_plan["free"][-1].tenant,
         "double": by_plan["free"][-2].tenant,
     }  # fmt: skip
@@ -104,7 +107,7 @@ def tell(companies: list[Company], span: Span) -> Story:
         cast["large"]: lambda one: one._replace(large=0.05),
     }  # fmt: skip
     played = [parts[one.tenant](one) if one.tenant in parts else one for one in companies]
-    acts = [*_changes(cast, span), *_incident(span), *_abuse(cast, span)]
+    acts = [*_changes(cast, span), _credit(credited, span), *_incident(span), *_abuse(cast, span)]
     return Story(played, sorted(acts, key=lambda act: (act.at_ms, act.kind, act.tenant)), cast)
 
 
@@ -150,21 +153,35 @@ def _climber(days: float) -> Any:
 def _changes(cast: dict[str, str], span: Span) -> list[Act]:
     upgrade = {"plan": "pro", "reason": "asked for by the tenant"}
     downgrade = {"plan": "starter", "reason": "asked for by the tenant"}
-    credit_ms = _credited_ms(span)
     return [
         Act(span.at(0.45, 10, 5), Kind.CHANGE, cast["upgrade"], upgrade),
         Act(span.at(0.55, 15, 40), Kind.CHANGE, cast["downgrade"], downgrade),
-        Act(credit_ms, Kind.CREDIT, cast["credit"], {
-            "amountMicrousd": 250_000_000, "month": utc_month(credit_ms), "reason": "for the incident",
-        }),
-    ]  # fmt: skip
+    ]
 
 
-def _credited_ms(span: Span) -> int:
-    """When the credit for the incident is granted: a weekday's morning after it, in a short span half an hour after."""
+def _credited(companies: list[Company], span: Span) -> Company:
+    """Who has a credit for the incident: of those who pay the largest plan's first whose schedule it delays, if any."""
+    _, back, working = incident_of(span)
+    paying = [one for one in companies if one.plan != "free"]
+    delayed = (one for one in paying if one.habit is Habit.STEADY and _next_run_ms(one, span, back) < working)
+    return next(delayed, paying[0])
+
+
+def _next_run_ms(company: Company, span: Span, at_ms: int) -> int:
+    """When the schedule of a steady tenant fires next, at a moment or after it."""
+    step = DAY_MS // company.runs
+    first = span.start_ms + company.minute * MINUTE_MS % step + SCHEDULED_MS
+    return at_ms + (first - at_ms) % step
+
+
+def _credit(company: Company, span: Span) -> Act:
+    """A twentieth of the fee, on a weekday's morning after the incident; in a short span half an hour after it."""
     over = incident_of(span)[2]
     mornings = (span.at(share, 9, 30) for share in (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0))
-    return next((at for at in mornings if at > over), min(over + HOUR_MS // 2, span.last_ms - 1))
+    at = next((at for at in mornings if at > over), min(over + HOUR_MS // 2, span.last_ms - 1))
+    amount = price_book().plan(company.plan).fee_microusd // CREDIT_PART
+    values = {"amountMicrousd": amount, "month": utc_month(at), "reason": "for the incident"}
+    return Act(at, Kind.CREDIT, company.tenant, values)
 
 
 def incident_of(span: Span) -> tuple[int, int, int]:

@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "query": Command("query", "Ask the logs by SQL; only reads.", 'zjops query "FROM usage_daily LIMIT 5"'),
     "whatif": Command("whatif", "Price the same log by other prices.", "zjops whatif --prices new.toml"),
     "cost": Command("cost", "Cost and margin of a job, with the formula.", "zjops cost --window 60 --spot 80"),
+    "notebook": Command("notebook", "Analyses of the log, in JupyterLab.", "zjops notebook usage"),
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
