@@ -30,6 +30,7 @@ def close(
     from zjops.analytics.close import prepare
     from zjops.analytics.documents import summary_rows
     from zjops.analytics.warehouse import Warehouse
+    from zjops.cli.text import near
     from zjops.domain.closed import billing_dir
     from zjops.domain.invoices import dollars
 
@@ -46,7 +47,7 @@ def close(
     )]  # fmt: skip
     out.rows("zjops.close/1", numbers)
     total = dollars(sum(made.total_cents for made in closing.invoices))
-    what = "would be issued; nothing was written" if dry_run else f"are issued, in {place / month}"
+    what = "would be issued; nothing was written" if dry_run else f"are issued, in {near(place / month)}"
     out.say(f"{month}: {len(closing.invoices)} invoices, {total} excluding tax, {what}")
 
 

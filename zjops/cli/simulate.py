@@ -60,7 +60,7 @@ def _people(report: dict[str, Any], out: Path) -> dict[str, str]:
     incident, cast = report["incident"], report["story"]
     return {
         "span": f"{report['from']} to {report['to']} (synthetic, seed {report['seed']})", "tenants": plans,
-        "jobs": f"{report['jobs']:,} accepted in {report['requests']:,} requests; refused: {refused or 'none'}",
+        "jobs": f"{report['jobs']:,} accepted in {report['requests']:,} requests", "refused": refused or "none",
         "events": f"{report['events']:,}, {report['charged_units']:,} compute units charged",
         "chain": f"{report['batches']:,} batches, every outcome final",
         "incident": f"store away {incident['from']} to {incident['store_back']}, workers until "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters other than tab and line feed, marks that turn the direction of writing, halves of characters."""
@@ -27,3 +28,8 @@ def one_line(text: str) -> str:
 def shortened(text: str) -> str:
     """The same with long hashes cut in the middle, for people; programs get them whole."""
     return _SHORT.sub(r"0x\1…\2", text)
+
+
+def near(path: Path) -> Path:
+    """A path as people here would write it: from where they are, if it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
