@@ -7,18 +7,17 @@ whatever became of those before, so that an API that hangs is seen in each of it
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import uuid
 from bisect import bisect_left
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from simulator.service import background
-from simulator.supervisor.asking import Ask, Asked, Reply
+from simulator.supervisor.asking import Ask, Asked
+from simulator.supervisor.caller import Caller, read
 from zjops.domain.clock import Clock, rfc3339
 from zjops.domain.ids import Ids
 from zjops.domain.jobs import JobState
@@ -28,8 +27,6 @@ from zjops.domain.runfile import RunFile
 PATIENCE_S = 5.0
 """How long a probe waits for an answer, and an accepted no-op job has to complete."""
 POLL_S = 0.25
-TOKEN_SPARE_S = 60.0
-"""A token that ends so soon is not used any more."""
 LOOK_BACK_MS = 3_600_000
 """How far a read looks back: it finds the prober's newest job and costs the store the same in a year."""
 JOBS = "/v1/jobs"
@@ -38,11 +35,6 @@ NO_OP = msgspec.json.encode({
 })  # fmt: skip
 ENDED_WELL = frozenset({JobState.COMPLETED, JobState.CONFIRMED})
 ENDED = ENDED_WELL | {JobState.FAILED, JobState.CANCELLED}
-
-
-class _Token(msgspec.Struct):
-    access_token: str
-    expires_in: float
 
 
 class _Job(msgspec.Struct, rename="camel"):
@@ -58,11 +50,9 @@ class Prober:
         read_s: float, job_s: float,
     ) -> None:  # fmt: skip
         assert run.prober is not None
-        self._credentials = f"{run.prober.client_id}:{run.prober.client_secret}"
-        self._token_path = urlsplit(run.token_url).path
-        self._ask, self._clock, self._ids, self._note = ask, clock, ids, note
+        self._caller = Caller(run.prober, run, ask, clock)
+        self._clock, self._ids, self._note = clock, ids, note
         self._read_s, self._job_s = read_s, job_s
-        self._token, self._token_until = "", 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._probes: set[asyncio.Task[None]] = set()
 
@@ -102,43 +92,19 @@ class Prober:
 
     async def _probe(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> None:
         second, began = self._clock.now_ms() // 1_000, self._clock.monotonic()
-        reply = await self._authorised(Asked(method, path, headers, body))
+        reply = await self._caller.call(Asked(method, path, headers, body), PATIENCE_S)
         took_s = self._clock.monotonic() - began
         row = _row(method, second, reply.status, took_s)
         if method == "POST" and reply.status == 202 and not await self._completes(reply.body):
             row = msgspec.structs.replace(row, timeouts=1)
         self._note(row)
 
-    async def _authorised(self, asked: Asked) -> Reply:
-        """The answer to a request with a token; where there is none to be had, the answer to asking for one."""
-        if self._clock.monotonic() >= self._token_until and (refused := await self._login()) is not None:
-            return refused
-        headers = {**asked.headers, "Authorization": f"Bearer {self._token}"}
-        reply = await self._ask(asked._replace(headers=headers), PATIENCE_S)
-        if reply.status == 401:
-            self._token_until = 0.0
-        return reply
-
-    async def _login(self) -> Reply | None:
-        headers = {
-            "Authorization": "Basic " + base64.b64encode(self._credentials.encode()).decode(),
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
-        reply = await self._ask(Asked("POST", self._token_path, headers, b"grant_type=client_credentials"), PATIENCE_S)
-        if reply.status != 200:
-            return reply
-        token = _read(reply.body, _Token)
-        if token is None:
-            return Reply(0)
-        self._token, self._token_until = token.access_token, self._clock.monotonic() + token.expires_in - TOKEN_SPARE_S
-        return None
-
     async def _completes(self, accepted: bytes) -> bool:
-        job, until = _read(accepted, _Job), self._clock.monotonic() + PATIENCE_S
+        job, until = read(accepted, _Job), self._clock.monotonic() + PATIENCE_S
         while job is not None and job.status not in ENDED and self._clock.monotonic() < until:
             await self._clock.sleep(POLL_S)
-            reply = await self._authorised(Asked("GET", f"{JOBS}/{job.job_id}/status"))
-            job = (_read(reply.body, _Job) or job) if reply.status == 200 else job
+            reply = await self._caller.call(Asked("GET", f"{JOBS}/{job.job_id}/status"), PATIENCE_S)
+            job = (read(reply.body, _Job) or job) if reply.status == 200 else job
         return job is not None and job.status in ENDED_WELL
 
 
@@ -149,11 +115,3 @@ def _row(method: str, second: int, status: int, took_s: float) -> Rollup:
         counts, second=second, process="supervisor", route=JOBS, method=method, status=status, plan=PROBER,
         source="prober",
     )  # fmt: skip
-
-
-def _read(body: bytes, kind: type[Any]) -> Any:
-    """A document of that kind, None when it is another."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError:
-        return None
