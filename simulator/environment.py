@@ -39,6 +39,7 @@ from zjops.domain.ids import Ids, SeededIds, SystemIds
 from zjops.domain.plans import price_book
 from zjops.domain.requests import PROBER_TENANT
 from zjops.domain.runfile import RunFile
+from zjops.domain.synthetic import synthetic_part
 
 ROLES = ("outbox", "settlement", "relayer", "meter", "worker")
 STORING = frozenset({"api", "outbox", "settlement", "relayer"})
@@ -193,7 +194,8 @@ class Platform:
     async def start(self) -> None:
         """Start the ports, make streams and durables, start the roles."""
         await self._infrastructure.start()
-        await self.ports.broker.ensure(STREAMS, DURABLES)
+        before = synthetic_part(self._log_dir)
+        await self.ports.broker.ensure(before.last.streams(STREAMS) if before else STREAMS, DURABLES)
         await self._roles.start()
 
     async def stop(self) -> None:

@@ -36,7 +36,7 @@ class _Stream:
         self.spec, self.keeps = spec, True
         self.hearers: dict[str, list[_Durable]] = {}
         self.messages: dict[int, _Stored] = {}
-        self.first, self.last = 1, 0
+        self.first, self.last = spec.first, spec.first - 1
         self._seen: dict[str, int] = {}
         self._window: deque[tuple[int, str]] = deque()
 

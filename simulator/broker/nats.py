@@ -153,6 +153,7 @@ async def _ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
     config = api.StreamConfig(
         name=spec.name, subjects=list(spec.subjects), retention=api.RetentionPolicy(spec.retention),
         max_age=spec.max_age_s, duplicate_window=spec.duplicate_window_s, storage=api.StorageType.FILE,
+        first_seq=spec.first if spec.first > 1 else None,
     )  # fmt: skip
     try:
         await js.add_stream(config)

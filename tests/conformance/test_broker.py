@@ -403,6 +403,21 @@ async def test_ensure_may_be_repeated_and_changes_settings(bench: Bench, broker:
     assert len(await broker.fetch(bench.low, 100, 5.0)) == 12
 
 
+async def test_a_stream_may_go_on_behind_numbers_that_were_given_elsewhere(bench: Bench, broker: Broker) -> None:
+    spec = StreamSpec(f"{bench.tag}-on", (f"{bench.tag}.on",), "limits", 3600, 2, first=101)
+    durable = DurableSpec(f"{bench.tag}-hears", spec.name, f"{bench.tag}.on", ACK_WAIT_S, 10)
+    await broker.ensure((spec,), (durable,))
+    assert await broker.last(spec.name) == (100, None)
+    told = [Outgoing(f"{bench.tag}.on", b"%d" % n, f"{bench.tag}-on{n}") for n in range(2)]
+    with pytest.raises(Fenced) as refused:
+        await broker.publish(spec.name, told, expected_last=0)
+    assert refused.value.actual_last == 100
+    assert await broker.publish(spec.name, told, expected_last=100) == 102
+    await broker.ensure((spec._replace(max_age_s=7200),), (durable,))
+    assert [message.sequence for message in await drain(broker, durable.name, 2)] == [101, 102]
+    assert [logged.sequence for logged in await broker.read(spec.name, 10)] == [101, 102]
+
+
 async def test_an_unknown_durable_is_a_wrong_use(broker: Broker) -> None:
     with pytest.raises(UsageError, match="nobody"):
         await broker.fetch("nobody", 1, 0.0)

@@ -52,13 +52,14 @@ class OpsKind(enum.StrEnum):
 
 
 class StreamSpec(NamedTuple):
-    """One JetStream stream: its subjects, how long and by which rule messages are kept."""
+    """One JetStream stream: its subjects, how long and by which rule messages are kept, and its first number."""
 
     name: str
     subjects: tuple[str, ...]
     retention: Literal["limits", "workqueue", "interest"]
     max_age_s: int
     duplicate_window_s: int = 120
+    first: int = 1
 
 
 class DurableSpec(NamedTuple):

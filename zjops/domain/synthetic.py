@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from zjops.domain.errors import UsageError
+from zjops.domain.events import EVENTS, OPS, TELEMETRY, StreamSpec
 
 MARK = "SYNTHETIC.json"
 """Its name in the folder of the log."""
@@ -22,6 +24,11 @@ class Last(msgspec.Struct, frozen=True):
     telemetry: int = msgspec.field(name="TELEMETRY", default=0)
     outbox: int = 0
     batches: int = 0
+
+    def streams(self, specs: Iterable[StreamSpec]) -> tuple[StreamSpec, ...]:
+        """The same streams, each beginning behind what the synthetic part holds of it."""
+        ends = {EVENTS: self.events, OPS: self.ops, TELEMETRY: self.telemetry}
+        return tuple(spec._replace(first=ends.get(spec.name, 0) + 1) for spec in specs)
 
 
 class Synthetic(msgspec.Struct, frozen=True, rename={"from_": "from"}):
