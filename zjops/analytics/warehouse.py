@@ -49,7 +49,8 @@ class Warehouse:
 
     `events_once` and `ops_once` hold each event once, whatever the files hold twice. `memory` and `threads` bound
     DuckDB; what does not fit is spilled to a temporary folder. With `whole` a log with a gap is refused; without it,
-    what is there is read. `exact` as in `doubtful`. With `through` the event log ends at that sequence, as it once did.
+    what is there is read. `exact` as in `doubtful`. With `through` the event log ends at that sequence, as it once did;
+    with `after` it begins behind one.
 
     Raises `UnreachableError` when there is no log, `UsageError` that names a file which is damaged or not the log's,
     `InvariantError` that names a missing range.
@@ -57,9 +58,10 @@ class Warehouse:
 
     def __init__(
         self, log_dir: Path, *, memory: str = MEMORY, threads: int = THREADS, whole: bool = True,
-        exact: bool | None = None, through: int | None = None,
+        exact: bool | None = None, through: int | None = None, after: int = 0,
     ) -> None:  # fmt: skip
         self.log_dir, self._whole, self._exact, self._through = log_dir, whole, exact, through
+        self._after = after
         if not log_dir.is_dir():
             raise UnreachableError(f"there is no log in {log_dir}; has a platform run there?")
         self.files: dict[str, list[LogFile]] = {}
@@ -211,10 +213,12 @@ class Warehouse:
         return " UNION ALL ".join(parts) if files else empty(LOGS[name])
 
     def _source(self, name: str, files: list[LogFile]) -> str:
-        """The rows of files, of the event log only those that `through` lets in."""
-        if self._through is None or name != "events":
+        """The rows of files, of the event log only those that `after` and `through` let in."""
+        bounds = [f"stream_seq > {int(self._after)}"] if self._after else []
+        bounds += [] if self._through is None else [f"stream_seq <= {int(self._through)}"]
+        if not bounds or name != "events":
             return _parquet(files)
-        return f"(SELECT * FROM {_parquet(files)} WHERE stream_seq <= {int(self._through)})"  # noqa: S608 - a number
+        return f"(SELECT * FROM {_parquet(files)} WHERE {' AND '.join(bounds)})"  # noqa: S608 - numbers
 
     def _view(self, name: str, text: str) -> None:
         self.db.execute(f'CREATE OR REPLACE VIEW "{name}" AS {text}')

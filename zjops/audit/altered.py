@@ -10,7 +10,7 @@ from typing import Any
 
 from zjops.analytics.warehouse import Warehouse
 from zjops.audit.findings import DOUBLED, Finding
-from zjops.audit.records import Export
+from zjops.audit.records import WHOLE, Export, Part
 from zjops.domain.ids import job_id
 from zjops.domain.wire import ExportRow
 
@@ -25,11 +25,15 @@ MOST = 10_000
 """How many jobs are looked at event by event."""
 
 
-def check_events(log_dir: Path, export: Export) -> list[Finding]:
-    """Read the log once for what its events repeat; only jobs that look wrong are read event by event."""
+def check_events(log_dir: Path, export: Export, part: Part = WHOLE) -> list[Finding]:
+    """Read the log for what its events repeat; only jobs that look wrong are read event by event.
+
+    A gap is one wherever it is; everything else is asked of the part that the export tells of.
+    """
     told = _Told(export)
     with Warehouse(log_dir, whole=False) as warehouse:
         found = list(_gaps(warehouse))
+    with Warehouse(log_dir, whole=False, after=part.after, through=part.through) as warehouse:
         suspects = [row["job_id"] for row in warehouse.rows("facts") if told.doubts(row)][:MOST]
         events = warehouse.rows("events_of_jobs", jobs=suspects) if suspects else []
     return found + list(_copies(events)) + [one for event in events if (one := told.altered(event)) is not None]

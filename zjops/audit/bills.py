@@ -80,15 +80,23 @@ def check_issued(invoice: Invoice, warehouse: Warehouse) -> list[Check]:
     return [Check("issued", same, text)]
 
 
-def check_anchors(invoice: Invoice, warehouse: Warehouse, export: Export, chain: Chain) -> list[Check]:
+def billed_jobs(invoice: Invoice, warehouse: Warehouse) -> dict[str, dict[str, Any]]:
+    """The charged jobs behind an invoice, by their ids, with what the chain was told of their usage."""
+    first_ms, after_ms = month_bounds_ms(invoice.month)
+    rows = warehouse.rows("billed_jobs", tenant=invoice.tenant, first_ms=first_ms, after_ms=after_ms)
+    return {job_id(bytes(row["job_id"])): row for row in rows}
+
+
+def check_anchors(
+    invoice: Invoice, warehouse: Warehouse, export: Export, chain: Chain, left_out: int = 0
+) -> list[Check]:  # fmt: skip
     """The usage of every charged job against the chain: leaves of what the log bills, roots as the contract has them.
 
     Salts and results come from the export, size, units and time from the log; a batch whose root comes out the same was
-    told of exactly this usage.
+    told of exactly this usage. `left_out` is how many of the invoice's jobs the log at hand does not have, since they
+    are synthetic and stand on no chain.
     """
-    first_ms, after_ms = month_bounds_ms(invoice.month)
-    span = {"tenant": invoice.tenant, "first_ms": first_ms, "after_ms": after_ms}
-    billed = {job_id(bytes(row["job_id"])): row for row in warehouse.rows("billed_jobs", **span)}
+    billed = billed_jobs(invoice, warehouse)
     missing = [name for name in billed if name not in export.jobs]
     if missing:
         return [Check("chain", False, f"{len(missing)} billed jobs are not in the store, first {missing[0]}")]
@@ -104,7 +112,8 @@ def check_anchors(invoice: Invoice, warehouse: Warehouse, export: Export, chain:
         return [Check("chain", False, f"batch {wrong[0]} was told of other usage than is billed, among it {first}")]
     text = f"the usage of {checked:,} jobs in {len(wanted)} batches is what the contract was told"
     left = len(billed) - checked
-    return [Check("chain", True, text + (f"; {left} were cancelled or are not anchored yet" if left else ""))]
+    text += f"; {left} were cancelled or are not anchored yet" if left else ""
+    return [Check("chain", True, text + (f"; {left_out:,} synthetic jobs are on no chain" if left_out else ""))]
 
 
 def _anchored(rows: Sequence[ExportRow], billed: Mapping[str, Mapping[str, Any]], chain: Chain) -> bool:

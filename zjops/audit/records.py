@@ -11,6 +11,7 @@ import msgspec
 from zjops.analytics.warehouse import Warehouse
 from zjops.domain.errors import UsageError
 from zjops.domain.ids import job_id
+from zjops.domain.synthetic import synthetic_part
 from zjops.domain.wire import ExportBatch, ExportHead, ExportRow
 
 
@@ -52,6 +53,32 @@ class LoggedBatch(NamedTuple):
     places: int = 1
 
 
+class Part(NamedTuple):
+    """Which events of a log an export tells of: those behind `after`, up to `through` (numbers of the stream).
+
+    `outbox` is the last number of the outbox before them.
+    """
+
+    after: int = 0
+    through: int | None = None
+    outbox: int = 0
+
+
+WHOLE = Part()
+
+
+def part_after(log_dir: Path) -> Part:
+    """What a platform that goes on from a synthetic log has written itself; the whole log of any other."""
+    made = synthetic_part(log_dir)
+    return Part(after=made.last.events, outbox=made.last.outbox) if made else WHOLE
+
+
+def part_before(log_dir: Path) -> Part:
+    """What was made before a platform went on with a synthetic log."""
+    made = synthetic_part(log_dir)
+    return Part(through=made.last.events) if made else WHOLE
+
+
 class Log(NamedTuple):
     """The log as of one moment; `repairs` is how often each batch was anchored again."""
 
@@ -91,13 +118,21 @@ def read_export(path: Path) -> Export:
     return Export(head, jobs, batches)
 
 
-def read_log(log_dir: Path) -> Log:
-    """Read the log. Raises `UnreachableError`."""
+def left_out(log_dir: Path, part: Part) -> int:
+    """How many jobs were accepted before a part of the log. Raises `UnreachableError`."""
+    if not part.after:
+        return 0
+    with Warehouse(log_dir, whole=False, through=part.after) as warehouse:
+        return int(warehouse.rows("accepted")[0]["jobs"])
+
+
+def read_log(log_dir: Path, part: Part = WHOLE) -> Log:
+    """Read a part of the log. Raises `UnreachableError`."""
     # What is missing is for the audit to find and to name, job by job.
-    with Warehouse(log_dir, whole=False) as warehouse:
+    with Warehouse(log_dir, whole=False, after=part.after, through=part.through) as warehouse:
         jobs = {job_id(bytes(row.pop("job_id"))): Logged(**row) for row in warehouse.rows("jobs")}
         batches = {row.pop("batch_id"): _logged(row) for row in warehouse.rows("batches")}
-        watermark = warehouse.rows("watermark")[0]["outbox_no"]
+        watermark = max(part.outbox, warehouse.rows("watermark")[0]["outbox_no"])
         repairs = Counter(batch for row in warehouse.rows("repairs") for batch in _batches(row["batches"]))
     return Log(jobs, batches, watermark, repairs)
 

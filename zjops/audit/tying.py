@@ -15,12 +15,15 @@ from zjops.domain.plans import price_book
 TIE_OUT = "tie_out"
 
 
-def check_months(log_dir: Path) -> tuple[list[TieOut], list[Finding]]:
-    """Every month's identities, with a finding for each that does not hold and each job that fits none."""
+def check_months(log_dir: Path, through: int | None = None) -> tuple[list[TieOut], list[Finding]]:
+    """Every month's identities, with a finding for each that does not hold and each job that fits none.
+
+    Of the log up to an event's number, if one is given.
+    """
     tied: list[TieOut] = []
     found: list[Finding] = []
     book = price_book()
-    with Warehouse(log_dir, whole=False) as warehouse:
+    with Warehouse(log_dir, whole=False, through=through) as warehouse:
         for row in warehouse.rows("months"):
             month = row["month"]
             try:

@@ -9,6 +9,7 @@ import msgspec
 
 from zjops.client.chain import Block, Commit
 from zjops.domain.errors import UnreachableError, UsageError
+from zjops.domain.synthetic import MARK
 
 EXPORT, CHAIN, LOG = "export.jsonl", "chain.jsonl", "log"
 
@@ -67,9 +68,15 @@ class SavedChain:
         return Commit(line.block, line.tx_hash, line.count, bytes.fromhex(line.root.removeprefix("0x")))
 
 
+def log_of(folder: Path) -> Path:
+    """The log of a world: with it, or beside it in the folder of a platform that went on from it."""
+    return folder / LOG if (folder / LOG).exists() else folder.parent / LOG
+
+
 def require_world(folder: Path) -> None:
-    """Raises `UnreachableError` for what is no finished world of `zjops simulate`."""
-    missing = [name for name in (EXPORT, CHAIN, LOG) if not (folder / name).exists()]
+    """Raises `UnreachableError` for what is no finished world of `zjops simulate` or `zjops up --world`."""
+    missing = [name for name in (EXPORT, CHAIN) if not (folder / name).exists()]
+    missing += [] if (log_of(folder) / MARK).exists() else [LOG]
     if (folder / "PARTIAL").exists():
         raise UnreachableError(f"the world in {folder} was not finished; make it again with: zjops simulate")
     if missing:

@@ -102,12 +102,12 @@ def verify(
     from zjops.analytics.issued import book_of, read_invoice
     from zjops.analytics.warehouse import Warehouse
     from zjops.audit.bills import check_issued, check_lines
-    from zjops.audit.world import LOG, require_world
+    from zjops.audit.world import log_of, require_world
 
     out, made = Out(output, json, quiet), read_invoice(file)
     if world is not None:
         require_world(world)
-        log = log or world / LOG
+        log = log or log_of(world)
     folder = log_folder(context, home, log)
     with Warehouse(folder, through=made.through_sequence or None) as warehouse:
         book = book_of(folder, made.month, prices)
@@ -126,8 +126,9 @@ def verify(
 def _on_chain(
     made: Any, warehouse: Any, context: str | None, home: Path | None, export: Path | None, world: Path | None
 ) -> list[Any]:
-    from zjops.audit.bills import check_anchors
-    from zjops.audit.records import read_export
+    from zjops.analytics.warehouse import Warehouse
+    from zjops.audit.bills import billed_jobs, check_anchors
+    from zjops.audit.records import part_after, read_export
     from zjops.audit.world import CHAIN, EXPORT, SavedChain
     from zjops.client.chain import ChainReader
 
@@ -136,7 +137,12 @@ def _on_chain(
     found = resolve(context, home, alive=export is None)
     with tempfile.TemporaryDirectory(prefix="zjops-verify-") as name:
         saved = read_export(exporter(found, export, Path(name))())
-    return check_anchors(made, warehouse, saved, ChainReader(found))
+    after = part_after(warehouse.log_dir).after
+    if not after:
+        return check_anchors(made, warehouse, saved, ChainReader(found))
+    with Warehouse(warehouse.log_dir, through=made.through_sequence or None, after=after) as own:
+        left_out = len(billed_jobs(made, warehouse)) - len(billed_jobs(made, own))
+        return check_anchors(made, own, saved, ChainReader(found), left_out)
 
 
 commands = {"close": close}

@@ -50,6 +50,12 @@ class Synthetic(msgspec.Struct, frozen=True, rename={"from_": "from"}):
         return f"synthetic from {self.from_} to {self.to}: {how}, {self.tenants} tenants, seed {self.seed}"
 
 
+def and_synthetic(log_dir: Path) -> str:
+    """The end of a sentence about how far a log goes: what of it is synthetic, if anything is."""
+    part = synthetic_part(log_dir)
+    return f"; of it, {part.text}" if part else ""
+
+
 def synthetic_part(log_dir: Path) -> Synthetic | None:
     """The synthetic part of a log, None when there is none. Raises `UsageError` for a mark that cannot be read."""
     path = log_dir / MARK

@@ -11,6 +11,7 @@ import polars as pl
 
 from zjops.audit.batches import leaf_of
 from zjops.audit.findings import Report
+from zjops.audit.records import WHOLE, Part
 from zjops.audit.run import audit_once
 from zjops.client.chain import Block, Commit
 from zjops.client.history import Read, Submitted
@@ -20,6 +21,7 @@ from zjops.domain.merkle import Tree, keccak256, shares
 from zjops.domain.wire import ExportBatch, ExportHead, ExportRepair, ExportRow
 
 GAS = 57_013
+ELSEWHERE = 10_000
 START_MS = 1_793_000_000_000
 SCHEMA: dict[str, Any] = {
     "event_id": pl.Binary, "outbox_no": pl.Int64, "stream_seq": pl.Int64, "type": pl.String, "time": pl.Int64,
@@ -75,6 +77,7 @@ class World:
             for row in self.rows
         ]
         self.size = 0
+        self.part = WHOLE
         self.next_sequence_value = 1 + sum(b.count for b in self.batches)
 
     def _row(self, n: int, outcome: str) -> ExportRow:
@@ -187,6 +190,21 @@ class World:
         hashes = {name: bytes.fromhex(str(getattr(batch, name))[2:]) for name in ("tx_hash", "block_hash")}
         return {"block_number": batch.block_number} | hashes
 
+    def go_on_from(self, outcomes: list[str]) -> int:
+        """Have the log begin with jobs that the store does not know; returns the number of their last event."""
+        before = World(outcomes)
+        last = len(before.events)
+        for event in before.events:
+            for name in ("event_id", "job_id"):
+                event[name] = uuid.UUID(int=uuid.UUID(bytes=event[name]).int + ELSEWHERE).bytes
+            event["batch_id"] = event["batch_id"] and event["batch_id"] + ELSEWHERE
+        for event in self.events:
+            event["stream_seq"] += last
+            event["outbox_no"] += 2 * last
+        self.events = before.events + self.events
+        self.part = Part(after=last, outbox=2 * last)
+        return last
+
     def change(self, n: int, **fields: Any) -> None:
         """Change a row of the store."""
         self.rows[n] = msgspec.structs.replace(self.rows[n], **fields)
@@ -245,4 +263,6 @@ class World:
         lines: list[Any] = [head, *({"job": row} for row in self.rows), *({"batch": b} for b in self.batches)]
         export = folder / "export.jsonl"
         export.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-        return audit_once(self.history, lambda: export, folder / "log", self, expect_settled=expect_settled)
+        return audit_once(
+            self.history, lambda: export, folder / "log", self, expect_settled=expect_settled, part=self.part
+        )
