@@ -13,6 +13,7 @@ from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, Sh
 from zjops.cli.output import Format, Out
 from zjops.domain.clock import SystemClock, parse_rfc3339, rfc3339, utc_month
 from zjops.domain.errors import UnreachableError, UsageError
+from zjops.domain.synthetic import and_synthetic
 
 if TYPE_CHECKING:
     from zjops.domain.invoices import Invoice
@@ -62,10 +63,11 @@ def usage(
     if sql:
         show_sql([Asked(text, {"tenant": tenant} | span)])
         return
-    with Warehouse(log_folder(context, home, log)) as warehouse:
+    folder = log_folder(context, home, log)
+    with Warehouse(folder) as warehouse:
         rows, reached = warehouse.ask(text, tenant=tenant, **span), warehouse.watermark()
     out.rows("zjops.usage/1", rows)
-    out.say(f"by acceptance in UTC; {_complete(reached)}")
+    out.say(f"by acceptance in UTC; {_complete(reached)}{and_synthetic(folder)}")
 
 
 def _complete(watermark_ms: int) -> str:
@@ -85,8 +87,9 @@ def invoice(
         raise UsageError("name a tenant, or all of them with --all")
     from zjops.analytics.statements import recording
 
+    folder = log_folder(context, home, log)
     with recording() as asked:
-        found = month_of(month, log_folder(context, home, log), prices, tenant)
+        found = month_of(month, folder, prices, tenant)
     if sql:
         show_sql(asked)
         return
@@ -96,9 +99,9 @@ def invoice(
 
         print(html(found.invoices))
     elif everyone:
-        _all(found, Out(_format(paper), quiet=quiet))
+        _all(found, Out(_format(paper), quiet=quiet), and_synthetic(folder))
     else:
-        _one(found.invoices[0], paper, Out(_format(paper), quiet=quiet))
+        _one(found.invoices[0], paper, Out(_format(paper), quiet=quiet), and_synthetic(folder))
 
 
 def _format(paper: Paper) -> Format:
@@ -130,7 +133,7 @@ def month_of(month: str | None, log_dir: Path, prices: Path | None, tenant: str 
     return Found(chosen, found.watermark_ms, made)
 
 
-def _all(found: Found, out: Out) -> None:
+def _all(found: Found, out: Out, synthetic: str) -> None:
     from zjops.analytics.documents import flat_rows, markdown, summary_rows
     from zjops.domain.invoices import dollars
 
@@ -148,10 +151,11 @@ def _all(found: Found, out: Out) -> None:
         out.text("\n\n---\n\n".join(markdown(one) for one in made))
     else:
         out.rows("", flat_rows(made) if out.format is Format.CSV else summary_rows(made))
-    out.say(f"{found.month}: {len(made)} invoices, {dollars(total)} excluding tax; {_complete(found.watermark_ms)}")
+    reached = _complete(found.watermark_ms) + synthetic
+    out.say(f"{found.month}: {len(made)} invoices, {dollars(total)} excluding tax; {reached}")
 
 
-def _one(made: Invoice, paper: Paper, out: Out) -> None:
+def _one(made: Invoice, paper: Paper, out: Out, synthetic: str) -> None:
     from zjops.analytics.documents import flat_rows, line_rows, markdown, watermark
     from zjops.domain.invoices import dollars
 
@@ -168,7 +172,8 @@ def _one(made: Invoice, paper: Paper, out: Out) -> None:
     out.rows("", [*line_rows(made), total | {"amount": dollars(made.total_cents)}])
     out.say(
         f"{made.number or made.state}, {made.tenant}, {made.month}, {made.plan}: {made.jobs:,} jobs charged, total "
-        f"{dollars(made.total_cents)} {made.currency} {made.tax}, price book {made.price_book}. {watermark(made)}"
+        f"{dollars(made.total_cents)} {made.currency} {made.tax}, price book {made.price_book}. "
+        f"{watermark(made).removesuffix('.')}{synthetic}."
     )
 
 

@@ -13,6 +13,7 @@ from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, lo
 from zjops.cli.output import Format, Out
 from zjops.domain.clock import rfc3339
 from zjops.domain.errors import UsageError
+from zjops.domain.synthetic import and_synthetic
 
 LIMIT = 1_000
 MOST = 10_000_000
@@ -57,7 +58,8 @@ def _ask(out: Out, folder: Path, text: str, limit: int, settings: dict[str, Any]
         if answer.more
         else rows
     )
-    out.say(f"{said}; log complete to {rfc3339(answer.watermark)}" if answer.watermark else f"{said}; no event yet")
+    reached = f"log complete to {rfc3339(answer.watermark)}" if answer.watermark else "no event yet"
+    out.say(f"{said}; {reached}{and_synthetic(folder)}")
 
 
 def _params(given: list[str]) -> dict[str, Any]:
