@@ -50,7 +50,7 @@ class Warehouse:
     `events_once` and `ops_once` hold each event once, whatever the files hold twice. `memory` and `threads` bound
     DuckDB; what does not fit is spilled to a temporary folder. With `whole` a log with a gap is refused; without it,
     what is there is read. `exact` as in `doubtful`. With `through` the event log ends at that sequence, as it once did;
-    with `after` it begins behind one.
+    with `after` it begins behind one; `until` leaves out what has a greater number of the outbox.
 
     Raises `UnreachableError` when there is no log, `UsageError` that names a file which is damaged or not the log's,
     `InvariantError` that names a missing range.
@@ -58,10 +58,10 @@ class Warehouse:
 
     def __init__(
         self, log_dir: Path, *, memory: str = MEMORY, threads: int = THREADS, whole: bool = True,
-        exact: bool | None = None, through: int | None = None, after: int = 0,
+        exact: bool | None = None, through: int | None = None, after: int = 0, until: int | None = None,
     ) -> None:  # fmt: skip
         self.log_dir, self._whole, self._exact, self._through = log_dir, whole, exact, through
-        self._after = after
+        self._after, self._until = after, until
         if not log_dir.is_dir():
             raise UnreachableError(f"there is no log in {log_dir}; has a platform run there?")
         self.files: dict[str, list[LogFile]] = {}
@@ -213,9 +213,10 @@ class Warehouse:
         return " UNION ALL ".join(parts) if files else empty(LOGS[name])
 
     def _source(self, name: str, files: list[LogFile]) -> str:
-        """The rows of files, of the event log only those that `after` and `through` let in."""
+        """The rows of files, of the event log only those that `after`, `through` and `until` let in."""
         bounds = [f"stream_seq > {int(self._after)}"] if self._after else []
         bounds += [] if self._through is None else [f"stream_seq <= {int(self._through)}"]
+        bounds += [] if self._until is None else [f"outbox_no <= {int(self._until)}"]
         if not bounds or name != "events":
             return _parquet(files)
         return f"(SELECT * FROM {_parquet(files)} WHERE {' AND '.join(bounds)})"  # noqa: S608 - numbers

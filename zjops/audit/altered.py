@@ -33,7 +33,7 @@ def check_events(log_dir: Path, export: Export, part: Part = WHOLE) -> list[Find
     told = _Told(export)
     with Warehouse(log_dir, whole=False) as warehouse:
         found = list(_gaps(warehouse))
-    with Warehouse(log_dir, whole=False, after=part.after, through=part.through) as warehouse:
+    with part.open(log_dir) as warehouse:
         suspects = [row["job_id"] for row in warehouse.rows("facts") if told.doubts(row)][:MOST]
         events = warehouse.rows("events_of_jobs", jobs=suspects) if suspects else []
     return found + list(_copies(events)) + [one for event in events if (one := told.altered(event)) is not None]

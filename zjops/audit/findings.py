@@ -57,6 +57,11 @@ class Report(NamedTuple):
         """Whether waiting may heal everything that was found."""
         return bool(self.findings) and all(finding.kind in LATE for finding in self.findings)
 
+    @property
+    def only_missing(self) -> bool:
+        """Whether nothing but events was found missing, which the log may get yet."""
+        return bool(self.findings) and all(finding.kind == "event_missing" for finding in self.findings)
+
     def as_json(self) -> dict[str, Any]:
         """The summary, with exactly the members that its schema names: the counts, why it is not ok, each month."""
         kinds = Counter(finding.kind for finding in self.findings)

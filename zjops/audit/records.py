@@ -56,12 +56,17 @@ class LoggedBatch(NamedTuple):
 class Part(NamedTuple):
     """Which events of a log an export tells of: those behind `after`, up to `through` (numbers of the stream).
 
-    `outbox` is the last number of the outbox before them.
+    `outbox` is the last number of the outbox before them; those that have a number above `until` came later.
     """
 
     after: int = 0
     through: int | None = None
     outbox: int = 0
+    until: int | None = None
+
+    def open(self, log_dir: Path) -> Warehouse:
+        """The log with no other events, whatever is missing from it."""
+        return Warehouse(log_dir, whole=False, after=self.after, through=self.through, until=self.until)
 
 
 WHOLE = Part()
@@ -129,7 +134,7 @@ def left_out(log_dir: Path, part: Part) -> int:
 def read_log(log_dir: Path, part: Part = WHOLE) -> Log:
     """Read a part of the log. Raises `UnreachableError`."""
     # What is missing is for the audit to find and to name, job by job.
-    with Warehouse(log_dir, whole=False, after=part.after, through=part.through) as warehouse:
+    with part.open(log_dir) as warehouse:
         jobs = {job_id(bytes(row.pop("job_id"))): Logged(**row) for row in warehouse.rows("jobs")}
         batches = {row.pop("batch_id"): _logged(row) for row in warehouse.rows("batches")}
         watermark = max(part.outbox, warehouse.rows("watermark")[0]["outbox_no"])
