@@ -36,6 +36,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--apis", type=int, default=1, help="API processes on one socket")
             command.add_argument("--api-port", type=int, help="exactly this port, or refuse")
             command.add_argument("--spread", action="store_true", help="a process for every role")
+            command.add_argument("--world", metavar="DAYS", help="begin with a synthetic month that ends now: 30d")
+            command.add_argument("--world-tenants", type=int, default=40)
+            command.add_argument("--world-seed", type=int, default=7)
+            command.add_argument("--traffic", metavar="RATE", help="submit jobs all the time, such as 5/s")
         if verb in ("up", "devnet"):
             command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting")
         if verb == "devnet":
@@ -61,6 +65,7 @@ def _simulate(verbs: Any) -> None:
     command.add_argument("--until-ms", type=int, help="instead of --from: the moment at which the last day ends")
     command.add_argument("--jobs", type=int, help="about so many jobs in all")
     command.add_argument("--volume", metavar="EVENTS", help="no platform, only a log of so many events by arithmetic")
+    command.add_argument("--store", action="store_true", help="with the store from which a live platform goes on")
     command.add_argument("--parent", type=int, help="the process with which it ends")
     command.add_argument("--jsonl", action="store_true", help="accepted for clarity: lines are JSON anyway")
 
@@ -83,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         from simulator.supervisor import verbs
 
         if args.verb == "up":
-            return verbs.up(home, args.workers, args.apis, args.api_port, _pairs(args.set), args.spread)
+            return verbs.up(home, args, _pairs(args.set))
         if args.verb == "devnet":
             return verbs.devnet(home, _pairs(args.set), args.parent)
         return verbs.VERBS[args.verb](home, args)

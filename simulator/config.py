@@ -15,6 +15,8 @@ from zjops.domain.chains import Finality, parse_finality, profile_named, usual_f
 from zjops.domain.errors import UsageError
 
 PREFIX = "ZJOPS_"
+STORE_FILE = "store.sqlite"
+"""The store's name in the folder of a platform."""
 CLOCK_OFFSET_MOST_S = 10 * 365 * 86_400
 BATCH_MOST = 10_000
 """The contract's own `MAX_BATCH`: a root of more jobs is refused by it for ever."""

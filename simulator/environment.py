@@ -21,7 +21,7 @@ from simulator.blobs.port import Blobs
 from simulator.broker.port import Broker
 from simulator.chain.deployment import ensure_deployment
 from simulator.chain.port import Chain, ChainIdentity
-from simulator.config import Settings
+from simulator.config import STORE_FILE, Settings
 from simulator.intake import Intake
 from simulator.intake.records import Tenant
 from simulator.lease import Lease
@@ -45,7 +45,6 @@ ROLES = ("outbox", "settlement", "relayer", "meter", "worker")
 STORING = frozenset({"api", "outbox", "settlement", "relayer"})
 """Roles that use the store; a worker never does (R101)."""
 SAMPLE_EVERY_S = 5.0
-STORE_FILE = "store.sqlite"
 GWEI = 10**9
 PROBER_VALUES = {"compute_units": 10**8}
 """A no-op job a minute is 4.5 million compute units a month, which the prober's free plan does not hold."""
@@ -386,6 +385,18 @@ def seed_clients(run: RunFile, ids: Ids, now_ms: int) -> Callable[[Tx], None]:
             )  # fmt: skip
 
     return put
+
+
+async def begin_store(folder: Path, put: Callable[[Tx], None]) -> None:
+    """Make the store of a home that begins with what a transaction puts there. Raises `StoreUnavailable`."""
+    from simulator.store.sqlite import SqliteStore
+
+    store = SqliteStore(folder / STORE_FILE)
+    await store.start()
+    try:
+        await store.transact(put)
+    finally:
+        await store.stop()
 
 
 async def export_home(home: Path, file: IO[bytes]) -> None:

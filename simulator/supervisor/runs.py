@@ -20,6 +20,8 @@ from zjops.domain.runfile import RUN_FILE, ClientEntry, RunFile, read_run_file
 
 LOCK_FILE = "supervisor.lock"
 TENANTS = (("demo-free", "free"), ("demo-starter", "starter"), ("demo-pro", "pro"))
+TRAFFIC_TENANT = ("demo-enterprise", "enterprise")
+"""Whose jobs most of the traffic is: on any smaller plan a month's units are gone in hours (5/s of 100 units each)."""
 PROBER_SCOPES = ("jobs:submit", "jobs:read")
 GONE_WITHIN_S = 5.0
 
@@ -72,7 +74,7 @@ def end_leftovers(former: RunFile) -> int:
 
 def new_run(
     home: Path, former: RunFile | None, at: Addresses, chain_id: int, finality: str, clock: Clock, ids: Ids, *,
-    prober: bool = False,
+    prober: bool = False, traffic: bool = False,
 ) -> RunFile:  # fmt: skip
     """A run file with fresh secrets; clients keep theirs for the life of a home, the prober's among them."""
     probing = former.prober if former else None
@@ -80,7 +82,9 @@ def new_run(
         probing = _client(ids, PROBER_TENANT, "free", PROBER_SCOPES)
     api = f"http://127.0.0.1:{at.api}"
     issuer = f"{api}/realms/zama"
-    clients = former.clients if former else [_client(ids, tenant, plan, SCOPES) for tenant, plan in TENANTS]
+    clients = list(former.clients) if former else [_client(ids, tenant, plan, SCOPES) for tenant, plan in TENANTS]
+    if traffic and all(client.tenant != TRAFFIC_TENANT[0] for client in clients):
+        clients.append(_client(ids, *TRAFFIC_TENANT, SCOPES))
     return RunFile(
         run_id=ids.token(6).hex(), home=str(home), started_at_ms=clock.now_ms(), supervisor_pid=os.getpid(),
         supervisor_started_at=psutil.Process().create_time(), api_url=api, issuer=issuer,

@@ -41,6 +41,8 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     exit: str | None = None
     seconds: float | None = None
     exit_code: int | None = None
+    share: float | None = None
+    jobs: int | None = None
 
 
 Tell = Callable[[Notice], None]

@@ -29,6 +29,8 @@ from simulator.supervisor.probelog import ProbeLog
 from simulator.supervisor.prober import Prober
 from simulator.supervisor.readiness import http_ready
 from simulator.supervisor.spec import ChildSpec, Notice, Tell, role_argv
+from simulator.supervisor.traffic import Traffic
+from simulator.supervisor.worlds import World, bring
 from simulator.web import WebServer
 from zjops.domain.clock import Clock
 from zjops.domain.errors import StoreUnavailable
@@ -52,6 +54,8 @@ class Options:
     api_port: int | None = None
     settings: dict[str, str] | None = None
     spread: bool = False
+    world: World | None = None
+    traffic: float | None = None
 
 
 class Supervisor:
@@ -67,7 +71,7 @@ class Supervisor:
         self._asked_to_end = asyncio.Event()
         self._control: WebServer | None = None
         self._keeper: Service | None = None
-        self._prober: Service | None = None
+        self._callers: Service | None = None
 
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises `ZjopsError` when it cannot start."""
@@ -99,7 +103,6 @@ class Supervisor:
         await start
 
     async def _start(self) -> None:
-        began = self._clock.monotonic()
         settings = self._settings()
         self._prepare(settings)
         assert self._run is not None
@@ -111,12 +114,14 @@ class Supervisor:
         control = Control(self._children, self._faults, self._run.control_token, lambda: self._state, self._end)
         self._control = WebServer(control.app, self._listeners["control"])
         await self._control.start()
+        await bring(self._home, self._options.world, self._clock, self._tell)
+        began = self._clock.monotonic()
         # The broker is there in a moment; the others load their code while the chain comes up.
         await self._children["broker"].start()
         await _all(self._children[spec.name].start() for spec in specs if spec.name != "broker")
         self._state = "ready"
         self._save()
-        await self._probe(settings)
+        await self._call(settings)
         self._tell(Notice(event="up", seconds=round(self._clock.monotonic() - began, 2)))
 
     async def _keep_logs(self, settings: Settings) -> None:
@@ -128,19 +133,25 @@ class Supervisor:
         )  # fmt: skip
         await self._keeper.start()
 
-    async def _probe(self, settings: Settings) -> None:
+    async def _call(self, settings: Settings) -> None:
         """Ask the API from outside from now on, unless it takes no tokens of ours."""
         assert self._run is not None
-        if not settings.prober or settings.external_issuer:
-            return
-        log = ProbeLog(self._home / "log", self._tell)
+        callers: list[Service] = []
         ask = asking(ports.port_of(self._listeners["api"]))
-        prober = Prober(
-            self._run, ask, self._clock, self._ids, log.note, read_s=settings.prober_read_s,
-            job_s=settings.prober_job_s,
-        )  # fmt: skip
-        self._prober = Stack(log, prober)
-        await self._prober.start()
+        if settings.external_issuer:
+            if self._options.traffic:
+                self._tell(Notice(event="note", message="no traffic: its tokens would have to come from elsewhere"))
+            return
+        if settings.prober:
+            log = ProbeLog(self._home / "log", self._tell)
+            callers += [log, Prober(
+                self._run, ask, self._clock, self._ids, log.note, read_s=settings.prober_read_s,
+                job_s=settings.prober_job_s,
+            )]  # fmt: skip
+        if self._options.traffic:
+            callers.append(Traffic(self._run, ask, self._clock, self._ids, self._tell, rate=self._options.traffic))
+        self._callers = Stack(*callers)
+        await self._callers.start()
 
     def _end(self) -> None:
         self._asked_to_end.set()
@@ -176,7 +187,7 @@ class Supervisor:
         )  # fmt: skip
         self._run = runs.new_run(
             self._home, former, at, settings.chain_id, settings.final_by.text, self._clock, self._ids,
-            prober=settings.prober,
+            prober=settings.prober, traffic=self._options.traffic is not None,
         )  # fmt: skip
 
     def _specs(self, run: RunFile, settings: Settings) -> list[ChildSpec]:
@@ -218,8 +229,8 @@ class Supervisor:
     async def _stop(self) -> None:
         """Heal, then stop in reverse order of start; the folder stays."""
         self._state = "stopping"
-        if self._prober is not None:
-            await self._prober.stop()
+        if self._callers is not None:
+            await self._callers.stop()
         await self._faults.stop()
         for child in reversed(self._children.values()):
             await child.stop()

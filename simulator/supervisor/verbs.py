@@ -16,6 +16,8 @@ import psutil
 
 from simulator.supervisor.spec import Notice
 from simulator.supervisor.supervisor import Options, Supervisor
+from simulator.supervisor.traffic import rate_of
+from simulator.supervisor.worlds import world_of
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
 from zjops.domain.ids import SystemIds
@@ -36,18 +38,23 @@ def tell_error(error: ZjopsError) -> None:
     tell(Notice(event="error", message=str(error), exit_code=error.exit_code))
 
 
-def up(
-    home: Path, workers: int, apis: int, api_port: int | None, settings: dict[str, str], spread: bool = False
-) -> int:
+def up(home: Path, args: argparse.Namespace, settings: dict[str, str]) -> int:
     """Run the platform until it is told to stop."""
-    if not (1 <= workers <= 64 and 1 <= apis <= 64):
-        raise UsageError("--workers and --apis go from 1 to 64")
-    if api_port is not None and not 1 <= api_port <= 65535:
-        raise UsageError("--api-port goes from 1 to 65535")
-    clock = SystemClock()
-    options = Options(home, workers, apis, api_port, settings, spread)
-    asyncio.run(_supervise(options, clock))
+    asyncio.run(_supervise(_options(home, args, settings), SystemClock()))
     return 0
+
+
+def _options(home: Path, args: argparse.Namespace, settings: dict[str, str]) -> Options:
+    """What was asked for. Raises `UsageError`."""
+    if not (1 <= args.workers <= 64 and 1 <= args.apis <= 64):
+        raise UsageError("--workers and --apis go from 1 to 64")
+    if args.api_port is not None and not 1 <= args.api_port <= 65535:
+        raise UsageError("--api-port goes from 1 to 65535")
+    return Options(
+        home, args.workers, args.apis, args.api_port, settings, args.spread,
+        None if args.world is None else world_of(args.world, args.world_tenants, args.world_seed),
+        None if args.traffic is None else rate_of(args.traffic),
+    )  # fmt: skip
 
 
 async def _supervise(options: Options, clock: SystemClock) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from simulator.process_death import die_with_parent
 from simulator.world import front, ledger
 from simulator.world.folder import MARK_LAST, clear, mark, open_folder
+from simulator.world.limits import DAYS_MOST, JOBS_A_TENANT_DAY, JOBS_MOST, TENANTS_MOST
 from simulator.world.population import TENANTS_LEAST, population
 from simulator.world.shipping import Crate, Ended, Failed, Item, decode
 from simulator.world.story import Span, Story, incident_of, tell
@@ -25,8 +26,6 @@ from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
 
 FRONTS = 2
 """Two, however many processors there are: the same seed must give the same world everywhere."""
-DAYS_MOST, TENANTS_MOST, JOBS_MOST = 400, 2_000, 5_000_000
-JOBS_A_TENANT_DAY = 35
 TELL_EVERY_S = 0.25
 INTERNAL = 70
 

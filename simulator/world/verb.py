@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import re
 import signal
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +16,9 @@ from simulator.process_death import die_with_parent
 from simulator.world.rhythm import DAY_MS
 from zjops.domain.clock import SystemClock, parse_rfc3339
 from zjops.domain.errors import UsageError, ZjopsError
+
+if TYPE_CHECKING:
+    from simulator.world.ledger import Kept
 
 FIRST_DAY = "2026-09-01"
 """A whole month that is over, so that it can be closed; always the same, so that a seed gives the same bytes."""
@@ -34,13 +39,18 @@ def simulate(args: argparse.Namespace) -> int:
 
         if args.jobs is not None:
             raise UsageError("--volume says how many events there are; leave --jobs out")
+        if args.store:
+            raise UsageError("--store goes with a world that is played, not with --volume")
         much = volume(args.volume, args.days, args.tenants, args.seed, start_ms)
         report = make(much, folder, clock, lambda at: end.heard(at._asdict() | {"share": at.events / much.events}))
     else:
         from simulator.world.run import asked, play
 
         what = asked(args.days, args.tenants, args.seed, start_ms, args.jobs)
-        report = play(what, folder, clock, lambda at: end.heard(at._asdict())).report
+        played = play(what, folder, clock, lambda at: end.heard(at._asdict()))
+        report = played.report
+        if args.store:
+            _hand_over(folder, played.kept, start_ms + args.days * DAY_MS)
     _tell("made", {"report": report})
     return 0
 
@@ -66,6 +76,19 @@ class _End:
         if self._asked:
             raise _Interrupted("interrupted; nothing was kept")
         _tell("progress", said)
+
+
+def _hand_over(folder: Path, kept: Kept, at_ms: int) -> None:
+    """Lay the store beside it from which a live platform goes on."""
+    from simulator.environment import begin_store
+    from simulator.world.folder import clear
+    from simulator.world.handover import handing_over
+
+    try:
+        asyncio.run(begin_store(folder, handing_over(kept, at_ms)))
+    except BaseException:
+        clear(folder, whole=True)
+        raise
 
 
 def _start_ms(first_day: str | None, until_ms: int | None, days: int) -> int:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import msgspec
 
-from simulator.environment import STORE_FILE
+from simulator.config import STORE_FILE
 from simulator.supervisor.ports import listen
 from tests.support.devnet import DevnetProcess
 from tests.support.nats import PASSWORD, USER, NatsServer

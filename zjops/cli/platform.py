@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,17 +14,25 @@ import typer
 from zjops.cli.exits import FINE, UNREACHABLE
 from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Tenant
 from zjops.cli.output import Format, Out
+from zjops.cli.progress import Progress
 from zjops.client.platform import Platform, Said, stop_platform
 from zjops.config import Context, find_home, local_context, resolve
 from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
 from zjops.domain.runfile import RUN_FILE
+from zjops.domain.synthetic import synthetic_part
 
 ASK_WITHIN_S = 5.0
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the platform.")]
 
 
-def _announce(out: Out) -> Any:
+def _announce(out: Out, bar: Progress | None = None) -> Any:
     def heard(said: Said) -> None:
+        if said.event == "progress":
+            if bar is not None:
+                bar.reached(said.share or 0.0, f"{said.jobs or 0:,} jobs", said.seconds or 0.0)
+            return
+        if bar is not None:
+            bar.end()
         if said.event == "restarted":
             out.say(f"{said.name} ended ({said.exit}) and was started again, {said.restarts} times by now")
         elif said.event == "note":
@@ -53,8 +62,9 @@ def _block(context: Context, seconds: float, out: Out) -> None:
 
 
 def _options(
-    workers: int, apis: int, api_port: int | None, batch_seconds: float | None, chosen: list[str]
-) -> list[str]:
+    workers: int, apis: int, api_port: int | None, batch_seconds: float | None, chosen: list[str],
+    more: Mapping[str, object] | None = None,
+) -> list[str]:  # fmt: skip
     options = ["--workers", str(workers), "--apis", str(apis)]
     if api_port is not None:
         options += ["--api-port", str(api_port)]
@@ -62,6 +72,8 @@ def _options(
         options += ["--set", f"batch_max_age_s={batch_seconds}"]
     for item in chosen:
         options += ["--set", item]
+    for name, value in (more or {}).items():
+        options += [] if value is None else [name, str(value)]
     return options
 
 
@@ -74,17 +86,24 @@ def up(
     api_port: Annotated[int | None, typer.Option(help="Exactly this port, or refuse.", min=1, max=65535)] = None,
     batch_seconds: Annotated[float | None, typer.Option(help="Close a batch at this age.", min=0.1)] = None,
     chain: Annotated[str | None, typer.Option(help="The node: devnet, or anvil if it is on this machine.")] = None,
+    world: Annotated[str | None, typer.Option(help="Begin with a synthetic month that ends now: 30d.")] = None,
+    world_tenants: Annotated[int, typer.Option(help="How many tenants it has.")] = 40,
+    world_seed: Annotated[int, typer.Option(help="The same seed, tenants and jobs again.")] = 7,
+    traffic: Annotated[str | None, typer.Option(help="Submit jobs as long as it runs: 5/s, 30/m.")] = None,
     settings: Settings = None,
     quiet: Quiet = False,
 ) -> None:
     """Start the platform; Ctrl-C stops it."""
     folder, out = find_home(home), Out(quiet=quiet)
     chosen = [*(settings or []), *([f"chain={chain}"] if chain else [])]
-    options = _options(workers, apis, api_port, batch_seconds, chosen)
-    platform = Platform(folder, [*options, "--spread"] if spread else options)
+    more = {"--world": world, "--world-tenants": world_tenants, "--world-seed": world_seed, "--traffic": traffic}
+    options = _options(workers, apis, api_port, batch_seconds, chosen, more)
+    platform, bar = Platform(folder, [*options, "--spread"] if spread else options), Progress("played", quiet=quiet)
+    leave = False
     try:
         log = folder / "process-logs" / "supervisor.log" if detach else None
-        seconds = platform.start(_announce(out), log=log)
+        seconds = platform.start(_announce(out, bar), log=log)
+        leave = detach
         _block(local_context(folder), seconds, out)
         if detach:
             return
@@ -92,12 +111,14 @@ def up(
         status = platform.follow(_announce(out))
         raise typer.Exit(UNREACHABLE if status else FINE)
     except KeyboardInterrupt:
+        bar.end()
         out.say("stopping")
         raise
     except OSError as exc:
         raise UsageError(f"folder {folder}: {exc.strerror}; choose another with --home") from exc
     finally:
-        if not detach:
+        bar.end()
+        if not leave:
             platform.stop()
 
 
@@ -127,6 +148,9 @@ def status(home: Home = None, output: Output = Format.TABLE, json: Json = False,
         out.say(f"fault {fault['id']}: {fault['fault']} on {fault['target']}")
     if why is not None:
         out.say(f"nothing is confirmed: {why}")
+    made = synthetic_part(Path(context.log_dir)) if context.log_dir else None
+    if made is not None:
+        out.say(f"a part of the log is {made.text}")
     state = f"not ready: {', '.join(missing)}" if missing else found["state"]
     out.say(f"{state}, in {context.home}")
     if found["state"] != "ready" or missing:

@@ -33,6 +33,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     exit: str | None = None
     seconds: float | None = None
     exit_code: int | None = None
+    share: float | None = None
+    jobs: int | None = None
 
 
 class StartError(ZjopsError):

@@ -48,6 +48,20 @@ def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> Non
         runs.lock_home(tmp_path / "file" / "home")
 
 
+def test_traffic_has_a_client_of_its_own_that_stays(tmp_path: Path) -> None:
+    clock = SystemClock()
+
+    def run(former: RunFile | None, traffic: bool) -> RunFile:
+        return runs.new_run(tmp_path, former, AT, 31338, "depth:3", clock, SystemIds(clock), traffic=traffic)
+
+    first = run(None, False)
+    assert [client.plan for client in first.clients] == ["free", "starter", "pro"]
+    second = run(first, True)
+    assert [client.plan for client in second.clients] == ["free", "starter", "pro", "enterprise"]
+    assert second.clients[:3] == first.clients
+    assert run(second, True).clients == run(second, False).clients == second.clients
+
+
 def test_secrets_are_new_and_clients_are_kept(tmp_path: Path) -> None:
     first = _run(tmp_path)
     write_run_file(tmp_path, first)
