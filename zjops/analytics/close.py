@@ -27,6 +27,7 @@ from zjops.domain.closed import INVOICES, JOURNAL, MANIFEST, PRICES, ClosedFile,
 from zjops.domain.errors import InvariantError, StoreUnavailable, UsageError
 from zjops.domain.invoices import Invoice, issued
 from zjops.domain.plans import PriceBook
+from zjops.domain.runfile import RUN_FILE
 from zjops.domain.synthetic import synthetic_part
 
 SCHEMA = "zjops.close/1"
@@ -65,9 +66,10 @@ def _check_turn(folder: Path, month: str) -> None:
 
 
 def _has_ended(warehouse: Warehouse, through_sequence: int) -> bool:
-    """Whether nothing can come any more: the log is a synthetic one, and nothing stands behind its end."""
+    """Whether nothing can come any more: the log is a synthetic one, and no platform goes on behind its end."""
     part = synthetic_part(warehouse.log_dir)
-    return part is not None and part.last.events == through_sequence
+    goes_on = (warehouse.log_dir.parent / RUN_FILE).exists()
+    return part is not None and part.last.events == through_sequence and not goes_on
 
 
 def _check_time(month: str, watermark_ms: int) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.unit.zjops.analytics.test_billing import Log
@@ -14,6 +15,8 @@ from zjops.domain.closed import MANIFEST, billing_dir, closed_months
 from zjops.domain.errors import InvariantError, StoreUnavailable, UsageError
 from zjops.domain.invoices import Invoice
 from zjops.domain.plans import price_book
+from zjops.domain.runfile import RUN_FILE
+from zjops.domain.synthetic import MARK
 
 BOOK = price_book()
 NOW = parse_rfc3339("2026-08-20T00:00:00Z")
@@ -147,3 +150,20 @@ def test_a_close_without_its_manifest_does_not_count(log: Log) -> None:
     _close(log)
     (billing_dir(log.folder) / "2026-06" / MANIFEST).unlink()
     assert closed_months(billing_dir(log.folder)) == []
+
+
+def test_a_synthetic_month_that_broke_off_can_be_closed_unless_a_platform_goes_on_with_it(log: Log) -> None:
+    log.read()
+    with Warehouse(log.folder) as warehouse:
+        last = warehouse.files["events"][-1].last
+    made = {
+        "schema": "zjops.synthetic/1", "kind": "simulated", "seed": 1, "days": 40, "tenants": 10,
+        "from": "2026-06-01T00:00:00.000Z", "to": "2026-07-11T00:00:00.000Z", "last": {"EVENTS": last},
+    }  # fmt: skip
+    _close(log)
+    (log.folder / MARK).write_bytes(msgspec.json.encode(made))
+    (log.folder.parent / RUN_FILE).touch()
+    with pytest.raises(InvariantError, match="2026-07"):
+        _prepare(log, "2026-07")
+    (log.folder.parent / RUN_FILE).unlink()
+    assert _prepare(log, "2026-07").invoices
