@@ -59,7 +59,7 @@ def audit(
             )  # fmt: skip
         if log and part.after:
             out.say(
-                f"{left_out(log, part):,} synthetic jobs of before are left out, save of the sums of the months; "
+                f"{left_out(log, part):,} synthetic jobs of before are left out of all but the sums of each month; "
                 f"prove them by: zjops audit --world {log.parent / 'world'}"
             )
     if export is not None:
