@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from simulator.environment import Platform, Ports, beside, time_skipping
+from simulator.environment import beside, time_skipping
 from simulator.identity.roles import DEVELOPER, OPERATOR
+from simulator.platform import Platform, Ports
 from simulator.rollups import Rollups
 from simulator.service import settle_memory
 from simulator.store.port import Row, Tx

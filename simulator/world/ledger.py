@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, cast
 
 from simulator.broker.port import Outgoing
 from simulator.chain.memory import MemoryChain
-from simulator.environment import Platform, time_skipping
+from simulator.environment import time_skipping
 from simulator.export import export_to
+from simulator.platform import Platform
 from simulator.service import settle_memory
 from simulator.store.memory import MemoryStore
 from simulator.store.port import Tx

@@ -14,8 +14,8 @@ from simulator.blobs.memory import MemoryBlobs
 from simulator.broker.memory import MemoryBroker
 from simulator.chain.memory import MemoryChain
 from simulator.config import Settings
-from simulator.environment import Platform, Ports
 from simulator.intake.records import Tenant
+from simulator.platform import Platform, Ports
 from simulator.store.sqlite import SqliteStore
 from simulator.telemetry import Telemetry
 from simulator.worker.slots import InlineSlots

@@ -14,8 +14,9 @@ import polars as pl
 import pytest
 
 from simulator.chain.memory import MemoryChain
-from simulator.environment import Platform, time_skipping
+from simulator.environment import time_skipping
 from simulator.intake.records import Tenant
+from simulator.platform import Platform
 from simulator.store.port import Row, Tx
 from tests.support.virtual import START_MS, play, settled
 from zjops.domain.clock import run_virtual, utc_date, utc_month

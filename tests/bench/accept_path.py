@@ -75,8 +75,8 @@ async def _platform(listener: socket.socket, ready: Connection) -> None:
     from simulator.broker.memory import MemoryBroker
     from simulator.chain.memory import MemoryChain
     from simulator.config import Settings
-    from simulator.environment import Platform, Ports
     from simulator.identity.clients import SCOPES, store_client
+    from simulator.platform import Platform, Ports
     from simulator.service import settle_memory
     from simulator.store.sqlite import SqliteStore
     from simulator.telemetry import Telemetry

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from simulator.environment import Platform, time_skipping
+from simulator.environment import time_skipping
 from simulator.intake.records import Tenant
+from simulator.platform import Platform
 from simulator.store.sqlite import SqliteStore
 from tests.contract.stage import SIEVE, SLOW, Stage, new_key
 from tests.support.nats import eventually

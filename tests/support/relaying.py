@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from simulator.chain.memory import MemoryChain
-from simulator.environment import Platform, time_skipping
+from simulator.environment import time_skipping
+from simulator.platform import Platform
 from simulator.relayer import Relayer
 from simulator.relayer.reporting import STATE
 from simulator.store.port import Row

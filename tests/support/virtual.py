@@ -13,7 +13,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from simulator.environment import Platform, time_skipping
+from simulator.environment import time_skipping
+from simulator.platform import Platform
 from simulator.store.port import Tx
 from zjops.domain.clock import run_virtual
 

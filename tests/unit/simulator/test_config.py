@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from simulator.config import Settings, load_settings
-from simulator.environment import Platform, time_skipping
+from simulator.environment import time_skipping
+from simulator.platform import Platform
 from tests.support.virtual import START_MS
 from zjops.domain.chains import Finality
 from zjops.domain.clock import run_virtual

@@ -14,8 +14,8 @@ from simulator.blobs.memory import MemoryBlobs
 from simulator.broker.memory import MemoryBroker
 from simulator.chain.memory import MemoryChain
 from simulator.config import Settings
-from simulator.environment import Platform, Ports
 from simulator.identity.clients import ADMIN_SCOPES, SCOPES, store_client
+from simulator.platform import Platform, Ports
 from simulator.service import in_place
 from simulator.store.port import Tx
 from simulator.store.sqlite import MemorySqliteStore

@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from simulator.environment import Platform, time_skipping
+from simulator.environment import time_skipping
 from simulator.intake import Submission
 from simulator.intake.acceptance import EXPECTED_S, Acceptance, accepted_body
 from simulator.intake.records import Accepted, Tenant
+from simulator.platform import Platform
 from simulator.store.port import Tx
 from tests.support.virtual import START_MS
 from zjops.domain.clock import rfc3339, run_virtual

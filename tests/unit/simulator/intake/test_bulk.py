@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from simulator.environment import Platform, time_skipping
+from simulator.environment import time_skipping
 from simulator.intake.records import Accepted, Tenant
+from simulator.platform import Platform
 from tests.support.tables import look
 from zjops.domain.clock import run_virtual
 from zjops.domain.errors import Problem, StoreUnavailable

@@ -14,8 +14,9 @@ import pytest
 from simulator.api.proofs import proof_view, read_proof
 from simulator.chain.memory import MemoryChain
 from simulator.chain.port import Commit, Sent
-from simulator.environment import Platform, time_skipping
+from simulator.environment import time_skipping
 from simulator.export import export_to
+from simulator.platform import Platform
 from simulator.policy.fees import Fees
 from simulator.relayer import PAUSED, Asked, put_asked, read_asked
 from simulator.relayer.reporting import STATE

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulator.chain.port import Commit, Outlook, Sent
-from simulator.environment import Platform
+from simulator.platform import Platform
 from simulator.policy.fees import Fees
 from simulator.relayer import PAUSED, Relayer
 from tests.support.relaying import FAILS, batches_of, chain_of, heir_of, jobs_of, relayer_of, run, signed_of, submit

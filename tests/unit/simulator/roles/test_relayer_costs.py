@@ -9,7 +9,7 @@ import pytest
 
 from simulator.chain.memory import GAS_PER_ROOT, GAS_REVERTED
 from simulator.chain.port import Outlook
-from simulator.environment import Platform
+from simulator.platform import Platform
 from tests.support.relaying import becomes, chain_of, run, submit, waits_for
 from tests.support.virtual import settled
 

@@ -11,7 +11,7 @@ import pytest
 
 from simulator.chain.memory import MemoryChain
 from simulator.chain.port import ChainIdentity, Head, Sent
-from simulator.environment import Platform
+from simulator.platform import Platform
 from tests.support.relaying import (
     batches_of,
     becomes,

@@ -12,7 +12,7 @@ import pytest
 
 from simulator.chain.memory import MemoryChain
 from simulator.chain.port import Head
-from simulator.environment import Platform
+from simulator.platform import Platform
 from simulator.relayer import Relayer
 from simulator.store.port import Row
 from tests.support.relaying import batches_of, chain_of, heir_of, jobs_of, relayer_of, run, state_of, submit, waits_for

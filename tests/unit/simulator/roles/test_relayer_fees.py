@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulator.chain.port import Sent
-from simulator.environment import Platform
+from simulator.platform import Platform
 from simulator.relayer.sending import GWEI
 from tests.support.relaying import (
     batches_of,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from simulator.environment import Platform
+from simulator.platform import Platform
 from simulator.relayer.leaves import LeafFiles
 from tests.support.relaying import batches_of, chain_of, metric, relayer_of, run, state_of, submit, waits_for
 from tests.support.virtual import settled

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from simulator.environment import Platform
+from simulator.platform import Platform
 from simulator.relayer import PAUSED
 from tests.support.relaying import (
     batches_of,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from simulator.environment import Platform
+from simulator.platform import Platform
 from tests.support.relaying import (
     batches_of,
     chain_of,
