@@ -167,3 +167,6 @@ def test_a_synthetic_month_that_broke_off_can_be_closed_unless_a_platform_goes_o
         _prepare(log, "2026-07")
     (log.folder.parent / RUN_FILE).unlink()
     assert _prepare(log, "2026-07").invoices
+    for ask in (_prepare, _invoices):
+        with pytest.raises(UsageError, match=r"ends at 2026-07-11T00.*, before 2026-08; its last month is 2026-07"):
+            ask(log, "2026-08")
