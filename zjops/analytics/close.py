@@ -46,6 +46,7 @@ def prepare(warehouse: Warehouse, folder: Path, month: str, book: PriceBook, *, 
     found, drafts = invoices_of(warehouse, folder, month, book, now_ms=now_ms)
     if not drafts:
         raise UsageError(f"the log holds nothing of {month}; see: zjops usage --by month")
+    _check_skipped(warehouse, folder, month, book, now_ms)
     if end_of_log(warehouse) is None:
         _check_time(month, found.watermark_ms)
     tied = tie_out(warehouse, month, drafts)
@@ -61,6 +62,14 @@ def _check_turn(folder: Path, month: str) -> None:
         raise UsageError(f"{month} was closed at {at}; what came later is on the next invoice")
     if closed and month < closed[-1]:
         raise UsageError(f"{closed[-1]} is closed already; months are closed in order")
+
+
+def _check_skipped(warehouse: Warehouse, folder: Path, month: str, book: PriceBook, now_ms: int) -> None:
+    """A month that is passed over could never be invoiced; one that nobody would be invoiced for may be."""
+    last = max(closed_months(folder), default="")
+    for row in warehouse.rows("months"):
+        if last < row["month"] < month and invoices_of(warehouse, folder, row["month"], book, now_ms=now_ms)[1]:
+            raise UsageError(f"{row['month']} is not closed yet, and could not be after {month}; close it first")
 
 
 def _check_time(month: str, watermark_ms: int) -> None:
