@@ -37,8 +37,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--api-port", type=int, help="exactly this port, or refuse")
             command.add_argument("--spread", action="store_true", help="a process for every role")
             command.add_argument("--world", metavar="DAYS", help="begin with a synthetic month that ends now: 30d")
-            command.add_argument("--world-tenants", type=int, default=40)
-            command.add_argument("--world-seed", type=int, default=7)
+            command.add_argument("--world-tenants", type=int, help="how many tenants it has; 40")
+            command.add_argument("--world-seed", type=int, help="the same seed, tenants and jobs again; 7")
             command.add_argument("--traffic", metavar="RATE", help="submit jobs all the time, such as 5/s")
         if verb in ("up", "devnet"):
             command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting")

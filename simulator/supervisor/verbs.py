@@ -52,7 +52,7 @@ def _options(home: Path, args: argparse.Namespace, settings: dict[str, str]) -> 
         raise UsageError("--api-port goes from 1 to 65535")
     return Options(
         home, args.workers, args.apis, args.api_port, settings, args.spread,
-        None if args.world is None else world_of(args.world, args.world_tenants, args.world_seed),
+        world_of(args.world, args.world_tenants, args.world_seed),
         None if args.traffic is None else rate_of(args.traffic),
     )  # fmt: skip
 

@@ -41,8 +41,8 @@ class World(NamedTuple):
     """What is to be played."""
 
     days: int
-    tenants: int
-    seed: int
+    tenants: int = 40
+    seed: int = 7
 
 
 class _NotPlayed(ZjopsError):
@@ -72,11 +72,17 @@ class _Line(msgspec.Struct, frozen=True):
     exit_code: int = UnreachableError.exit_code
 
 
-def world_of(span: str, tenants: int, seed: int) -> World:
-    """A world as it is asked for, its span as `30d`. Raises `UsageError`."""
+def world_of(span: str | None, tenants: int | None = None, seed: int | None = None) -> World | None:
+    """The world that is asked for, its span as `30d`; none without a span. Raises `UsageError`."""
+    if span is None:
+        if (tenants, seed) != (None, None):
+            raise UsageError("--world-tenants and --world-seed say more of --world; give that too, such as --world 30d")
+        return None
     found = _SPAN.fullmatch(span)
     if found is None or not 1 <= (days := int(found[1])) <= DAYS_MOST:
         raise UsageError(f"--world takes days such as 30d, from 1d to {DAYS_MOST}d, not {span!r:.40}")
+    usual = World(days)
+    tenants, seed = usual.tenants if tenants is None else tenants, usual.seed if seed is None else seed
     if not TENANTS_LEAST <= tenants <= TENANTS_MOST:
         raise UsageError(f"--world-tenants goes from {TENANTS_LEAST} to {TENANTS_MOST}")
     if not 0 <= seed < 2**31:

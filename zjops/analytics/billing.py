@@ -13,12 +13,14 @@ import msgspec
 
 from zjops.analytics.terms import Act, Seen, acts_of, terms_of
 from zjops.analytics.warehouse import Warehouse, sql
-from zjops.domain.clock import month_bounds_ms, utc_month
+from zjops.domain.clock import month_bounds_ms, parse_rfc3339, rfc3339, utc_month
 from zjops.domain.errors import UnreachableError, UsageError
 from zjops.domain.invoices import Correction, Credit, Invoice, Term, Usage, invoice_of
 from zjops.domain.jobs import MAX_ATTEMPTS, MAX_TIMEOUT_S
 from zjops.domain.plans import PriceBook, price_book, read_price_book
 from zjops.domain.requests import UNBILLED
+from zjops.domain.runfile import RUN_FILE
+from zjops.domain.synthetic import synthetic_part
 
 KEYS = {"tenant": "tenant", "plan": "plan", "day": '"day"', "month": '"month"', "job_type": "job_type"}
 FOREVER_MS = 1 << 60
@@ -65,6 +67,7 @@ def read_month(
     watermark_ms = warehouse.watermark()
     if month > utc_month(max(now_ms, watermark_ms)):
         raise UsageError(f"{month} has not begun; the log goes to {utc_month(watermark_ms or now_ms)}")
+    _check_end(warehouse, month, first_ms)
     span = {"tenant": tenant, "first_ms": first_ms, "after_ms": after_ms}
     charged: dict[str, dict[str, Charged]] = defaultdict(dict)
     for row in warehouse.rows_within("charged_by_plan", first_ms, after_ms, tenant=tenant):
@@ -83,7 +86,27 @@ def read_month(
         usage.append(Usage(
             name, month, filled, tuple(credits.get(name, ())), tuple(notes), availability.get(filled[-1].plan.name),
         ))  # fmt: skip
-    return Month(month, usage, watermark_ms, max((file.last for file in warehouse.files["events"]), default=0))
+    return Month(month, usage, watermark_ms, _last_number(warehouse))
+
+
+def end_of_log(warehouse: Warehouse) -> int | None:
+    """Unix ms at which a log has ended for good: it is a synthetic one, and no platform goes on behind its end."""
+    part = synthetic_part(warehouse.log_dir)
+    if part is None or (warehouse.log_dir.parent / RUN_FILE).exists():
+        return None
+    return parse_rfc3339(part.to) if part.last.events == _last_number(warehouse) else None
+
+
+def _last_number(warehouse: Warehouse) -> int:
+    return max((file.last for file in warehouse.files["events"]), default=0)
+
+
+def _check_end(warehouse: Warehouse, month: str, first_ms: int) -> None:
+    """No invoice of a month that a log never reached: its plan fees would be those of nobody's month."""
+    end_ms = end_of_log(warehouse)
+    if end_ms is not None and first_ms >= end_ms:
+        ends = f"this log is synthetic and ends at {rfc3339(end_ms)}, before {month}"
+        raise UsageError(f"{ends}; its last month is {utc_month(end_ms - 1)}")
 
 
 def _seen(

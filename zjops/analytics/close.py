@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from zjops.analytics.billing import SETTLED_WITHIN_MS
+from zjops.analytics.billing import SETTLED_WITHIN_MS, end_of_log
 from zjops.analytics.documents import flat_rows
 from zjops.analytics.issued import invoices_of, read_closed
 from zjops.analytics.tieout import TieOut, tie_out
@@ -27,8 +27,6 @@ from zjops.domain.closed import INVOICES, JOURNAL, MANIFEST, PRICES, ClosedFile,
 from zjops.domain.errors import InvariantError, StoreUnavailable, UsageError
 from zjops.domain.invoices import Invoice, issued
 from zjops.domain.plans import PriceBook
-from zjops.domain.runfile import RUN_FILE
-from zjops.domain.synthetic import synthetic_part
 
 SCHEMA = "zjops.close/1"
 
@@ -48,7 +46,8 @@ def prepare(warehouse: Warehouse, folder: Path, month: str, book: PriceBook, *, 
     found, drafts = invoices_of(warehouse, folder, month, book, now_ms=now_ms)
     if not drafts:
         raise UsageError(f"the log holds nothing of {month}; see: zjops usage --by month")
-    if not _has_ended(warehouse, found.through_sequence):
+    _check_skipped(warehouse, folder, month, book, now_ms)
+    if end_of_log(warehouse) is None:
         _check_time(month, found.watermark_ms)
     tied = tie_out(warehouse, month, drafts)
     _check_tied(tied)
@@ -65,11 +64,12 @@ def _check_turn(folder: Path, month: str) -> None:
         raise UsageError(f"{closed[-1]} is closed already; months are closed in order")
 
 
-def _has_ended(warehouse: Warehouse, through_sequence: int) -> bool:
-    """Whether nothing can come any more: the log is a synthetic one, and no platform goes on behind its end."""
-    part = synthetic_part(warehouse.log_dir)
-    goes_on = (warehouse.log_dir.parent / RUN_FILE).exists()
-    return part is not None and part.last.events == through_sequence and not goes_on
+def _check_skipped(warehouse: Warehouse, folder: Path, month: str, book: PriceBook, now_ms: int) -> None:
+    """A month that is passed over could never be invoiced; one that nobody would be invoiced for may be."""
+    last = max(closed_months(folder), default="")
+    for row in warehouse.rows("months"):
+        if last < row["month"] < month and invoices_of(warehouse, folder, row["month"], book, now_ms=now_ms)[1]:
+            raise UsageError(f"{row['month']} is not closed yet, and could not be after {month}; close it first")
 
 
 def _check_time(month: str, watermark_ms: int) -> None:

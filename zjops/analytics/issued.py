@@ -47,7 +47,9 @@ def read_invoice(path: Path) -> Invoice:
     """An invoice's file. Raises `UsageError` that names it."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Invoice)
-    except (OSError, msgspec.MsgspecError) as exc:
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
+    except msgspec.MsgspecError as exc:
         raise UsageError(f"{path} is no invoice: {exc}; make one with: zjops invoice TENANT -o json") from exc
 
 

@@ -75,6 +75,8 @@ def audit(
     _tell(out, report)
     _list(out, report.findings)
     _list(out, report.repaired)
+    if way_on := still_going(report):
+        out.say(way_on)
     if not report.ok:
         raise typer.Exit(BROKEN)
 
@@ -105,6 +107,13 @@ def _tell(out: Out, report: Report) -> None:
     for tied in report.tied:
         for identity in tied.identities:
             out.say(f"{tied.month}: {identity.text()}")
+
+
+def still_going(report: Report) -> str:
+    """What to do where nothing is wrong but that jobs, which --settled wants to have ended, are on their way."""
+    if not report.only_late or all(one.kind not in ("not_settled", "not_final") for one in report.findings):
+        return ""
+    return "nothing else is wrong: wait longer with --wait, or leave --settled out while jobs keep coming"
 
 
 def _list(out: Out, found: Sequence[Finding]) -> None:

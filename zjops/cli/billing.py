@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PRICES = Annotated[Path | None, typer.Option("--prices", help="Another price book (TOML) than the one that ships.")]
 MONTH = Annotated[str | None, typer.Option(help="YYYY-MM in UTC; this month by default.")]
 
+SHORT = {"type": "job_type"}
+COUNTED = ("jobs", "jobs_charged", "units_reserved", "units_charged", "units_released", "units_held")
+
 
 class Paper(enum.StrEnum):
     """How an invoice is written."""
@@ -44,7 +47,7 @@ def moment_of(text: str | None, name: str, otherwise: int) -> int:
 
 
 def usage(
-    by: Annotated[str, typer.Option(help="tenant, plan, day, month, job_type: by commas.")] = "tenant",
+    by: Annotated[str, typer.Option(help="tenant, plan, day, month, type: by commas.")] = "tenant",
     since: Annotated[str | None, typer.Option(help="First moment of acceptance, UTC.")] = None,
     until: Annotated[str | None, typer.Option(help="First moment after it.")] = None,
     tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None,
@@ -57,8 +60,11 @@ def usage(
     from zjops.analytics.statements import Asked
     from zjops.analytics.warehouse import Warehouse
 
-    text = usage_sql([key.strip() for key in by.split(",") if key.strip()])
+    keys = [SHORT.get(key.strip(), key.strip()) for key in by.split(",") if key.strip()]
+    text = usage_sql(keys)
     span = {"since_ms": moment_of(since, "--since", 0), "until_ms": moment_of(until, "--until", FOREVER_MS)}
+    if span["since_ms"] >= span["until_ms"]:
+        raise UsageError("the span is empty: --until is the first moment after it")
     out = Out(output, json, quiet)
     if sql:
         show_sql([Asked(text, {"tenant": tenant} | span)])
@@ -66,7 +72,7 @@ def usage(
     folder = log_folder(context, home, log)
     with Warehouse(folder) as warehouse:
         rows, reached = warehouse.ask(text, tenant=tenant, **span), warehouse.watermark()
-    out.rows("zjops.usage/1", rows)
+    out.rows("zjops.usage/1", rows, [*keys, *COUNTED])
     out.say(f"by acceptance in UTC; {_complete(reached)}{and_synthetic(folder)}")
 
 

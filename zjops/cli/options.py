@@ -70,6 +70,8 @@ def log_folder(context: str | None, home: Path | None, log: Path | None) -> Path
     from zjops.config import resolve
 
     if log is not None:
+        if (log / "log").is_dir() and not (log / "events").is_dir():
+            raise UsageError(f"{log} is the folder around a log; give --log {log / 'log'}")
         return log
     found = resolve(context, home, alive=False)
     if found.log_dir is None:

@@ -6,6 +6,7 @@ import csv
 import enum
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,11 @@ from zjops.domain.errors import UsageError
 
 if TYPE_CHECKING:
     import polars as pl
+    from rich.console import Console
 
+FOLDS_FROM = 24
+"""A longer cell may be folded when a terminal is narrow."""
+GAP = 2
 WHOLE = frozenset({"jobId", "client id", "name", "tenant"})
 
 
@@ -149,17 +154,66 @@ class Out:
 
 
 def _draw(names: list[str], cells: list[list[str]]) -> None:
-    from rich import box
+    """A table for a terminal; where that is too narrow, its columns beneath each other in several tables."""
     from rich.console import Console
+
+    screen = Console(no_color="NO_COLOR" in os.environ, highlight=False, markup=False, soft_wrap=False)
+    columns = list(zip(*cells, strict=True))
+    wide = [max(map(len, column)) for column in columns]
+    least = [
+        size if name in WHOLE or size <= FOLDS_FROM else min(max(FOLDS_FROM, _longest(column)), screen.width)
+        for name, size, column in zip(names, wide, columns, strict=True)
+    ]
+    folds = [part < size for part, size in zip(least, wide, strict=True)]
+    if sum(map(max, wide, map(len, names))) + GAP * (len(names) - 1) > screen.width:
+        names = list(map(_heading, names, least))
+    least = [max(size, _longest([name])) for size, name in zip(least, names, strict=True)]
+    for number, part in enumerate(_parts(least, screen.width)):
+        if number:
+            screen.print()
+        # Two ids that do not fit beside each other are folded: better than cut off.
+        fits = sum(least[i] + GAP for i in part) - GAP <= screen.width
+        heads = [(names[i], fits and not folds[i]) for i in part]
+        _draw_part(screen, heads, [[line[i] for i in part] for line in cells])
+
+
+def _longest(cells: Iterable[str]) -> int:
+    return max((len(word) for cell in cells for word in cell.split()), default=0)
+
+
+def _heading(name: str, width: int) -> str:
+    """A column's name on as many lines as it needs to be no wider than its cells, but for its longest word."""
+    lines = [""]
+    for word in re.findall("[^_ ]+[_ ]?|[_ ]", name):
+        if lines[-1] and len(lines[-1] + word.rstrip()) > width:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _parts(widths: list[int], width: int) -> list[list[int]]:
+    """Columns that fit beside each other; the first, which says whose the row is, stands in every part."""
+    parts, used = [[0]], widths[0]
+    for column, size in list(enumerate(widths))[1:]:
+        if used + GAP + size > width and parts[-1] != [0]:
+            parts.append([0])
+            used = widths[0]
+        parts[-1].append(column)
+        used += GAP + size
+    return parts
+
+
+def _draw_part(screen: Console, columns: list[tuple[str, bool]], cells: list[list[str]]) -> None:
+    from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in names:
-        # An id that is cut in two cannot be copied.
-        table.add_column(name, overflow="fold", no_wrap=name in WHOLE)
+    for name, whole in columns:
+        # An id or a number that is cut in two can be neither read nor copied.
+        table.add_column(name, overflow="fold", no_wrap=whole)
     for line in cells:
         table.add_row(*line)
-    Console(no_color="NO_COLOR" in os.environ, highlight=False, markup=False, soft_wrap=False).print(table)
+    screen.print(table)
 
 
 def _frame(rows: Sequence[dict[str, Any]], names: list[str]) -> pl.DataFrame:

@@ -77,6 +77,18 @@ def test_a_world_that_cannot_be_is_refused_by_the_option(span: str, tenants: int
         world_of(span, tenants, seed)
 
 
+def test_tenants_and_seed_have_usual_values() -> None:
+    assert world_of("30d") == World(30, 40, 7)
+    assert world_of("30d", seed=0) == World(30, 40, 0)
+
+
+def test_tenants_and_seed_of_no_world_are_refused() -> None:
+    assert world_of(None) is None
+    for tenants, seed in ((40, None), (None, 7)):
+        with pytest.raises(UsageError, match="give that too, such as --world 30d"):
+            world_of(None, tenants, seed)
+
+
 def test_what_is_not_whole_is_cleared(tmp_path: Path) -> None:
     _write(tmp_path / PART, *PARTS, "PARTIAL")
     _write(tmp_path, "settings.json")

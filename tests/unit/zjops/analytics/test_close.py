@@ -96,11 +96,21 @@ def test_a_correction_goes_by_the_prices_of_its_own_month(log: Log) -> None:
 
 def test_a_month_is_closed_once_and_in_order(log: Log) -> None:
     log.job("acme", "starter", "08-18", 100)
+    with pytest.raises(UsageError, match="2026-06 is not closed yet, and could not be after 2026-07"):
+        _prepare(log, "2026-07")
+    _close(log)
     _close(log, "2026-07")
-    with pytest.raises(UsageError, match="closed already"):
-        _prepare(log, "2026-06")
     with pytest.raises(UsageError, match="was closed at"):
         _prepare(log, "2026-07")
+    with pytest.raises(UsageError, match="2026-07 is closed already"):
+        _prepare(log, "2026-05")
+
+
+def test_a_month_in_which_only_the_platform_itself_had_jobs_is_passed_over(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    for tenant, day in (("prober", "05-20"), ("acme", "06-05"), ("acme", "07-10")):
+        log.job(tenant, "starter", day, 100)
+    assert [one.tenant for one in _prepare(log).invoices] == ["acme"]
 
 
 def test_a_month_is_not_closed_before_its_last_job_must_have_ended(tmp_path: Path) -> None:
@@ -167,3 +177,6 @@ def test_a_synthetic_month_that_broke_off_can_be_closed_unless_a_platform_goes_o
         _prepare(log, "2026-07")
     (log.folder.parent / RUN_FILE).unlink()
     assert _prepare(log, "2026-07").invoices
+    for ask in (_prepare, _invoices):
+        with pytest.raises(UsageError, match=r"ends at 2026-07-11T00.*, before 2026-08; its last month is 2026-07"):
+            ask(log, "2026-08")

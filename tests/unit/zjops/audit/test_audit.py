@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.zjops.audit.world import GAS, OUTCOMES, World, hash_of
 from zjops.audit.records import read_export
+from zjops.cli.audit import still_going
 from zjops.client.chain import Block
 from zjops.client.history import Read, Submitted
 from zjops.domain.errors import UsageError
@@ -268,7 +269,17 @@ def test_what_still_runs_is_in_flight_unless_everything_should_have_ended(tmp_pa
     assert world.audit(tmp_path / "a").as_json()["in_flight"] == 1
     report = World(["done", "running"]).audit(tmp_path / "b", expect_settled=True)
     assert [f.kind for f in report.findings] == ["not_settled"]
+    assert "while jobs keep coming" in still_going(report)
     assert report.only_late
+
+
+def test_nothing_is_said_of_waiting_where_something_is_wrong(tmp_path: Path) -> None:
+    world = World(["done", "running"])
+    assert still_going(world.audit(tmp_path / "fine")) == ""
+    world.change(0, charge="released")
+    report = world.audit(tmp_path / "wrong", expect_settled=True)
+    assert "not_settled" in [f.kind for f in report.findings]
+    assert still_going(report) == ""
 
 
 def test_the_prober_always_has_a_job_on_its_way(tmp_path: Path) -> None:

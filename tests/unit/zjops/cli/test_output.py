@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -68,6 +69,45 @@ def test_people_see_fewer_cells_and_programs_all(
 ) -> None:
     Out(form).rows("s/1", [{"id": 1, "hash": "0x1"}], people=[{"no.": 1}], next=7)
     assert capsys.readouterr().out == expected
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _shown(monkeypatch: pytest.MonkeyPatch, *rows: dict[str, object]) -> list[str]:
+    """The lines of a table on a terminal of forty columns that knows no colours."""
+    made = _Terminal()
+    for name, value in (("COLUMNS", "40"), ("LINES", "20"), ("TERM", "dumb")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout", made)
+    Out().rows("s/1", rows)
+    return [line.rstrip() for line in made.getvalue().splitlines()]
+
+
+def test_a_table_too_wide_for_the_terminal_goes_on_beneath_with_whose_row_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = {"tenant": "acme", "units_reserved": "154,155", "fee": "$5,000.00", "event_id": f"0x{'a' * 28}"}
+    shown = _shown(monkeypatch, row, row | {"tenant": "beta", "fee": "$29.00"})
+    assert [line for line in shown if "─" not in line] == [
+        "        units_", "tenant  reserved  fee", "acme    154,155   $5,000.00", "beta    154,155   $29.00", "",
+        "tenant  event_id", f"acme    0x{'a' * 28}", f"beta    0x{'a' * 28}",
+    ]  # fmt: skip
+
+
+def test_ids_too_long_for_the_terminal_are_folded_and_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = "".join(_shown(monkeypatch, {"event_id": "A" * 34, "job_id": "B" * 50}))
+    assert (shown.count("A"), shown.count("B")) == (34, 50)
+
+
+def test_sentences_are_folded_where_the_terminal_is_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "the usage of 210 jobs in 20 batches is what the contract was told"
+    shown = _shown(monkeypatch, {"name": "chain", "ok": True, "text": text})
+    assert len(shown) > 3
+    assert max(map(len, shown)) <= 40
+    assert " ".join(" ".join(line[11:].strip() for line in shown[2:]).split()) == text
 
 
 def test_a_field_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
