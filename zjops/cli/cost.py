@@ -148,9 +148,17 @@ def _measured(
         return None
     out.say(
         f"measured in {chosen}: {basis.jobs_confirmed:,} jobs in {basis.batches:,} batches, {basis.gas:,} gas; "
-        f"the log is complete to {rfc3339(basis.watermark_ms)}"
+        f"the log is complete to {rfc3339(basis.watermark_ms)}{_part(chosen, basis.watermark_ms)}"
     )
     return Measured(chosen, basis, sum(invoice.total_cents for invoice in made))
+
+
+def _part(month: str, watermark_ms: int) -> str:
+    """A word of warning where the log ends before its month does."""
+    _, after_ms = month_bounds_ms(month)
+    if watermark_ms >= after_ms - 86_400_000:
+        return ""
+    return ": before the month ends, so jobs a month are those so far; give --jobs-per-month"
 
 
 def _margins(book: CostBook, model: CostModel, measured: Measured | None, prices: Path | None) -> list[Margin]:

@@ -14,6 +14,7 @@ from zjops.cli.billing import PRICES, month_of
 from zjops.cli.exits import CHECK_FAILED
 from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, log_folder
 from zjops.cli.output import Format, Out
+from zjops.domain.clock import rfc3339
 from zjops.domain.errors import InvariantError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def focus(
     from zjops.analytics.focus.rows import all_rows
     from zjops.analytics.focus.rules import check
     from zjops.analytics.issued import book_of
-    from zjops.domain.invoices import dollars
+    from zjops.domain.invoices import DRAFT, dollars
 
     chosen, out = form or File("parquet" if target and target.suffix == ".parquet" else "csv"), Out(quiet=quiet)
     folder, known = log_folder(context, home, log), spec(version)
@@ -65,7 +66,11 @@ def focus(
         raise InvariantError(f"these rows would break FOCUS {version}, {wrong.rule} ({wrong.asks}): {wrong.why}")
     _write(write_csv(rows) if chosen is File.CSV else write_parquet(rows, known), chosen, target)
     total = dollars(sum(invoice.total_cents for invoice in found.invoices))
-    out.say(f"{len(rows):,} rows of {len(found.invoices):,} invoices, {total}; {_told(checked, version)}")
+    state = "draft invoices" if any(invoice.state == DRAFT for invoice in found.invoices) else "invoices"
+    out.say(
+        f"{len(rows):,} rows of {len(found.invoices):,} {state}, {total}, the log complete to "
+        f"{rfc3339(found.watermark_ms)}; {_told(checked, version)}"
+    )
 
 
 def _write(data: bytes, form: File, target: Path | None) -> None:
