@@ -22,7 +22,7 @@ from zjops.analytics.documents import flat_rows
 from zjops.analytics.issued import invoices_of, read_closed
 from zjops.analytics.tieout import TieOut, tie_out
 from zjops.analytics.warehouse import Warehouse
-from zjops.domain.clock import month_bounds_ms, rfc3339
+from zjops.domain.clock import month_bounds_ms, rfc3339, utc_month
 from zjops.domain.closed import INVOICES, JOURNAL, MANIFEST, PRICES, ClosedFile, Manifest, closed_months, invoice_file
 from zjops.domain.errors import InvariantError, StoreUnavailable, UsageError
 from zjops.domain.invoices import Invoice, issued
@@ -48,7 +48,9 @@ def prepare(warehouse: Warehouse, folder: Path, month: str, book: PriceBook, *, 
     found, drafts = invoices_of(warehouse, folder, month, book, now_ms=now_ms)
     if not drafts:
         raise UsageError(f"the log holds nothing of {month}; see: zjops usage --by month")
-    if not _has_ended(warehouse, found.through_sequence):
+    if _has_ended(warehouse, found.through_sequence):
+        _check_told(month, found.watermark_ms)
+    else:
         _check_time(month, found.watermark_ms)
     tied = tie_out(warehouse, month, drafts)
     _check_tied(tied)
@@ -70,6 +72,12 @@ def _has_ended(warehouse: Warehouse, through_sequence: int) -> bool:
     part = synthetic_part(warehouse.log_dir)
     goes_on = (warehouse.log_dir.parent / RUN_FILE).exists()
     return part is not None and part.last.events == through_sequence and not goes_on
+
+
+def _check_told(month: str, watermark_ms: int) -> None:
+    """Of a log that has ended only the months that it got to can be closed: of a later one it says nothing."""
+    if month > utc_month(watermark_ms):
+        raise UsageError(f"the log is synthetic and ends at {rfc3339(watermark_ms)}: it tells nothing of {month}")
 
 
 def _check_time(month: str, watermark_ms: int) -> None:

@@ -167,3 +167,6 @@ def test_a_synthetic_month_that_broke_off_can_be_closed_unless_a_platform_goes_o
         _prepare(log, "2026-07")
     (log.folder.parent / RUN_FILE).unlink()
     assert _prepare(log, "2026-07").invoices
+    # Its end says that nothing of July is to come; of August it says nothing at all.
+    with pytest.raises(UsageError, match=r"ends at 2026-07-10.*tells nothing of 2026-08"):
+        _prepare(log, "2026-08")
