@@ -36,10 +36,12 @@ def write_file(frame: pl.DataFrame, folder: Path, prefix: str, first: int, last:
         _sync(part)
         part.replace(target)
         _sync(folder)
-    except OSError as exc:
+    # A disk that fills up while pages are written is an error of Polars' own.
+    except (OSError, pl.exceptions.ComputeError) as exc:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        raise StoreUnavailable(f"log folder {folder}: {exc.strerror or exc}; free some space") from exc
+        why = getattr(exc, "strerror", None) or str(exc)
+        raise StoreUnavailable(f"log folder {folder}: {why}; free some space") from exc
     return target
 
 

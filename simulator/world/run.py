@@ -22,7 +22,7 @@ from simulator.world.population import TENANTS_LEAST, population
 from simulator.world.shipping import Crate, Ended, Failed, Item, decode
 from simulator.world.story import Span, Story, incident_of, tell
 from zjops.domain.clock import Clock, rfc3339
-from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
+from zjops.domain.errors import StoreUnavailable, UnreachableError, UsageError, ZjopsError
 
 FRONTS = 2
 """Two, however many processors there are: the same seed must give the same world everywhere."""
@@ -64,6 +64,11 @@ def asked(days: int, tenants: int, seed: int, start_ms: int, jobs: int | None = 
     if not 0 <= seed < 2**31:
         raise UsageError("--seed goes from 0 to 2147483647")
     wanted = days * tenants * JOBS_A_TENANT_DAY if jobs is None else jobs
+    if jobs is None and wanted > JOBS_MOST:
+        raise UsageError(
+            f"{days} days of {tenants:,} tenants are {wanted:,} jobs, more than {JOBS_MOST:,}; ask for less, or for "
+            "so many with --jobs"
+        )
     if not 1 <= wanted <= JOBS_MOST:
         raise UsageError(f"--jobs goes from 1 to {JOBS_MOST}")
     return Asked(days, tenants, seed, start_ms, wanted)
@@ -74,6 +79,9 @@ def play(what: Asked, folder: Path, clock: Clock, heard: Callable[[Progress], No
     made = open_folder(folder)
     try:
         return _play(what, folder, clock, heard)
+    except OSError as exc:
+        clear(folder, whole=made)
+        raise StoreUnavailable(f"{folder}: {exc.strerror or exc}; free some space") from exc
     except BaseException:
         clear(folder, whole=made)
         raise
@@ -147,9 +155,10 @@ def _fail(sender: Connection, text: str, exit_code: int) -> None:
 
 
 def _items(receiver: Connection, process: BaseProcess) -> Iterator[Item]:
-    """What a front tells until it has ended. Raises `UnreachableError` when it dies before."""
+    """What a front tells until it has ended or failed. Raises `UnreachableError` when it dies before."""
     last: Item | None = None
-    while not isinstance(last, Ended):
+    # Whoever merges feeds looks one item ahead: behind the last one there is nothing to wait for.
+    while not isinstance(last, Ended | Failed):
         try:
             items = decode(receiver.recv_bytes())
         except (EOFError, OSError) as exc:

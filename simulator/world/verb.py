@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FIRST_DAY = "2026-09-01"
 """A whole month that is over, so that it can be closed; always the same, so that a seed gives the same bytes."""
+AFTER_MS = parse_rfc3339("2999-12-31T00:00:00Z") + DAY_MS
+"""Months are those of the years from 2000 to 2999."""
 DAY = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}")
 
 
@@ -42,11 +44,13 @@ def simulate(args: argparse.Namespace) -> int:
         if args.store:
             raise UsageError("--store goes with a world that is played, not with --volume")
         much = volume(args.volume, args.days, args.tenants, args.seed, start_ms)
+        _check_end(start_ms, args.days)
         report = make(much, folder, clock, lambda at: end.heard(at._asdict() | {"share": at.events / much.events}))
     else:
         from simulator.world.run import asked, play
 
         what = asked(args.days, args.tenants, args.seed, start_ms, args.jobs)
+        _check_end(start_ms, args.days)
         played = play(what, folder, clock, lambda at: end.heard(at._asdict()))
         report = played.report
         if args.store:
@@ -101,6 +105,11 @@ def _start_ms(first_day: str | None, until_ms: int | None, days: int) -> int:
         return parse_rfc3339(f"{first_day}T00:00:00Z")
     except ValueError as exc:
         raise UsageError(f"--from is a day since 2000 such as {FIRST_DAY}, not {first_day}") from exc
+
+
+def _check_end(start_ms: int, days: int) -> None:
+    if start_ms + days * DAY_MS > AFTER_MS:
+        raise UsageError("--from and --days go past the year 2999, beyond which there are no months")
 
 
 def _tell(event: str, said: dict[str, Any]) -> None:

@@ -176,6 +176,10 @@ def test_its_month_can_be_closed_and_an_issued_invoice_holds_against_its_chain(w
         (("--seed", "-1"), "--seed goes from 0"),
         (("--from", "2026-13-01"), "--from is a day"),
         (("--from", "yesterday"), "--from is a day"),
+        (("--from", "2999-12-31", "--days", "2"), "--from and --days go past the year 2999"),
+        (("--from", "-1"), "--from is a day"),
+        (("--days", "400", "--tenants", "2000"), "more than 5,000,000"),
+        (("--volume", "-5M"), "--volume goes from 1K"),
         (("--jobs", "0"), "--jobs goes from 1"),
         (("--volume", "much"), "--volume is a number of events such as 100M"),
         (("--volume", "1M", "--jobs", "5"), "leave --jobs out"),
@@ -195,6 +199,16 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"{tmp_path} is not empty" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_disk_that_is_full_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    # The log still fits, the export does not.
+    argv = [sys.executable, "-m", "zjops", "simulate", *SMALL, "-q", "--out", str(tmp_path / "out")]
+    done = subprocess.run(["prlimit", "--fsize=300000", *argv], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "File too large; free some space" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def _playing(folder: Path) -> subprocess.Popen[bytes]:

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zjops.analytics.warehouse import Warehouse
+from zjops.analytics.warehouse import Warehouse, sql
 from zjops.audit.findings import DOUBLED, Finding
 from zjops.audit.records import WHOLE, Export, Part
 from zjops.domain.ids import job_id
+from zjops.domain.jobs import JobState
+from zjops.domain.synthetic import synthetic_part
 from zjops.domain.wire import ExportRow
 
 ALTERED = "altered"
@@ -20,7 +22,11 @@ FACTS = ("tenant", "plan", "job_type", "accepted_at", "payload_bytes", "compute_
 """What every event of a job repeats."""
 ANCHOR = ("batch_id", "chain_sequence", "leaf_index")
 """What its confirmation tells besides."""
-ENDINGS = frozenset({"completed", "failed", "cancelled"})
+PLACE = ("gas_share", "tx_hash", "block_number", "block_hash")
+"""And of its batch."""
+STATUS = {"submitted": "pending"}
+"""Where an event shows its job in a state of another name; a confirmed job that failed stays a failed one."""
+STARTS = frozenset({"submitted", "processing"})
 MOST = 10_000
 """How many jobs are looked at event by event."""
 
@@ -32,7 +38,7 @@ def check_events(log_dir: Path, export: Export, part: Part = WHOLE) -> list[Find
     """
     told = _Told(export)
     with Warehouse(log_dir, whole=False) as warehouse:
-        found = list(_gaps(warehouse))
+        found = [*_gaps(warehouse), *_shared(warehouse), *_acts_twice(warehouse)]
     with part.open(log_dir) as warehouse:
         suspects = [row["job_id"] for row in warehouse.rows("facts") if told.doubts(row)][:MOST]
         events = warehouse.rows("events_of_jobs", jobs=suspects) if suspects else []
@@ -40,14 +46,37 @@ def check_events(log_dir: Path, export: Export, part: Part = WHOLE) -> list[Find
 
 
 def _gaps(warehouse: Warehouse) -> Iterator[Finding]:
-    """Numbers that the names of the files promise and no row has."""
-    files = warehouse.files["events"]
-    if not files:
-        return
-    for run in warehouse.rows("missing_events", before=files[0].first - 1, after=files[-1].last + 1):
-        first, last = run["first"], run["last"]
-        what = f"event {first} of the stream is" if first == last else f"events {first} to {last} of the stream are"
-        yield Finding("gap", "-", f"{what} not in the log")
+    """Numbers that the names of the files promise, or the mark of a synthetic log, and no row has."""
+    made = synthetic_part(warehouse.log_dir)
+    ends = {"events": made.last.events, "ops": made.last.ops} if made else {}
+    for log, (one, more) in {"events": ("event", "the stream"), "ops": ("act", "the OPS stream")}.items():
+        files, end = warehouse.files[log], ends.get(log, 0)
+        if not files and not end:
+            continue
+        last = max(end, files[-1].last if files else 0)
+        # What a synthetic log begins with was never expired.
+        before = 0 if made else files[0].first - 1
+        text = sql("missing_numbers").replace("FROM numbers", f"FROM {log}")
+        for run in warehouse.ask(text, before=before, after=last + 1):
+            yield Finding("gap", "-", _missing(one, more, run["first"], run["last"]))
+
+
+def _missing(one: str, stream: str, first: int, last: int) -> str:
+    what = f"{one} {first} of {stream} is" if first == last else f"{one}s {first} to {last} of {stream} are"
+    return f"{what} not in the log"
+
+
+def _shared(warehouse: Warehouse) -> Iterator[Finding]:
+    """Numbers that are there once by nature and that several events have."""
+    for row in warehouse.rows("shared_numbers"):
+        holders = " and ".join(str(uuid.UUID(bytes=bytes(one))) for one in row["holders"])
+        yield Finding(DOUBLED, "-", f"number {row['number']} of the {row['what']} is that of {holders}")
+
+
+def _acts_twice(warehouse: Warehouse) -> Iterator[Finding]:
+    for row in warehouse.rows("doubled_acts"):
+        act = f"act {uuid.UUID(bytes=bytes(row['event_id']))} ({row['action']}, number {row['stream_seq']})"
+        yield Finding(DOUBLED, "-", f"{act} stands {row['times']} times")
 
 
 def _copies(events: Iterable[Event]) -> Iterator[Finding]:
@@ -73,26 +102,47 @@ class _Told:
     def doubts(self, row: Event) -> bool:
         """Whether a job's events, as `facts.sql` sums them up, do not all say what the store does."""
         told = self._jobs.get(job_id(bytes(row["job_id"])))
-        if told is None or not row["alike"] or row["twice"] or row["held"] is False:
-            return told is not None
-        expected = self._facts(told) | (self._anchor(told) if row["batch_id"] is not None else {})
+        if told is None:
+            # One that only the log knows is lost; an event alone may be that of another job.
+            return bool(row["events"] == 1)
+        if not (row["alike"] and row["sound"]) or row["twice"] or row["confirmed"] > 1:
+            return True
+        expected = self._facts(told)
+        if row["confirmed"]:
+            expected |= self._anchor(told) | {"confirmed_at": told.confirmed_at}
+        if row["charge"] is not None:
+            expected |= {"charge": told.charge, "error_code": told.error_code or ""}
+            expected |= {"first_attempt": told.attempt, "last_attempt": told.attempt}
         wrong = any(row[name] != value for name, value in expected.items())
-        return wrong or any(row[name] not in (None, getattr(told, name)) for name in ("charge", "error_code"))
+        return wrong or (row["started"] or 0) > told.attempt
 
     def altered(self, event: Event) -> Finding | None:
-        """What an event says that the store does not."""
-        told, kind = self._jobs.get(job_id(bytes(event["job_id"]))), event["type"]
+        """What an event says that the store does not, None when they agree."""
+        told = self._jobs.get(job_id(bytes(event["job_id"])))
         if told is None:
-            return None
-        expected = self._facts(told)
-        if kind == "confirmed":
-            expected |= self._anchor(told)
-        if kind in ENDINGS:
-            expected |= {"charge": told.charge, "error_code": told.error_code}
-        if kind in ("submitted", "processing"):
-            expected["charge"] = "held"
-        wrong = [f"{name} {event[name]}, the store says {v}" for name, v in expected.items() if event[name] != v]
+            name = job_id(bytes(event["job_id"]))
+            return Finding(ALTERED, name, f"{_named(event)}: the store knows no such job")
+        expected = self._expected(told, event)
+        wrong = [f"{name} {_shown(event[name])}, the store says {_shown(v)}"
+                 for name, v in expected.items() if event[name] != v]  # fmt: skip
         return Finding(ALTERED, told.job_id, f"{_named(event)}: {'; '.join(wrong)}") if wrong else None
+
+    def _expected(self, told: ExportRow, event: Event) -> dict[str, Any]:
+        """All that an event of this type has to say of this job."""
+        kind = event["type"]
+        expected = self._facts(told) | {"status": STATUS.get(kind, kind)}
+        if kind in STARTS:
+            # How often it had been tried when its beginning was told, the store does not remember.
+            attempt = min(max(event["attempt"], 1), told.attempt) if kind == "processing" else 0
+            expected |= {"charge": "held", "error_code": None, "attempt": attempt}
+        else:
+            expected |= {"charge": told.charge, "error_code": told.error_code, "attempt": told.attempt}
+        if kind == "submitted":
+            expected["time"] = told.accepted_at
+        if kind != "confirmed":
+            return expected | dict.fromkeys((*ANCHOR, *PLACE))
+        status = "failed" if told.status is JobState.FAILED else kind
+        return expected | self._anchor(told) | {"status": status, "time": told.confirmed_at}
 
     def _facts(self, told: ExportRow) -> dict[str, Any]:
         return {name: getattr(told, name) for name in FACTS}
@@ -103,7 +153,15 @@ class _Told:
         if batch is None or batch.batch_id in self._moved or told.leaf_index is None or batch.gas_used is None:
             return {}
         base, rest = divmod(batch.gas_used, batch.count)
-        return {name: getattr(told, name) for name in ANCHOR} | {"gas_share": base + (told.leaf_index < rest)}
+        place: dict[str, Any] = {"gas_share": base + (told.leaf_index < rest)}
+        if batch.block_number is not None and batch.block_hash and batch.tx_hash:
+            hashes = {"tx_hash": batch.tx_hash, "block_hash": batch.block_hash}
+            place |= {"block_number": batch.block_number} | {n: bytes.fromhex(h[2:]) for n, h in hashes.items()}
+        return {name: getattr(told, name) for name in ANCHOR} | place
+
+
+def _shown(value: Any) -> Any:
+    return f"0x{value.hex()}" if isinstance(value, bytes) else value
 
 
 def _named(event: Event) -> str:

@@ -110,16 +110,24 @@ class _Line(msgspec.Struct):
 
 def read_export(path: Path) -> Export:
     """Read an export. Raises `UsageError` for one that is damaged or cut off."""
+    lines: list[_Line] = []
+    number = 1
     try:
         with path.open("rb") as file:
             head = msgspec.json.decode(next(file, b""), type=ExportHead)
-            lines = [msgspec.json.decode(line, type=_Line) for line in file]
-    except (OSError, msgspec.MsgspecError) as exc:
-        raise UsageError(f"export {path} cannot be read: {exc}") from exc
+            for line in file:
+                number += 1
+                lines.append(msgspec.json.decode(line, type=_Line))
+    except OSError as exc:
+        raise UsageError(f"export {path} cannot be read: {exc.strerror}") from exc
+    except msgspec.MsgspecError as exc:
+        raise UsageError(f"export {path} cannot be read: line {number}: {exc}") from exc
     jobs = {line.job.job_id: line.job for line in lines if line.job is not None}
     batches = [line.batch for line in lines if line.batch is not None]
     if (len(jobs), len(batches)) != (head.jobs, head.batches):
         raise UsageError(f"export {path} is cut off: {len(jobs)} of {head.jobs} jobs; export it again")
+    if len(lines) != head.jobs + head.batches:
+        raise UsageError(f"export {path} holds a job more than once; export it again")
     return Export(head, jobs, batches)
 
 

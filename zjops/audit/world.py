@@ -10,6 +10,7 @@ import msgspec
 from zjops.client.chain import Block, Commit
 from zjops.domain.errors import UnreachableError, UsageError
 from zjops.domain.synthetic import MARK
+from zjops.domain.wire import Hash32, Numbered, Whole
 
 EXPORT, CHAIN, LOG = "export.jsonl", "chain.jsonl", "log"
 
@@ -17,10 +18,10 @@ EXPORT, CHAIN, LOG = "export.jsonl", "chain.jsonl", "log"
 class _Line(msgspec.Struct, frozen=True, rename="camel"):
     """A root with its numbers, and the block and the transaction that brought it."""
 
-    first: int
-    count: int
-    root: str
-    block: int
+    first: Numbered
+    count: Numbered
+    root: Hash32
+    block: Whole
     block_hash: str
     tx_hash: str
 
@@ -35,12 +36,13 @@ class SavedChain:
         self._by_first: dict[int, _Line] = {}
         hashes: dict[int, str] = {}
         transactions: dict[int, set[str]] = defaultdict(set)
-        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        for number, line in enumerate(_lines(path), 1):
             try:
                 found = msgspec.json.decode(line, type=_Line)
-                bytes.fromhex(found.root.removeprefix("0x"))
-            except (msgspec.MsgspecError, ValueError) as exc:
+            except msgspec.MsgspecError as exc:
                 raise UsageError(f"{path}, line {number}: {exc}") from exc
+            if found.first in self._by_first:
+                raise UsageError(f"{path}, line {number}: a second root for number {found.first}")
             self._by_first[found.first] = found
             hashes[found.block] = found.block_hash
             transactions[found.block].add(found.tx_hash)
@@ -66,6 +68,13 @@ class SavedChain:
         if line is None:
             return None
         return Commit(line.block, line.tx_hash, line.count, bytes.fromhex(line.root.removeprefix("0x")))
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
 
 
 def log_of(folder: Path) -> Path:

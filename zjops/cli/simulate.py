@@ -28,10 +28,10 @@ def simulate(
     from zjops.client.simulation import Reached
     from zjops.client.simulation import simulate as run
 
-    options = ["--out", str(out.expanduser().absolute()), "--days", str(days), "--tenants", str(tenants)]
-    options += ["--seed", str(seed)]
-    for name, value in (("--from", first_day), ("--jobs", jobs), ("--volume", volume)):
-        options += [] if value is None else [name, str(value)]
+    given = {"out": out.expanduser().absolute(), "days": days, "tenants": tenants, "seed": seed, "from": first_day,
+             "jobs": jobs, "volume": volume}  # fmt: skip
+    # With the sign of equality, so that a value may begin with a minus.
+    options = [f"--{name}={value}" for name, value in given.items() if value is not None]
     told, bar = Out(output, json, quiet), Progress("played" if volume is None else "made", quiet=quiet)
 
     def heard(at: Reached) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,14 +16,17 @@ MARK = "SYNTHETIC.json"
 SCHEMA = "zjops.synthetic/1"
 
 
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
 class Last(msgspec.Struct, frozen=True):
     """The last number of each stream, of the outbox and of the batches that the synthetic part holds."""
 
-    events: int = msgspec.field(name="EVENTS", default=0)
-    ops: int = msgspec.field(name="OPS", default=0)
-    telemetry: int = msgspec.field(name="TELEMETRY", default=0)
-    outbox: int = 0
-    batches: int = 0
+    events: _Number = msgspec.field(name="EVENTS", default=0)
+    ops: _Number = msgspec.field(name="OPS", default=0)
+    telemetry: _Number = msgspec.field(name="TELEMETRY", default=0)
+    outbox: _Number = 0
+    batches: _Number = 0
 
     def streams(self, specs: Iterable[StreamSpec]) -> tuple[StreamSpec, ...]:
         """The same streams, each beginning behind what the synthetic part holds of it."""
@@ -34,7 +37,7 @@ class Last(msgspec.Struct, frozen=True):
 class Synthetic(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     """How the synthetic part of a log was made: played by the platform itself or by arithmetic; times are RFC 3339."""
 
-    schema: str
+    schema: Literal["zjops.synthetic/1"]
     kind: Literal["simulated", "arithmetic"]
     seed: int
     days: int

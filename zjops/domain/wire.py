@@ -283,6 +283,13 @@ class TenantCreated(TenantView, frozen=True, kw_only=True):
     client_secret: str
 
 
+Hash32 = Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{64}$")]
+"""32 bytes in hex."""
+Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Numbered = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+"""What is counted from nought, and from one."""
+
+
 class ExportRow(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """One job of the consistent export that the audit reads."""
 
@@ -292,17 +299,17 @@ class ExportRow(Wire, frozen=True, kw_only=True, omit_defaults=False):
     job_type: str
     status: JobState
     idempotency_key: str | None
-    accepted_at: int
-    payload_bytes: int
-    compute_units: int
+    accepted_at: Whole
+    payload_bytes: Whole
+    compute_units: Whole
     charge: str
-    attempt: int
+    attempt: Whole
     error_code: str | None
-    salt: str
-    result_sha3: str | None
+    salt: Hash32
+    result_sha3: Hash32 | None
     batch_id: int | None
-    chain_sequence: int | None
-    leaf_index: int | None
+    chain_sequence: Numbered | None
+    leaf_index: Whole | None
     tx_hash: str | None
     confirmed_at: int | None
     submitted_outbox: int | None = None
@@ -314,12 +321,12 @@ class ExportRepair(Wire, frozen=True, kw_only=True, omit_defaults=False):
     at: int
     actor: str
     act: str
-    first_sequence: int
-    root: str
-    tx_hash: str | None
-    block_number: int | None
-    block_hash: str | None
-    gas_used: int | None
+    first_sequence: Numbered
+    root: Hash32
+    tx_hash: Hash32 | None
+    block_number: Whole | None
+    block_hash: Hash32 | None
+    gas_used: Whole | None
     final_at: int | None
 
 
@@ -327,21 +334,21 @@ class ExportBatch(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """One batch of the consistent export: where it is on the chain, and where it was before each repair."""
 
     batch_id: int
-    first_sequence: int
-    count: int
-    root: str
+    first_sequence: Numbered
+    count: Numbered
+    root: Hash32
     state: str
-    tx_hash: str | None
-    gas_used: int | None
-    block_number: int | None = None
-    block_hash: str | None = None
+    tx_hash: Hash32 | None
+    gas_used: Whole | None
+    block_number: Whole | None = None
+    block_hash: Hash32 | None = None
     repairs: list[ExportRepair] = []
 
 
 class ExportHead(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """First line of the export: what it is and how far the outbox had got."""
 
-    schema: str = "zjops.export/1"
+    schema: Literal["zjops.export/1"] = "zjops.export/1"
     at_ms: int
     jobs: int
     batches: int

@@ -18,6 +18,7 @@ from zjops.client.history import Read, Submitted
 from zjops.domain.ids import job_id
 from zjops.domain.jobs import JobState
 from zjops.domain.merkle import Tree, keccak256, shares
+from zjops.domain.synthetic import MARK
 from zjops.domain.wire import ExportBatch, ExportHead, ExportRepair, ExportRow
 
 GAS = 57_013
@@ -34,6 +35,10 @@ SCHEMA: dict[str, Any] = {
 OPS_SCHEMA: dict[str, Any] = {
     "event_id": pl.Binary, "outbox_no": pl.Int64, "stream_seq": pl.Int64, "time": pl.Int64, "kind": pl.String,
     "actor": pl.String, "action": pl.String, "tenant": pl.String, "reason": pl.String, "values": pl.String,
+}  # fmt: skip
+SYNTHETIC: dict[str, Any] = {
+    "schema": "zjops.synthetic/1", "kind": "simulated", "seed": 7, "days": 2, "tenants": 12,
+    "from": "2026-11-24T00:00:00.000Z", "to": "2026-11-26T00:00:00.000Z",
 }  # fmt: skip
 OUTCOMES = {
     "done": (JobState.CONFIRMED, "charged", None, 1),
@@ -60,6 +65,9 @@ class World:
         self.blocks: dict[int, Block] = {}
         self.commits: dict[int, Commit] = {}
         self.acts: list[dict[str, Any]] = []
+        self.acts_missing: set[int] = set()
+        self.begins: dict[str, int] = {}
+        self.last: dict[str, int] | None = None
         self._commit(batch)
         self.events: list[dict[str, Any]] = []
         for row in self.rows:
@@ -171,15 +179,19 @@ class World:
         batch = next((b for b in self.batches if b.batch_id == row.batch_id), None)
         share = shares(GAS, batch.count)[row.leaf_index or 0] if batch is not None and kind == "confirmed" else None
         settled = kind in ("completed", "failed", "cancelled", "confirmed")
+        told = {"submitted": row.accepted_at, "confirmed": row.confirmed_at}
+        status = row.status.value if kind == "confirmed" else {"submitted": "pending"}.get(kind, kind)
         return {
             "event_id": uuid.UUID(int=n).bytes, "outbox_no": n * 2, "stream_seq": n, "type": kind,
-            "time": START_MS + n, "tenant": row.tenant, "plan": row.plan,
+            "time": told.get(kind, START_MS + n), "tenant": row.tenant, "plan": row.plan,
             "job_id": uuid.UUID(int=self.rows.index(row) + 1).bytes, "job_type": row.job_type,
             "accepted_at": row.accepted_at, "payload_bytes": row.payload_bytes, "compute_units": row.compute_units,
-            "charge": row.charge if settled else "held", "status": row.status.value, "error_code": row.error_code,
-            "attempt": row.attempt, "processing_ms": 5, "batch_id": row.batch_id if kind == "confirmed" else None,
-            "chain_sequence": row.chain_sequence if kind == "confirmed" else None, "leaf_index": row.leaf_index,
-            **self._place(row, kind), "gas_share": share, "traceparent": None,
+            "charge": row.charge if settled else "held", "status": status,
+            "error_code": row.error_code if settled else None, "attempt": 0 if kind == "submitted" else row.attempt,
+            "processing_ms": 5 if settled else None, "batch_id": row.batch_id if kind == "confirmed" else None,
+            "chain_sequence": row.chain_sequence if kind == "confirmed" else None,
+            "leaf_index": row.leaf_index if kind == "confirmed" else None, **self._place(row, kind),
+            "gas_share": share, "traceparent": None,
         }  # fmt: skip
 
     def _place(self, row: ExportRow, kind: str) -> dict[str, Any]:
@@ -247,15 +259,21 @@ class World:
             | act
             for n, act in enumerate(self.acts, 1)
         ]
+        first, last = self.begins.get("ops", 1), max(row["stream_seq"] for row in rows)
+        rows = [row for row in rows if row["stream_seq"] not in self.acts_missing and row["stream_seq"] >= first]
         frame = pl.DataFrame(rows, schema=OPS_SCHEMA, orient="row")
-        frame.write_parquet(folder / f"ops-{1:020d}-{max(len(rows), 1):020d}.parquet")
+        frame.write_parquet(folder / f"ops-{first:020d}-{last:020d}.parquet")
 
     def audit(self, folder: Path, *, expect_settled: bool = False) -> Report:
         """Write everything down and audit it."""
         log = folder / "log/events/date=2026-11-24"
         log.mkdir(parents=True)
-        frame = pl.DataFrame(self.events, schema=SCHEMA, orient="row")
-        frame.write_parquet(log / f"events-{1:020d}-{max(self.size or len(self.events), 1):020d}.parquet")
+        first = self.begins.get("events", 1)
+        held = [event for event in self.events if event["stream_seq"] >= first]
+        frame = pl.DataFrame(held, schema=SCHEMA, orient="row")
+        frame.write_parquet(log / f"events-{first:020d}-{max(self.size or len(self.events), 1):020d}.parquet")
+        if self.last is not None:
+            (folder / "log" / MARK).write_bytes(msgspec.json.encode(SYNTHETIC | {"last": self.last}))
         self._write_acts(folder / "log/ops/date=2026-11-24")
         head = ExportHead(
             at_ms=START_MS, jobs=len(self.rows), batches=len(self.batches), outbox_last=10**6, outbox_unpublished=0
