@@ -23,6 +23,7 @@ from simulator.supervisor.asking import asking
 from simulator.supervisor.broker import broker_spec
 from simulator.supervisor.children import Child
 from simulator.supervisor.control import Control
+from simulator.supervisor.discovery import ProbeCounts, write_targets
 from simulator.supervisor.faults import Faults
 from simulator.supervisor.logs import LogKeeper
 from simulator.supervisor.probelog import ProbeLog
@@ -33,6 +34,7 @@ from simulator.web import WebServer
 from zjops.domain.clock import Clock
 from zjops.domain.errors import StoreUnavailable
 from zjops.domain.ids import Ids
+from zjops.domain.requests import Rollup
 from zjops.domain.runfile import RunFile, write_run_file
 
 API_PORT, RPC_PORT, NATS_PORT, CONTROL_PORT, HEALTH_PORT = 8080, 8545, 4222, 8090, 8091
@@ -68,6 +70,7 @@ class Supervisor:
         self._control: WebServer | None = None
         self._keeper: Service | None = None
         self._prober: Service | None = None
+        self._probes = ProbeCounts()
 
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises `ZjopsError` when it cannot start."""
@@ -108,7 +111,10 @@ class Supervisor:
             self._children[spec.name] = Child(spec, self._home, self._clock, self._tell, self._save)
         self._save()
         await self._keep_logs(settings)
-        control = Control(self._children, self._faults, self._run.control_token, lambda: self._state, self._end)
+        control = Control(
+            self._children, self._faults, self._run.control_token, lambda: self._state, self._end,
+            self._probes.metrics_text,
+        )  # fmt: skip
         self._control = WebServer(control.app, self._listeners["control"])
         await self._control.start()
         # The broker is there in a moment; the others load their code while the chain comes up.
@@ -135,8 +141,13 @@ class Supervisor:
             return
         log = ProbeLog(self._home / "log", self._tell)
         ask = asking(ports.port_of(self._listeners["api"]))
+
+        def note(row: Rollup) -> None:
+            log.note(row)
+            self._probes.note(row)
+
         prober = Prober(
-            self._run, ask, self._clock, self._ids, log.note, read_s=settings.prober_read_s,
+            self._run, ask, self._clock, self._ids, note, read_s=settings.prober_read_s,
             job_s=settings.prober_job_s,
         )  # fmt: skip
         self._prober = Stack(log, prober)
@@ -214,6 +225,7 @@ class Supervisor:
             changes |= {"contract": deployment.contract, "code_hash": deployment.code_hash}
         self._run = msgspec.structs.replace(self._run, **changes)
         write_run_file(self._home, self._run)
+        write_targets(self._home, self._run.processes, int(self._run.control_url.rpartition(":")[2]))
 
     async def _stop(self) -> None:
         """Heal, then stop in reverse order of start; the folder stays."""

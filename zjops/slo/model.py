@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from zjops.domain.indicators import Indicator
+
+__all__ = ["MILLION", "TENTHS", "Indicator", "Objective", "Pair", "Severity", "window_text"]
+
 MILLION = 10**6
 TENTHS = 10
 Severity = Literal["page", "ticket"]
-
-
-class Indicator(NamedTuple):
-    """What is counted: a kind of `zjops.domain.indicators`, and for some the time within which it must come, in ms."""
-
-    kind: str
-    within_ms: int | None = None
-
-    @property
-    def name(self) -> str:
-        """A name that tells indicators apart, such as `latency-300ms`."""
-        return self.kind if self.within_ms is None else f"{self.kind}-{_short(self.within_ms)}"
 
 
 class Pair(NamedTuple):
@@ -73,9 +65,3 @@ def window_text(minutes: int) -> str:
         if minutes % size == 0 and minutes:
             return f"{minutes // size}{unit}"
     return f"{minutes}m"
-
-
-def _short(ms: int) -> str:
-    if ms % 60_000 == 0:
-        return f"{ms // 60_000}m"
-    return f"{ms // 1000}s" if ms % 1000 == 0 else f"{ms}ms"
