@@ -106,6 +106,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _say(out: Out, found: Sequence[Standing], span: Span, minute: int) -> None:
+    from zjops.domain.indicators import AVAILABILITY
     from zjops.slo.budget import ACTIONS, Policy
     from zjops.slo.report import span_text
 
@@ -113,9 +114,10 @@ def _say(out: Out, found: Sequence[Standing], span: Span, minute: int) -> None:
     silent = minute - end // 60_000
     note = f"; the log says nothing of the last {span_text(silent)}" if silent >= 2 else ""
     out.say(f"as of {rfc3339(minute * 60_000)[:16]}Z, times in UTC{note}")
-    unknown = max((one.budget.counted.unknown for one in found), default=0)
+    measured = [one.budget.counted for one in found if one.objective.indicator.kind == AVAILABILITY]
+    unknown = max((counted.unknown for counted in measured), default=0)
     if unknown:
-        out.say(f"minutes without an event are unknown and count as nothing, {span_text(unknown)} at most")
+        out.say(f"minutes without a request or probe are unknown, neither good nor bad: {span_text(unknown)}")
     seen = {one.budget.policy for one in found}
     for policy in reversed(Policy):
         if policy in seen and policy is not Policy.HEALTHY:

@@ -144,6 +144,9 @@ class _Catalogue:
         name = ref.alert_policy_ref if isinstance(ref, PolicyRef) else ref
         policy = self._named("AlertPolicy", name, f"{where}: spec.alertPolicies")
         spec: PolicySpec = policy.spec
+        if (spec.alert_when_breaching, spec.alert_when_resolved, spec.alert_when_no_data) != (True, True, False):
+            need = "alertWhenBreaching and alertWhenResolved must be true, alertWhenNoData false"
+            raise UsageError(f"{policy.where}: spec: {need}: minutes without data have an alert of their own")
         condition, notes = self._condition(spec.conditions[0], policy.where), policy.metadata.annotations
         if condition.severity not in ("page", "ticket"):
             raise UsageError(f"{policy.where}: severity {condition.severity} is neither page nor ticket")

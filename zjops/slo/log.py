@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from zjops.analytics.warehouse import Warehouse
 from zjops.domain.clock import parse_rfc3339
@@ -24,9 +24,13 @@ from zjops.slo.catalogue import PLANS
 from zjops.slo.minutes import Minutes
 from zjops.slo.model import Indicator, Objective
 
+if TYPE_CHECKING:
+    import polars as pl
+
 MINUTE_MS = 60_000
 Key = tuple[Indicator, str]
-Buckets = dict[Key, list[tuple[int, int, int]]]
+Columns = tuple[list[int], list[int], list[int]]
+"""Minutes, good and bad."""
 
 
 class Span(NamedTuple):
@@ -69,28 +73,33 @@ def minutes_of(warehouse: Warehouse, objectives: Sequence[Objective], after_minu
     first = after_minute - max(one.period_minutes for one in objectives)
     wanted = {(one.indicator, one.plan) for one in objectives}
     kinds = {indicator.kind for indicator, _ in wanted}
-    found: Buckets = defaultdict(list)
+    found: defaultdict[Key, Columns] = defaultdict(lambda: ([], [], []))
     if kinds & set(OF_REQUESTS):
         _requests(warehouse, found, first, after_minute)
     if kinds - set(OF_REQUESTS):
         _jobs(warehouse, found, {indicator for indicator, _ in wanted}, first, after_minute)
     return {
-        key: Minutes(found.get(key, []), max(first, span.since_minute(key[0], after_minute)), after_minute)
+        key: Minutes.of_columns(*found[key], max(first, span.since_minute(key[0], after_minute)), after_minute)
         for key in wanted
     }
 
 
-def _requests(warehouse: Warehouse, found: Buckets, first: int, after: int) -> None:
-    asked = warehouse.tuples("slo_requests", first_ms=first * MINUTE_MS, after_ms=after * MINUTE_MS, plans=list(PLANS))
-    available, (quick, slow) = Indicator(AVAILABILITY), (Indicator(LATENCY, bound) for bound in LATENCIES_MS)
-    for plan, minute, good, bad, answered, within_300ms, within_500ms in asked:
-        found[available, plan].append((minute, good, bad))
-        if answered:
-            found[quick, plan].append((minute, within_300ms, answered - within_300ms))
-            found[slow, plan].append((minute, within_500ms, answered - within_500ms))
+def _requests(warehouse: Warehouse, found: dict[Key, Columns], first: int, after: int) -> None:
+    frame = warehouse.frame("slo_requests", first_ms=first * MINUTE_MS, after_ms=after * MINUTE_MS, plans=list(PLANS))
+    # Column by column: a month has hundreds of thousands of rows.
+    for (plan,), part in frame.partition_by("plan", as_dict=True).items():
+        found[Indicator(AVAILABILITY), plan] = _columns(part, part["good"], part["bad"])
+        answered = part.filter(part["answered"] > 0)
+        for bound in LATENCIES_MS:
+            within = answered[f"within_{bound}ms"]
+            found[Indicator(LATENCY, bound), plan] = _columns(answered, within, answered["answered"] - within)
 
 
-def _jobs(warehouse: Warehouse, found: Buckets, asked: set[Indicator], first: int, after: int) -> None:
+def _columns(frame: pl.DataFrame, good: pl.Series, bad: pl.Series) -> Columns:
+    return frame["minute"].to_list(), good.to_list(), bad.to_list()
+
+
+def _jobs(warehouse: Warehouse, found: dict[Key, Columns], asked: set[Indicator], first: int, after: int) -> None:
     limits = {
         kind: sorted(one.within_ms for one in asked if one.kind == kind and one.within_ms is not None)
         for kind in (START, CONFIRMATION, DURATION)
@@ -101,4 +110,6 @@ def _jobs(warehouse: Warehouse, found: Buckets, asked: set[Indicator], first: in
         longest_ms=max((limit for some in limits.values() for limit in some), default=0),
     )  # fmt: skip
     for kind, limit_ms, plan, minute, good, bad in rows:
-        found[Indicator(kind, None if kind == SUCCESS else limit_ms), plan].append((minute, good, bad))
+        columns = found[Indicator(kind, None if kind == SUCCESS else limit_ms), plan]
+        for column, value in zip(columns, (minute, good, bad), strict=True):
+            column.append(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import accumulate
+from operator import add
 from typing import NamedTuple
 
 
@@ -34,11 +35,21 @@ class Minutes:
     """
 
     def __init__(self, buckets: Iterable[tuple[int, int, int]], since: int, until: int) -> None:
+        held = [one for one in buckets if min(since, until) <= one[0] < until and one[1] + one[2]]
+        self._keep([at for at, _, _ in held], [good for _, good, _ in held], [bad for _, _, bad in held], since, until)
+
+    @classmethod
+    def of_columns(cls, at: list[int], good: list[int], bad: list[int], since: int, until: int) -> Minutes:
+        """The same from columns; those of which every bucket counts are taken as they are, which is quick."""
+        if at and (at[0] < since or at[-1] >= until or not min(map(add, good, bad))):
+            return cls(zip(at, good, bad, strict=True), since, until)
+        found = cls.__new__(cls)
+        found._keep(at, good, bad, since, until)
+        return found
+
+    def _keep(self, at: list[int], good: list[int], bad: list[int], since: int, until: int) -> None:
         self.since, self.until = min(since, until), until
-        held = [one for one in buckets if self.since <= one[0] < until and one[1] + one[2]]
-        self.at = [minute for minute, _, _ in held]
-        self.good = [good for _, good, _ in held]
-        self.bad = [bad for _, _, bad in held]
+        self.at, self.good, self.bad = at, good, bad
         self._good_before = [0, *accumulate(self.good)]
         self._bad_before = [0, *accumulate(self.bad)]
 

@@ -68,7 +68,7 @@ def _burn(burn: Burn) -> dict[str, Any]:
         "policy": burn.pair.name, "severity": burn.pair.severity, "factor_tenths": burn.pair.factor_tenths,
         "long_minutes": burn.pair.long_minutes, "short_minutes": burn.pair.short_minutes,
         "long_millis": burn.long_millis, "short_millis": burn.short_millis, "long_events": burn.long.total,
-        "short_events": burn.short.total, "state": burn.state,
+        "short_events": burn.short.total, "long_covered_minutes": burn.long.covered, "state": burn.state,
     }  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def outlook_text(one: Standing) -> str:
         return "empty"
     if empty is None:
         few = one.outlook.outlook is Outlook.TOO_FEW
-        return "too few events for a forecast" if few else "not empty at this rate"
+        return "no forecast from so few" if few else "not empty at this rate"
     day, now = rfc3339(empty)[:10], rfc3339(one.minutes.until * MINUTE_MS)[:10]
     when = rfc3339(empty)[11:16] if day == now else f"{day} {rfc3339(empty)[11:16]}"
     return f"empty at {when} at this burn"
@@ -107,14 +107,15 @@ def state_text(one: Standing) -> str:
         return budget.policy.value
     if not budget.counted.total:
         return "unknown"
-    return f"no state yet: {span_text(budget.counted.covered)} of {span_text(budget.period)}"
+    return f"none: {span_text(budget.counted.covered)} of {span_text(budget.period)}"
 
 
 def burn_text(one: Standing) -> str:
-    """The pairs that fire, else the rate over the first long window that has enough events."""
+    """The pairs that fire with the loudest severity, else the rate over the first long window with enough events."""
     if one.firing:
-        pairs = (burn.pair for burn in one.firing)
-        return "FIRING " + ", ".join(f"{p.factor}x {window_text(p.long_minutes)} ({p.severity})" for p in pairs)
+        loudest = "page" if any(burn.pair.severity == "page" for burn in one.firing) else "ticket"
+        burns = (f"{burn.pair.factor}x {window_text(burn.pair.long_minutes)}" for burn in one.firing)
+        return f"{loudest.upper()} " + ", ".join(burns)
     judged = next((burn for burn in one.burns if burn.state is Burning.QUIET), None)
     if judged is None or judged.long_millis is None:
         return "not enough data" if one.burns else ""

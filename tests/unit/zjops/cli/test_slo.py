@@ -44,10 +44,10 @@ def test_the_table_speaks_of_the_budget_in_words_and_says_as_of_when(
     (line,) = [line for line in told.out.splitlines() if line.startswith("availability-pro")]
     assert re.split(r"  +", line) == [
         "availability-pro", "pro", "99.95 %", "60 % left = 216 bad requests; empty at 01:30 at this burn",
-        "FIRING 14.4x 1h (page), 6x 6h (page), 3x 1d (ticket), 1x 3d (ticket)", "healthy",
+        "PAGE 14.4x 1h, 6x 6h, 3x 1d, 1x 3d", "healthy",
     ]  # fmt: skip
     assert "as of 2026-11-26T00:00Z, times in UTC" in told.err
-    assert "minutes without an event are unknown and count as nothing, 29 d 12 h" in told.err
+    assert "minutes without a request or probe are unknown, neither good nor bad: 29 d 11 h" in told.err
 
 
 def test_a_spent_budget_ends_with_99_and_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +76,7 @@ def test_the_same_in_other_formats(output: str, tmp_path: Path, capsys: pytest.C
 def test_a_short_history_says_how_much_it_covers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_requests(tmp_path, [answers(START + minute, 10) for minute in range(150)])
     assert main(["slo", "--log", str(tmp_path), "--plan", "pro"]) == 0
-    assert "no state yet: 2 h 30 min of 30 d" in capsys.readouterr().out
+    assert "none: 2 h 30 min of 30 d" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
