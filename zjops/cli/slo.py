@@ -10,7 +10,7 @@ import typer
 
 from zjops.cli.billing import moment_of
 from zjops.cli.exits import BREACHED
-from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, log_folder
+from zjops.cli.options import ContextName, Home, Json, LogDir, Output, Quiet, ShowSql, log_folder, show_sql
 from zjops.cli.output import Format, Out
 from zjops.domain.clock import SystemClock, rfc3339
 from zjops.domain.errors import UnreachableError, UsageError
@@ -32,27 +32,40 @@ LATE_MS = 30_000
 
 
 def slo(
-    plan: Plan = None, at: At = None, slo_file: SloFile = None, log: LogDir = None, home: Home = None,
-    context: ContextName = None, output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
+    plan: Plan = None, at: At = None, slo_file: SloFile = None, sql: ShowSql = False, log: LogDir = None,
+    home: Home = None, context: ContextName = None, output: Output = Format.TABLE, json: Json = False,
+    quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Budgets of every objective and plan; exit 99 when one is spent."""
+    from zjops.analytics.statements import recording
     from zjops.analytics.warehouse import Warehouse
-    from zjops.slo.report import record, standings
+    from zjops.slo.report import standings
 
     out, chosen = Out(output, json, quiet), chosen_objectives(slo_file, plan)
-    with Warehouse(log_folder(context, home, log)) as warehouse:
+    with recording() as asked, Warehouse(log_folder(context, home, log)) as warehouse:
         span, minute = moment(warehouse, at, given=log is not None)
         found = standings(warehouse, chosen, minute)
+    if sql:
+        show_sql(asked)
+        return
+    _show(out, found, minute, everything=plan is not None)
+    _say(out, found, span, minute)
+    if any(one.budget.policy == "full-freeze" for one in found):
+        raise typer.Exit(BREACHED)
+
+
+def _show(out: Out, found: Sequence[Standing], minute: int, *, everything: bool) -> None:
+    """The rows; for people those of which the log tells nothing are left out, unless everything is asked for."""
+    from zjops.slo.report import record
+
     end = rfc3339(minute * 60_000)
     rows = [record(one) for one in found]
     flat = [_flat(row) for row in rows]
     readable = out.format in (Format.TABLE, Format.MD)
-    people = [_row(one) for one in found if one.budget.counted.covered or plan]
+    people = [_row(one) for one in found if one.budget.counted.covered or everything]
     names = list(people[0] if people and readable else flat[0])
-    out.rows("zjops.slo/1", people if readable else rows if out.format is Format.JSON else flat, names, at=end)
-    _say(out, found, span, minute)
-    if any(row["policy"] == "full-freeze" for row in rows):
-        raise typer.Exit(BREACHED)
+    nested = out.format in (Format.JSON, Format.JSONL)
+    out.rows("zjops.slo/1", people if readable else rows if nested else flat, names, at=end)
 
 
 def chosen_objectives(files: Sequence[Path] | None, plan: str | None) -> list[Objective]:

@@ -64,6 +64,7 @@ EVENTS = st.tuples(st.integers(0, 60), st.one_of(st.just(0), st.integers(0, 20))
 LOGS = st.dictionaries(st.integers(NOW - 2 * PERIOD, NOW - 1), EVENTS, max_size=120)
 
 
+@settings(deadline=None)
 @given(LOGS, TARGETS, st.integers(NOW - 2 * PERIOD, NOW))
 def test_budget_and_policy_are_those_of_the_reference(log: Log, target_ppm: int, since: int) -> None:
     held = {minute: events for minute, events in log.items() if minute >= since}
@@ -91,6 +92,7 @@ def test_budget_and_policy_are_those_of_the_reference(log: Log, target_ppm: int,
     assert found.policy is expected
 
 
+@settings(deadline=None)
 @given(LOGS, TARGETS, st.integers(1, 1000), st.integers(2, PERIOD), st.integers(1, PERIOD))
 def test_burn_rates_are_those_of_the_reference(log: Log, target_ppm: int, tenths: int, long: int, short: int) -> None:
     pair = Pair("p", tenths, long, min(short, long), "page")
@@ -107,7 +109,7 @@ def test_burn_rates_are_those_of_the_reference(log: Log, target_ppm: int, tenths
         assert found.state is (Burning.FIRING if firing else Burning.QUIET)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     LOGS,
     st.one_of(TARGETS, st.integers(700_000, 999_000)),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.zjops.slo.logs import START, Jobs, answers, objective, probe, write_requests
 from zjops.analytics.warehouse import Warehouse
 from zjops.slo.budget import budget_of
 from zjops.slo.log import minutes_of, span_of
 from zjops.slo.minutes import Minutes
+from zjops.slo.model import Indicator
 
 Buckets = list[tuple[int, int, int]]
 
@@ -115,6 +120,21 @@ def test_jobs_are_judged_in_the_minute_in_which_it_is_known(
     assert _buckets(tmp_path, slo, "all", 10) == found, "the platform's own tenants do not count"
 
 
+def test_times_of_ones_own_are_counted_beside_those_that_ship(tmp_path: Path) -> None:
+    jobs = Jobs()
+    for number in range(10):
+        jobs.add(0, processing=number * 5.0)
+    jobs.save(tmp_path)
+    shipped = objective("start", "pro")
+    own = shipped._replace(slo="quick", indicator=Indicator("start", 10_000))
+    with Warehouse(tmp_path) as warehouse:
+        found = minutes_of(warehouse, [shipped, own], START + 1)
+    assert {i.name: (sum(m.good), sum(m.bad)) for (i, _), m in found.items()} == {
+        "start-30s": (7, 3),
+        "start-10s": (3, 7),
+    }
+
+
 def test_what_the_client_is_to_blame_for_is_no_failure_of_ours(tmp_path: Path) -> None:
     jobs = Jobs()
     jobs.add(0, failed=5, charge="charged")
@@ -154,3 +174,66 @@ def test_the_history_begins_with_the_log_that_an_indicator_is_counted_from(tmp_p
 def test_an_empty_log_has_no_history(tmp_path: Path) -> None:
     minutes = _minutes(tmp_path, "availability", "all", 60)
     assert minutes.last(43_200) == (0, 0, 0, 0)
+
+
+SECONDS = st.integers(0, 900)
+JOB = st.fixed_dictionaries(
+    {"accepted": st.integers(0, 600), "plan": st.sampled_from(["pro", "free"])},
+    optional={"processing": SECONDS, "end": st.tuples(st.sampled_from(["completed", "failed", "cancelled"]), SECONDS),
+              "confirmed": SECONDS, "charge": st.just("charged")},
+)  # fmt: skip
+LIMITS = {"start": 30, "confirmation": 60, "job-duration": 300}
+
+
+def _judged(job: dict[str, Any], slo: str, until: int) -> tuple[int, bool] | None:
+    """The reference: the second in which a job counts, and whether it is good; None where it does not count by then."""
+    kind, ended = job.get("end", ("", None))
+    ended = None if ended is None else job["accepted"] + ended
+    begun = job["accepted"] + job["processing"] if "processing" in job else None
+    if ended is not None and (begun is None or begun > ended):
+        begun = ended if kind != "cancelled" else begun
+    moments = {"start": begun, "job-duration": ended, "confirmation": None}
+    if kind == "completed" and "confirmed" in job:
+        moments["confirmation"] = ended + job["confirmed"]
+    if slo == "job-success":
+        bad = kind == "failed" and job.get("charge") != "charged"
+        return (ended, kind == "completed") if (kind == "completed" or bad) and ended < until else None
+    if slo == "confirmation" and (kind != "completed" or ended >= until):
+        return None
+    due = LIMITS[slo] + (ended if slo == "confirmation" else job["accepted"])
+    came = moments[slo]
+    if came is not None and came <= due:
+        return (came, True) if came < until else None
+    if slo == "start" and begun is None and kind == "cancelled" and ended <= due:
+        return None
+    return (due, False) if due < until else None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(JOB, min_size=1, max_size=30), st.integers(1, 25))
+def test_jobs_are_judged_as_a_slow_reference_judges_them(listed: list[dict[str, Any]], after: int) -> None:
+    jobs = Jobs()
+    for job in listed:
+        at, told = job["accepted"], {}
+        if "processing" in job:
+            told["processing"] = at + job["processing"]
+        if "end" in job:
+            told[job["end"][0]] = at + job["end"][1]
+            if "confirmed" in job:
+                told["confirmed"] = at + job["end"][1] + job["confirmed"]
+        jobs.add(at, plan=job["plan"], charge=job.get("charge", "released"), **told)
+    chosen = [objective(slo, plan) for slo in ("start", "confirmation", "job-success", "job-duration")
+              for plan in ("pro", "all")]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        jobs.save(Path(folder))
+        with Warehouse(Path(folder)) as warehouse:
+            found = minutes_of(warehouse, chosen, START + after)
+    for one in chosen:
+        expected: dict[int, list[int]] = {}
+        for job in listed:
+            judged = _judged(job, one.slo, after * 60) if one.plan in (job["plan"], "all") else None
+            if judged is not None:
+                expected.setdefault(START + judged[0] // 60, [0, 0])[not judged[1]] += 1
+        minutes = found[one.indicator, one.plan]
+        told = {at: [good, bad] for at, good, bad in zip(minutes.at, minutes.good, minutes.bad, strict=True)}
+        assert told == expected, one.slo
