@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import polars as pl
 
 from simulator.broker.port import Broker, Logged, Message, matches
 from simulator.eventlog import EVENT_SCHEMA, event_frame, uuid_bytes
+from simulator.indicators import Counts, JobJudge, announce, judge_requests, tell
 from simulator.logfiles import REQUEST_SCHEMA, drop_parts, write_file
 from simulator.outbox import OUTBOX_HEADER
 from simulator.service import Offload, background
@@ -45,6 +47,7 @@ EVENTS_DURABLE, OPS_DURABLE, REQUESTS_DURABLE = "meter-events", "meter-ops", "me
 SPECS = {spec.name: spec for spec in DURABLES}
 
 FrameOf = Callable[[list[Message]], pl.DataFrame]
+Judge = Callable[[pl.DataFrame], Counts]
 
 
 def ops_row(message: Message) -> dict[str, Any]:
@@ -72,8 +75,13 @@ def request_rows(message: Message) -> list[dict[str, Any]]:
 class LogWriter:
     """Writes one stream to Parquet files under `folder/date=YYYY-MM-DD/`, by the stream's own time in UTC."""
 
-    def __init__(self, folder: Path, prefix: str, frame_of: FrameOf, offload: Offload) -> None:
+    def __init__(
+        self, folder: Path, prefix: str, frame_of: FrameOf, offload: Offload, *,
+        judge: Judge | None = None, tell: Callable[[Counts], None] | None = None,
+    ) -> None:  # fmt: skip
+        """`judge` counts indicators in the rows of a file, off the loop; `tell` takes the counts once it is there."""
         self._folder, self._prefix, self._frame_of, self._offload = folder, prefix, frame_of, offload
+        self._judge, self._tell = judge, tell
         self._waiting: dict[int, Message] = {}
         self._foreign: set[int] = set()
         self._last = 0
@@ -116,8 +124,10 @@ class LogWriter:
 
     async def _finish(self, day: str, part: list[Message]) -> int:
         last = part[-1].sequence
-        rows = await self._offload(self._write, day, part, self._last + 1)
+        rows, counts = await self._offload(self._write, day, part, self._last + 1)
         self._last = last
+        if self._tell is not None and counts:
+            self._tell(counts)
         self._foreign = {sequence for sequence in self._foreign if sequence > last}
         for message in part:
             del self._waiting[message.sequence]
@@ -158,10 +168,10 @@ class LogWriter:
             position += 1
         return run, position
 
-    def _write(self, day: str, part: list[Message], first: int) -> int:
+    def _write(self, day: str, part: list[Message], first: int) -> tuple[int, Counts]:
         frame = self._frame_of(part)
         write_file(frame, self._folder / f"date={day}", self._prefix, first, part[-1].sequence)
-        return frame.height
+        return frame.height, self._judge(frame) if self._judge is not None else Counts()
 
 
 class Meter:
@@ -174,11 +184,15 @@ class Meter:
         self._broker, self._clock, self._telemetry = broker, clock, telemetry
         self._idle_s = idle_s
         self._flush_s = {EVENTS_DURABLE: flush_s, OPS_DURABLE: flush_s, REQUESTS_DURABLE: requests_flush_s}
+        count = partial(tell, telemetry)
         self._writers = {
-            EVENTS_DURABLE: LogWriter(log_dir / "events", "events", event_frame, offload),
+            EVENTS_DURABLE: LogWriter(log_dir / "events", "events", event_frame, offload, judge=JobJudge(), tell=count),
             OPS_DURABLE: LogWriter(log_dir / "ops", "ops", ops_frame, offload),
-            REQUESTS_DURABLE: LogWriter(log_dir / REQUEST_LOG, "requests", self._request_frame, offload),
+            REQUESTS_DURABLE: LogWriter(
+                log_dir / REQUEST_LOG, "requests", self._request_frame, offload, judge=judge_requests, tell=count
+            ),
         }
+        announce(telemetry)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -41,6 +41,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "webhook_attempts_total": ("Attempts to deliver a webhook.", ("outcome",)),
     "outbox_published_total": ("Outbox rows published.", ("stream",)),
     "metering_rows_total": ("Rows written to the log.", ("log",)),
+    "slo_events_total": ("Events of the service level indicators, good or bad.", ("sli", "plan", "outcome")),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "jobs_processing_duration_seconds": ("Run time of finished attempts.", ("job_type",), (*SECONDS, 30, 60, 300)),

@@ -15,16 +15,18 @@ from simulator.supervisor.faults import FaultRequest, Faults
 from zjops.domain.errors import Problem
 
 BODY_MOST = 65_536
+TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class Control:
     """A handful of routes as plain ASGI: the supervisor stays small enough to forget about."""
 
     def __init__(
-        self, children: dict[str, Child], faults: Faults, token: str, state: Callable[[], str], down: Callable[[], None]
-    ) -> None:
+        self, children: dict[str, Child], faults: Faults, token: str, state: Callable[[], str],
+        down: Callable[[], None], metrics: Callable[[], bytes],
+    ) -> None:  # fmt: skip
         self._children, self._faults, self._token = children, faults, token
-        self._state, self._down = state, down
+        self._state, self._down, self._metrics = state, down, metrics
 
     @property
     def app(self) -> ASGIApp:
@@ -38,8 +40,9 @@ class Control:
             status, body = await self._answer(scope, receive)
         except Problem as problem:
             status, body = problem.status, problem.document(scope["path"], "0" * 32)
-        data = b"" if body is None else msgspec.json.encode(body)
-        kind = b"application/problem+json" if status >= 400 else b"application/json"
+        text = isinstance(body, bytes)
+        data = body if text else b"" if body is None else msgspec.json.encode(body)
+        kind = TEXT if text else b"application/problem+json" if status >= 400 else b"application/json"
         headers = [(b"content-type", kind), (b"content-length", str(len(data)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": data})
@@ -49,6 +52,8 @@ class Control:
         if (method, path) == ("GET", "/readyz"):
             ready = self._state() == "ready"
             return (200 if ready else 503), {"ready": ready}
+        if (method, path) == ("GET", "/metrics"):
+            return 200, self._metrics()
         self._authorise(scope)
         if (method, path) == ("GET", "/status"):
             return 200, await self.status()

@@ -19,10 +19,11 @@ from simulator.config import Settings, load_settings
 from simulator.service import Service, Stack
 from simulator.supervisor import ports, runs
 from simulator.supervisor.anvil import anvil_binary, anvil_spec, check_home
-from simulator.supervisor.asking import asking
+from simulator.supervisor.asking import Ask, asking
 from simulator.supervisor.broker import broker_spec
 from simulator.supervisor.children import Child
 from simulator.supervisor.control import Control
+from simulator.supervisor.discovery import ProbeCounts, write_targets
 from simulator.supervisor.faults import Faults
 from simulator.supervisor.logs import LogKeeper
 from simulator.supervisor.probelog import ProbeLog
@@ -35,6 +36,7 @@ from simulator.web import WebServer
 from zjops.domain.clock import Clock
 from zjops.domain.errors import StoreUnavailable
 from zjops.domain.ids import Ids
+from zjops.domain.requests import Rollup
 from zjops.domain.runfile import RunFile, write_run_file
 
 API_PORT, RPC_PORT, NATS_PORT, CONTROL_PORT, HEALTH_PORT = 8080, 8545, 4222, 8090, 8091
@@ -72,6 +74,7 @@ class Supervisor:
         self._control: WebServer | None = None
         self._keeper: Service | None = None
         self._callers: Service | None = None
+        self._probes = ProbeCounts()
 
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises `ZjopsError` when it cannot start."""
@@ -111,7 +114,10 @@ class Supervisor:
             self._children[spec.name] = Child(spec, self._home, self._clock, self._tell, self._save)
         self._save()
         await self._keep_logs(settings)
-        control = Control(self._children, self._faults, self._run.control_token, lambda: self._state, self._end)
+        control = Control(
+            self._children, self._faults, self._run.control_token, lambda: self._state, self._end,
+            self._probes.metrics_text,
+        )  # fmt: skip
         self._control = WebServer(control.app, self._listeners["control"])
         await self._control.start()
         await bring(self._home, self._options.world, self._clock, self._tell)
@@ -143,15 +149,25 @@ class Supervisor:
                 self._tell(Notice(event="note", message="no traffic: its tokens would have to come from elsewhere"))
             return
         if settings.prober:
-            log = ProbeLog(self._home / "log", self._tell)
-            callers += [log, Prober(
-                self._run, ask, self._clock, self._ids, log.note, read_s=settings.prober_read_s,
-                job_s=settings.prober_job_s,
-            )]  # fmt: skip
+            callers += self._probing(settings, ask)
         if self._options.traffic:
             callers.append(Traffic(self._run, ask, self._clock, self._ids, self._tell, rate=self._options.traffic))
         self._callers = Stack(*callers)
         await self._callers.start()
+
+    def _probing(self, settings: Settings, ask: Ask) -> list[Service]:
+        """The prober, and the log and the counts of what it sees."""
+        assert self._run is not None
+        log = ProbeLog(self._home / "log", self._tell)
+
+        def note(row: Rollup) -> None:
+            log.note(row)
+            self._probes.note(row)
+
+        prober = Prober(
+            self._run, ask, self._clock, self._ids, note, read_s=settings.prober_read_s, job_s=settings.prober_job_s
+        )
+        return [log, prober]
 
     def _end(self) -> None:
         self._asked_to_end.set()
@@ -225,6 +241,7 @@ class Supervisor:
             changes |= {"contract": deployment.contract, "code_hash": deployment.code_hash}
         self._run = msgspec.structs.replace(self._run, **changes)
         write_run_file(self._home, self._run)
+        write_targets(self._home, self._run.processes, int(self._run.control_url.rpartition(":")[2]))
 
     async def _stop(self) -> None:
         """Heal, then stop in reverse order of start; the folder stays."""

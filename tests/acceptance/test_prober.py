@@ -12,9 +12,13 @@ import pytest
 from simulator.supervisor.prober import PATIENCE_S
 from tests.support.nats import eventually
 from tests.support.platform import Stage, running_platform
+from zjops.analytics.warehouse import Warehouse
 from zjops.client.admin import Admin
 from zjops.domain.logfiles import log_files, those_that_count
 from zjops.domain.requests import PROBER, PROBER_TENANT, REQUEST_LOG
+from zjops.slo.catalogue import objectives_of
+from zjops.slo.log import span_of
+from zjops.slo.report import Standing, standings
 
 DEAD_S = PATIENCE_S + 4.0
 """The supervisor keeps the API's socket: who waits long enough is answered by its successor."""
@@ -32,6 +36,13 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     options = ("prober=true", "prober_job_s=1", "prober_read_s=0.25", "requests_flush_s=0.5")
     with running_platform(tmp_path, *(word for one in options for word in ("--set", one))) as made:
         yield made
+
+
+def standings_at_the_end(stage: Stage) -> list[Standing]:
+    """Availability of two plans at the end of the log."""
+    chosen = [one for one in objectives_of() if one.slo == "availability" and one.plan in ("free", "starter")]
+    with Warehouse(stage.home / "log") as warehouse:
+        return standings(warehouse, chosen, -(-(span_of(warehouse).until_ms or 0) // 60_000))
 
 
 def _completed(admin: Admin) -> int:
@@ -63,3 +74,8 @@ async def test_it_sees_the_api_die_and_come_back_and_its_jobs_pass_the_audit(sta
     assert good["second"].min() < dead["second"].min() < dead["second"].max() < good["second"].max()  # type: ignore[operator]
     answered = log.filter(pl.col("source") == "api", pl.col("plan") == PROBER, pl.col("route") == "/v1/jobs")
     assert answered["count"].sum() > len(good) / 2
+
+    _, standing = standings_at_the_end(stage)
+    assert standing.budget.counted.bad == len(probes) - len(good), "a dead API is bad minutes in every plan's budget"
+    assert (standing.budget.left_ppm or 0) < 0
+    assert standing.budget.counted.unknown == 0

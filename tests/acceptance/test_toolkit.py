@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import msgspec
 import pytest
 
@@ -255,6 +256,35 @@ def test_status_and_doctor_find_everything_in_order(zjops: Cli) -> None:
     rows = zjops.json("doctor")["rows"]
     assert {row["state"] for row in rows} <= {"ok", "warn"}
     assert {"contract", "backend", "Python"} <= {row["check"] for row in rows}
+
+
+def test_the_checks_find_everything_in_order_and_name_what_is_paused(zjops: Cli, confirmed: str) -> None:
+    for name in ("queue", "relayer", "webhooks", "chain"):
+        found = zjops.json_of("check", name, "--format", "json")
+        assert (found["check"], found["state"], found["findings"]) == (name, "ok", [])
+    figures = {one["name"] for one in zjops.json_of("check", "chain", "--format", "json")["figures"]}
+    assert figures >= {"height", "late", "confirmed 10m", "failed 10m"}, "the second look has the first to compare with"
+    try:
+        assert zjops("chain", "pause", "relayer", "--yes")[0] == 0
+        status, out, _ = zjops("check", "relayer")
+        assert status == 1
+        assert out.startswith("RELAYER WARNING - the relayer is paused by an operator; zjops chain unpause relayer |")
+    finally:
+        assert zjops("chain", "unpause", "relayer", "--yes")[0] == 0
+
+
+async def test_every_target_of_prometheus_answers_and_counts_the_indicators(zjops: Cli, confirmed: str) -> None:
+    targets = json.loads((zjops.stage.home / "prometheus-sd.json").read_text())
+    assert [one["labels"]["process"] for one in targets] == ["api", "backend", "supervisor"]
+
+    def counted() -> bool:
+        pages = [httpx2.get(f"http://{one['targets'][0]}/metrics", trust_env=False) for one in targets]
+        assert [page.status_code for page in pages] == [200] * len(targets)
+        found = "".join(page.text for page in pages)
+        good = re.findall(r'^slo_events_total\{outcome="good",plan="free",sli="(.+)"\} [1-9]', found, re.MULTILINE)
+        return {"availability", "start-30s", "confirmation-1m", "job-success", "latency-300ms"} <= set(good)
+
+    await eventually(counted, 30)
 
 
 async def test_invoice_and_audit(zjops: Cli, confirmed: str, tmp_path: Path) -> None:

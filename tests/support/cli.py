@@ -28,6 +28,12 @@ class Cli:
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, done.stdout, done.stderr
 
+    def json_of(self, *arguments: str, code: int = 0) -> Any:
+        """The JSON of a command that was asked for it in a way of its own."""
+        status, out, err = self(*arguments)
+        assert status == code, (arguments, out, err)
+        return json.loads(out)
+
     def json(self, *arguments: str, code: int = 0) -> Any:
         """The JSON that a command writes."""
         status, out, err = self(*arguments, "--json")

@@ -94,6 +94,11 @@ class Warehouse:
         """A named statement's rows. A file that compaction took away meanwhile is looked for once more."""
         return self.ask(sql(name), **params)
 
+    def tuples(self, name: str, **params: Any) -> list[tuple[Any, ...]]:
+        """A named statement's rows without the names of their columns, for many rows."""
+        record(sql(name), params)
+        return self._asked(lambda: self.db.execute(sql(name), params or None).fetchall())
+
     def ask(self, text: str, **params: Any) -> list[dict[str, Any]]:
         """The rows of a statement of this project's own that was put together, not of what a user wrote."""
         record(text, params)

@@ -10,6 +10,7 @@ import typer
 
 from zjops.cli.focus import focus, focus_check
 from zjops.cli.options import ContextName, Home, LogDir, log_folder
+from zjops.cli.slo import SloFile
 from zjops.client.http import Http
 from zjops.config import resolve
 from zjops.domain.errors import UnreachableError, UsageError
@@ -46,6 +47,29 @@ def views(
     if not folder.is_dir():
         raise UnreachableError(f"there is no log in {folder}; has a platform run there?")
     _write(views_sql(folder), target)
+
+
+@export.command("prometheus-rules", help=(
+    "Recording and alerting rules for Prometheus, from the same objectives as zjops slo.\n\n"
+    "Example: zjops export prometheus-rules -o zjops.rules.yaml"
+))  # fmt: skip
+def prometheus_rules(target: Target = None, slo_file: SloFile = None) -> None:
+    """Write the rules."""
+    from zjops.slo.catalogue import objectives_of
+    from zjops.slo.prometheus import rules
+
+    _write(rules(objectives_of(slo_file or ())), target)
+
+
+@export.command(help=(
+    "A Grafana dashboard over what the Prometheus rules record.\n\nExample: zjops export grafana -o dashboard.json"
+))  # fmt: skip
+def grafana(target: Target = None, slo_file: SloFile = None) -> None:
+    """Write the dashboard."""
+    from zjops.slo.catalogue import objectives_of
+    from zjops.slo.grafana import dashboard
+
+    _write(dashboard(objectives_of(slo_file or ())), target)
 
 
 export.command("focus", help=(

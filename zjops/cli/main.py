@@ -44,11 +44,14 @@ COMMANDS: dict[str, Command] = {
     "whatif": Command("whatif", "Price the same log by other prices.", "zjops whatif --prices new.toml"),
     "cost": Command("cost", "Cost and margin of a job, with the formula.", "zjops cost --window 60 --spot 80"),
     "notebook": Command("notebook", "Analyses of the log, in JupyterLab.", "zjops notebook usage"),
+    "check": Command("check", "SLOs, queue, relayer, webhooks, chain for Nagios.", "zjops check slo --format json"),
+    "runbook": Command("slo", "What to do about an alert.", "zjops runbook SloBudgetBurn"),
+    "slo": Command("slo", "Error budgets, burn rates, time to empty.", "zjops slo --plan pro"),
     "webhooks": Command(
         "webhooks", "Receive and check webhooks; manage endpoints.", "zjops webhooks listen --tenant demo-pro"
     ),
     "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
-    "export": Command("export", "The API's document, the views as SQL, FOCUS.", "zjops export focus --month 2026-10"),
+    "export": Command("export", "OpenAPI, views, FOCUS, Prometheus, Grafana.", "zjops export prometheus-rules"),
     "audit": Command(
         "audit", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
@@ -61,7 +64,7 @@ VERBS: dict[str, Command] = {
     ),
 }
 """Verbs of commands that also stand alone: the second word decides."""
-GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain"})
+GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain", "check"})
 COMPLETING = "_ZJOPS_COMPLETE"
 
 

@@ -82,5 +82,10 @@ def rollup_of(
     )  # fmt: skip
 
 
+def is_good_probe(row: Rollup) -> bool:
+    """Whether a probe was answered by a 2xx in its time."""
+    return 200 <= row.status < 300 and not row.errors_5xx and not row.timeouts
+
+
 def _within(counts: Sequence[int], bound_ms: int) -> int:
     return sum(counts[: LATENCY_BOUNDS_MS.index(bound_ms) + 1])

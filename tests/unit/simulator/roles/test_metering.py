@@ -183,3 +183,23 @@ def test_rollups_of_another_version_do_not_end_the_meter(tmp_path: Path) -> None
     world = _play(tmp_path, story)
     assert world.ranges("requests") == [("2026-11-01", 1, 2)]
     assert "cannot be read" in world.told.getvalue()
+
+
+def test_what_is_written_is_counted_in_the_metrics_once(tmp_path: Path) -> None:
+    telemetry = Telemetry("meter", VirtualClock(NOON_MS), None)
+
+    async def story(world: World) -> None:
+        meter = Meter(
+            world.broker, tmp_path, world.clock, telemetry, flush_s=1.0, requests_flush_s=5.0, idle_s=5.0,
+            offload=in_place,
+        )  # fmt: skip
+        await world.requests(3, 4)
+        await meter.step(REQUESTS_DURABLE, 0)
+        await world.clock.sleep(20.0)
+        await meter.step(REQUESTS_DURABLE, 0)
+
+    _play(tmp_path, story)
+    told = telemetry.metrics_text().decode()
+    assert 'slo_events_total{outcome="good",plan="pro",sli="availability"} 7.0' in told
+    assert 'slo_events_total{outcome="good",plan="pro",sli="latency-300ms"} 7.0' in told
+    assert 'slo_events_total{outcome="bad",plan="pro",sli="availability"} 0.0' in told
