@@ -32,8 +32,8 @@ from zjops.domain.requests import OPERATIONS_TENANT
 
 ROLES = ("outbox", "settlement")
 SETTINGS: dict[str, Any] = {
-    "poll_s": 120.0, "lease_s": 3600.0, "worker_slots": 512, "meter_flush_s": 6 * 3600.0,
-    "requests_flush_s": 6 * 3600.0,
+    "poll_s": 120.0, "lease_s": 3600.0, "worker_slots": 512, "meter_flush_s": 24 * 3600.0,
+    "requests_flush_s": 24 * 3600.0,
     "batch_max_age_s": 1200.0, "block_time_s": 12.0, "chain_poll_s": 12.0, "idle_s": 4 * 3600.0,
 }  # fmt: skip
 """An unhurried platform with many workers on a chain of slow blocks: to look around costs time and changes nothing."""
