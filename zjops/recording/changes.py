@@ -65,17 +65,21 @@ class Changes:
 
     def counts(self) -> dict[str, int]:
         """How many events of each type."""
-        columns = zip(*self.seconds.values(), strict=True) if self.seconds else ((0,) * len(STAGES))
-        return {
-            stage: sum(column) if isinstance(column, tuple) else 0
-            for stage, column in zip(STAGES, columns, strict=True)
-        }
+        return {stage: sum(counts[place] for counts in self.seconds.values()) for stage, place in _PLACE.items()}
 
-    def empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return not any((
-            self.jobs, self.requests, self.readings, self.batches, self.acts, self.outages
-        ))  # fmt: skip
+    def with_more(self, later: Changes) -> Changes:
+        """The same and what came after it, put together."""
+        self.jobs += later.jobs
+        self.readings += later.readings
+        self.batches += later.batches
+        self.acts += later.acts
+        self.outages += later.outages
+        for second, counts in later.seconds.items():
+            self.seconds[second] = [a + b for a, b in zip(self.seconds[second], counts, strict=True)]
+        for key, sums in later.requests.items():
+            known = self.requests.get(key)
+            self.requests[key] = sums if known is None else [a + b for a, b in zip(known, sums, strict=True)]
+        return self
 
 
 def _job(kind: str, at_ms: int, event: JobEvent, traceparent: str | None) -> JobValues:
