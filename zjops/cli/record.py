@@ -1,9 +1,7 @@
-"""record: keep what a platform does in one file."""
+"""record: keep what a platform does in a file that zjops top can play."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +11,13 @@ from zjops.cli.options import ContextName, Home, Json, Output, Quiet
 from zjops.cli.output import Format, Out
 from zjops.cli.text import near
 from zjops.cli.times import duration_ms
+from zjops.cli.waiting import until_asked
 from zjops.config import resolve
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UsageError
 from zjops.recording.files import Limits
 
 if TYPE_CHECKING:
-    from zjops.feed.feed import Feed
     from zjops.feed.messages import Pulse
 
 MEGABYTE = 1_000_000
@@ -51,8 +49,7 @@ def record(
     tally = _Tally(told)
     feed = Feed(live_sources(lambda: resolve(context, home), clock), clock, tally.heard, writer)
     told.say(f"recording {found.name} into {near(writer.path)}; stop with Ctrl-C")
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_within(feed, within_s))
+    until_asked(feed.run(), seconds=within_s)
     text = (
         f"{near(writer.path)}: {tally.events:,} events, {tally.requests:,} requests; zjops top --replay {writer.path}"
     )
@@ -79,11 +76,6 @@ class _Tally:
         for source in sorted(self._away - away):
             self._out.say(f"{source} is back")
         self._away = away
-
-
-async def _within(feed: Feed, seconds: float | None) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(feed.run(), seconds)
 
 
 commands = {"record": record}

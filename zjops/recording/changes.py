@@ -57,7 +57,7 @@ class Changes:
     def batch(self, view: BatchView, at_ms: int) -> None:
         """Take in how far a batch is, as it was read at a moment."""
         sent, final = (None if text is None else parse_rfc3339(text) for text in (view.sent_at, view.final_at))
-        mined = min(at_ms, final or at_ms) if view.state in ("mined", "final") else None
+        mined = at_ms if view.state == "mined" else None
         self.batches.append((
             view.batch_id, view.count, view.state, parse_rfc3339(view.closed_at), sent, mined, final,
             view.block_number, view.tx_hash, view.gas_used, view.gas_price_wei, len(view.repairs),

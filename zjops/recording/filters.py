@@ -27,7 +27,9 @@ TEXT = {
     "tx": "CASE WHEN final_at <= :at THEN tx_hash END",
 }  # fmt: skip
 NUMBER = {
-    "units": "compute_units", "attempt": "attempt", "bytes": "payload_bytes",
+    "units": "compute_units",
+    "attempt": "CASE WHEN coalesce(started_at, ended_at, final_at) <= :at THEN attempt ELSE 0 END",
+    "bytes": "payload_bytes",
     "batch": "CASE WHEN final_at <= :at THEN batch_id END",
     "block": "CASE WHEN final_at <= :at THEN block_number END", "gas": "CASE WHEN final_at <= :at THEN gas_share END",
 }  # fmt: skip
@@ -142,8 +144,8 @@ def _unquoted(value: str) -> str:
 def _number(name: str, value: str, place: int) -> int:
     found = re.fullmatch(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?(ms|s|m|h|d)?", value)
     if found is None or (name in NUMBER and (found[2] or found[3])):
-        what = "a duration such as 500ms, 30s, 5m, 2h, 1d" if name in DURATION else "a whole number"
-        raise FilterError(f"{name} is compared with {what}, not {value:.40}", place)
+        what = "a duration such as 500ms or 5m" if name in DURATION else "a whole number"
+        raise FilterError(f"{name} takes {what}, not {value:.40}", place)
     if name in NUMBER:
         return int(value)
     unit, decimals = UNIT_MS[found[3] or "s"], found[2] or ""

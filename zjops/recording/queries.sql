@@ -86,9 +86,18 @@ SELECT n FROM jobs WHERE accepted_at >= ? ORDER BY n LIMIT 1;
 SELECT max(n) FROM jobs;
 
 -- name: series
--- Events by the second, both ends of the range included.
-SELECT second, submitted, processing, completed, failed, cancelled, confirmed FROM seconds
-WHERE second BETWEEN ? AND ? ORDER BY second;
+-- Events by so many seconds, both ends of the range included.
+SELECT min(:first + (second - :first) / :bucket * :bucket), sum(submitted), sum(processing), sum(completed),
+  sum(failed), sum(cancelled), sum(confirmed)
+FROM seconds WHERE second BETWEEN :first AND :last GROUP BY (second - :first) / :bucket ORDER BY 1;
+
+-- name: request_sums
+SELECT source, plan, sum(total), sum(good), sum(bad), sum(within_300ms), sum(within_500ms) FROM requests
+WHERE second BETWEEN ? AND ? GROUP BY source, plan;
+
+-- name: request_series
+SELECT min(:first + (second - :first) / :bucket * :bucket), sum(total), sum(bad) FROM requests
+WHERE second BETWEEN :first AND :last AND source = 'api' GROUP BY (second - :first) / :bucket ORDER BY 1;
 
 -- name: traffic
 SELECT second, source, plan, total, good, refused, bad, within_300ms, within_500ms, histogram FROM requests
@@ -103,13 +112,27 @@ SELECT at / 1000, stage, jobs FROM depths WHERE at BETWEEN ? AND ? ORDER BY at;
 -- name: reading_at
 SELECT at, body FROM readings WHERE kind = ? AND at <= ? ORDER BY at DESC LIMIT 1;
 
+-- name: first_reading
+SELECT at, body FROM readings WHERE kind = ? ORDER BY at LIMIT 1;
+
 -- name: outages_at
 SELECT source, since, reason FROM outages WHERE since <= ? AND (until IS NULL OR until > ?) ORDER BY source;
+
+-- name: away_ms
+SELECT sum(min(coalesce(until, :last), :last) - max(since, :first)) FROM outages
+WHERE source = :source AND since < :last AND coalesce(until, :last) > :first;
+
+-- name: job_span
+-- Places are dense: jobs are only added at the end and dropped at the beginning.
+SELECT (SELECT min(n) FROM jobs), (SELECT max(n) FROM jobs);
 
 -- name: batches_at
 -- Batches that were closed by a moment, newest first.
 SELECT batch_id, jobs, closed_at, sent_at, mined_at, final_at, block_number, tx_hash, gas_used, gas_price_wei, repairs
 FROM batches WHERE closed_at <= ? ORDER BY batch_id DESC LIMIT ?;
+
+-- name: batch_series
+SELECT closed_at / 1000, count(*) FROM batches WHERE closed_at BETWEEN ? AND ? GROUP BY 1;
 
 -- name: batch
 SELECT batch_id, jobs, closed_at, sent_at, mined_at, final_at, block_number, tx_hash, gas_used, gas_price_wei, repairs

@@ -123,9 +123,14 @@ class Recording:
         """Whose jobs there are."""
         return [row[0] for row in self._ask(statement("tenants_seen"), (most,))]
 
-    def series(self, first_s: int, last_s: int) -> list[Second]:
-        """Events by the second; seconds without any are left out."""
-        return [Second(*row) for row in self._ask(statement("series"), (first_s, last_s))]
+    def series(self, first_s: int, last_s: int, bucket_s: int = 1) -> list[Second]:
+        """Events by so many seconds, each told by its first; those without any are left out."""
+        asked = {"first": first_s, "last": last_s, "bucket": bucket_s}
+        return [Second(*row) for row in self._ask(statement("series"), asked)]
+
+    def request_series(self, first_s: int, last_s: int, bucket_s: int = 1) -> list[tuple[int, int, int]]:
+        """Answered requests by so many seconds: the first of them, all, bad ones."""
+        return self._ask(statement("request_series"), {"first": first_s, "last": last_s, "bucket": bucket_s})
 
     def traffic(self, first_s: int, last_s: int) -> list[Traffic]:
         """Answered requests by second, source and plan."""
@@ -133,6 +138,10 @@ class Recording:
             Traffic._make((*row[:9], tuple(msgspec.json.decode(row[9], type=list[int]))))
             for row in self._ask(statement("traffic"), (first_s, last_s))
         ]
+
+    def request_sums(self, first_s: int, last_s: int) -> list[tuple[str, str, int, int, int, int, int]]:
+        """Answered requests by source and plan: all, good, bad, within 300 and 500 ms."""
+        return self._ask(statement("request_sums"), (first_s, last_s))
 
     def depths(self, at: int) -> dict[str, Depth]:
         """What waited at a moment, by the state of the jobs."""
@@ -144,7 +153,13 @@ class Recording:
 
     def reading(self, kind: str, at: int, model: type[Model]) -> tuple[int, Model] | None:
         """The newest answer of a kind up to a moment, and since when it was the same."""
-        found = self._ask(statement("reading_at"), (kind, at))
+        return self._decoded(kind, self._ask(statement("reading_at"), (kind, at)), model)
+
+    def first_reading(self, kind: str, model: type[Model]) -> tuple[int, Model] | None:
+        """The oldest answer of a kind."""
+        return self._decoded(kind, self._ask(statement("first_reading"), (kind,)), model)
+
+    def _decoded(self, kind: str, found: list[Any], model: type[Model]) -> tuple[int, Model] | None:
         try:
             return (found[0][0], msgspec.json.decode(found[0][1], type=model)) if found else None
         except msgspec.MsgspecError as exc:
@@ -154,9 +169,23 @@ class Recording:
         """Which sources did not answer at a moment."""
         return [Outage(*row) for row in self._ask(statement("outages_at"), (at, at))]
 
+    def away_ms(self, source: str, first_ms: int, last_ms: int) -> int:
+        """For how long a source was away between two moments."""
+        asked = {"source": source, "first": first_ms, "last": last_ms}
+        return int(self._ask(statement("away_ms"), asked)[0][0] or 0)
+
+    def held(self) -> int:
+        """How many jobs there are, whatever the moment; told without counting them."""
+        first, last = self._ask(statement("job_span"), ())[0]
+        return 0 if first is None else int(last - first + 1)
+
     def batches(self, at: int, most: int = 200) -> list[BatchRow]:
         """Batches, newest first."""
         return [BatchRow(*row) for row in self._ask(statement("batches_at"), (at, most))]
+
+    def batch_series(self, first_ms: int, last_ms: int) -> list[tuple[int, int]]:
+        """How many batches were closed in which second."""
+        return self._ask(statement("batch_series"), (first_ms, last_ms))
 
     def batch(self, number: int) -> BatchRow | None:
         """One batch."""

@@ -53,6 +53,8 @@ class JobRow(NamedTuple):
             )  # fmt: skip
         if not _by(self.ended_at or self.final_at, at):
             row = row._replace(ended_at=None, outcome=None, processing_ms=None, charge="held", error_code=None)
+        if not _by(self.started_at or self.ended_at or self.final_at, at):
+            row = row._replace(attempt=0)
         return row if _by(self.started_at, at) else row._replace(started_at=None)
 
 
@@ -75,7 +77,7 @@ class BatchRow(NamedTuple):
     repairs: int
 
     def state_at(self, at: int) -> str:
-        """Its state at a moment; it counts as mined from when that was first seen."""
+        """Its state at a moment; it counts as mined from when that was first seen, which may never have been."""
         for state, since in (("final", self.final_at), ("mined", self.mined_at), ("sent", self.sent_at)):
             if _by(since, at):
                 return state
