@@ -32,6 +32,8 @@ COMMANDS: dict[str, Command] = {
     "tenants": Command("tenants", "List, add, change, credit, suspend tenants.", "zjops tenants add acme --plan pro"),
     "token": Command("tenants", "Print an access token.", "zjops token --tenant demo-pro"),
     "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
+    "top": Command("top", "Watch jobs, budgets, tenants, chain and errors.", "zjops top --replay FILE --speed 10"),
+    "record": Command("record", "Keep what happens in a file for zjops top.", "zjops record --for 10m"),
     "chain": Command("chain", "The chain, its batches and relayer; reorg, mine, pause.", "zjops chain status"),
     "gas": Command("gas", "Measure what every way of confirming costs.", "zjops gas --gas-price 1 --coin-price 2600"),
     "simulate": Command(

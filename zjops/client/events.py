@@ -34,23 +34,30 @@ class Heard(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Where to begin: at a sequence, at a moment in Unix ms, or with what is new."""
+    """Where to begin: at a sequence, at a moment in Unix ms, with the newest so many, or with what is new."""
 
     sequence: int | None = None
     since_ms: int | None = None
+    newest: int | None = None
 
 
 class Tail:
-    """Follows streams from a place on, in order and without a gap, also through a restart of the broker."""
+    """Follows streams from a place on, in order and without a gap, also through a restart of the broker.
+
+    `listening` is called with every connection, `lost` with the reason for the loss of one, or for none. `known` is the
+    last number heard of each stream: handed to a successor, it goes on from there.
+    """
 
     def __init__(
-        self, context: Context, clock: SystemClock | None = None, listening: Callable[[], None] = lambda: None
+        self, context: Context, clock: SystemClock | None = None, listening: Callable[[], None] = lambda: None,
+        lost: Callable[[str], None] = lambda reason: None, known: dict[str, int] | None = None,
     ) -> None:  # fmt: skip
         if context.nats_url is None:
             raise UsageError(f"context {context.name} has no NATS address; add nats_url to its entry")
         self._context, self._clock, self._listening = context, clock or SystemClock(), listening
         self._url: str = context.nats_url
-        self._last: dict[str, int] = {}
+        self._lost = lost
+        self._last: dict[str, int] = {} if known is None else known
 
     async def streams(self, names: Sequence[str], start: Start) -> AsyncIterator[Heard]:
         """Every event of these streams. Raises `UnreachableError` when the broker stays away."""
@@ -60,7 +67,8 @@ class Tail:
                 config = self._config(name, start)
                 if config.deliver_policy is api.DeliverPolicy.NEW:
                     # What comes between two connections counts from here on, too.
-                    self._last[name] = (await client.jetstream().stream_info(name)).state.last_seq
+                    last = (await client.jetstream().stream_info(name)).state.last_seq
+                    self._last[name] = max(0, last - (start.newest or 0))
                     config = self._config(name, start)
                 await client.jetstream().subscribe(
                     ">", stream=name, cb=put, manual_ack=True, config=config, pending_bytes_limit=0
@@ -115,6 +123,7 @@ class Tail:
                 with contextlib.suppress(Error, OSError, TimeoutError):
                     await asyncio.wait_for(client.close(), OPEN_WITHIN_S)
             failures += 1
+            self._lost(reason)
             if failures >= TRIES:
                 raise UnreachableError(f"NATS at {self._url} does not answer ({reason}); zjops status")
             await self._clock.sleep(min(WAIT_MOST_S, WAIT_FIRST_S * 2 ** (failures - 1)))

@@ -89,9 +89,15 @@ def depth_of(finality: str) -> int | None:
 
 def progress(batch: BatchView, head: int | None, depth: int | None) -> str:
     """A batch's state as people read it: `mined 2/3` while it is on its way to finality (C81)."""
-    if batch.state != "mined" or batch.block_number is None or head is None or depth is None:
-        return batch.state
-    return f"mined {min(depth, max(0, head - batch.block_number + 1))}/{depth}"
+    return progress_of(batch.state, batch.block_number, head, None if depth is None else f"depth:{depth}")
+
+
+def progress_of(state: str, block: int | None, head: int | None, finality: str | None) -> str:
+    """The same from a state and a rule such as `depth:3`."""
+    depth = None if finality is None else depth_of(finality)
+    if state != "mined" or block is None or head is None or depth is None:
+        return state
+    return f"mined {min(depth, max(0, head - block + 1))}/{depth}"
 
 
 def owner_state(view: RelayerView) -> str:

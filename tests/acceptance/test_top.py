@@ -1,0 +1,207 @@
+"""`zjops top` and `zjops record` on a real platform: in a real terminal, in a pipe, and over what was recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import Cli
+from tests.support.platform import Stage, running_platform
+from zjops.recording.reader import Recording
+
+WITHIN_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with running_platform(tmp_path_factory.mktemp("top")) as stage:
+        yield stage
+
+
+@pytest.fixture
+def zjops(stage: Stage, tmp_path: Path) -> Cli:
+    return Cli(stage, tmp_path / "config")
+
+
+class Terminal:
+    """A program in a real terminal of 120x40: keys go in, and everything that it ever drew is read."""
+
+    def __init__(self, stage: Stage, config: Path, *arguments: str) -> None:
+        env = {k: v for k, v in os.environ.items() if not k.startswith("ZJOPS_") and k != "NO_COLOR"}
+        env |= {
+            "ZJOPS_HOME": str(stage.home), "XDG_CONFIG_HOME": str(config), "TERM": "xterm-256color",
+            "COLUMNS": "120", "LINES": "40",
+        }  # fmt: skip
+        self._master, slave = pty.openpty()
+        argv = [sys.executable, "-m", "zjops", *arguments]
+        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True)
+        os.close(slave)
+        self.drawn = ""
+
+    def until(self, pattern: str) -> str:
+        """Read until something is drawn; the rest is looked at for the next one."""
+        deadline = time.monotonic() + WITHIN_S
+        while (found := re.search(pattern, self.drawn)) is None:
+            assert time.monotonic() < deadline, f"{pattern} was not drawn:\n{self.drawn[-2_000:]}"
+            if select.select([self._master], [], [], 0.5)[0]:
+                try:
+                    part = os.read(self._master, 65_536)
+                except OSError:
+                    part = b""
+                assert part, f"it ended without {pattern}:\n{self.drawn[-2_000:]}"
+                self.drawn += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", part.decode("utf-8", "replace"))
+        self.drawn = self.drawn[found.end() :]
+        return found[0]
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        os.write(self._master, keys.encode())
+
+    def close(self) -> int:
+        """Quit, and the exit code. What is still drawn is read, so that nobody waits for a reader."""
+        self.press("q")
+        deadline = time.monotonic() + WITHIN_S
+        while self.process.poll() is None and time.monotonic() < deadline:
+            if select.select([self._master], [], [], 0.1)[0]:
+                try:
+                    os.read(self._master, 65_536)
+                except OSError:
+                    break
+        code = self.process.wait(WITHIN_S)
+        os.close(self._master)
+        return code
+
+
+def _submitted(stage: Stage, count: int) -> None:
+    for thread in stage.submit_many(count, 2):
+        thread.join()
+
+
+def test_from_a_cold_start_to_a_job_and_through_an_outage(stage: Stage, tmp_path: Path) -> None:
+    _submitted(stage, 20)
+    terminal = Terminal(stage, tmp_path / "config", "top")
+    try:
+        terminal.until("LIVE")
+        terminal.until(r"workers +[\d.]+ +\d+")
+        terminal.press("2")
+        terminal.until(r"[1-9]\d* jobs, newest first")
+        terminal.until(r"job_\w{21} +crowd")
+        terminal.press("\r")
+        terminal.until("Units and money")
+        terminal.press("6")
+        terminal.until(r"relayer active")
+        fault = stage.control.fault("api", "stop", lease_s=20)
+        terminal.until(r"API stale for [^:]+: ")
+        stage.control.heal(fault)
+        terminal.until("events/s fresh")
+        terminal.press("1")
+        terminal.until("Pipeline")
+    finally:
+        code = terminal.close()
+    assert code == 0
+    newest = max((stage.home / "recordings").glob("*.zjrec"))
+    recording = Recording(newest)
+    recording.check()
+    first, last = recording.span() or (0, 0)
+    assert sum(second.submitted for second in recording.series(first // 1000, last // 1000)) >= 20
+    assert recording.away_ms("API", first, last) > 0
+    recording.close()
+
+
+def test_what_is_recorded_is_what_happened_and_plays_again(stage: Stage, zjops: Cli, tmp_path: Path) -> None:
+    _submitted(stage, 30)
+    stage.audit()
+    file = tmp_path / "incident.zjrec"
+    done = zjops.json("record", "--for", "3s", "--out", str(file))
+    assert done["file"] == str(file)
+    told = dict(stage.rows("SELECT 'jobs', count(*) FROM jobs"))["jobs"]
+    recording = Recording(file)
+    first, last = recording.span() or (0, 0)
+    assert recording.count(last) == told
+    sums = [sum(column) for column in zip(*(s[1:] for s in recording.series(first // 1000, last // 1000)), strict=True)]
+    assert sum(sums) == done["events"]
+    assert recording.states(last).get("pending", 0) == 0
+    recording.close()
+
+    status, out, err = zjops("top", "--plain", "--replay", str(file), "--speed", "1000", "--every", "100000")
+    assert (status, err) == (0, "")
+    (line,) = out.splitlines()
+    assert re.search(r"jobs submitted [\d.]+/s, ended [\d.]+/s, \d+ failed, final [\d.]+/s", line)
+
+
+def test_lines_for_a_pipe_end_with_ctrl_c_in_order(stage: Stage, tmp_path: Path) -> None:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("ZJOPS_")}
+    env |= {"ZJOPS_HOME": str(stage.home), "XDG_CONFIG_HOME": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zjops", "top", "--plain", "--every", "1"], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env=env, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(2)]
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=WITHIN_S)
+    assert (process.returncode, err) == (0, "")
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ; requests ", line) for line in lines), lines
+    assert not any("\x1b" in line for line in lines)
+
+
+class TestRefusals:
+    """One clear line each."""
+
+    def test_no_terminal(self, zjops: Cli) -> None:
+        assert zjops("top") == (2, "", "error: this is no terminal; for a pipe: zjops top --plain\n")
+
+    def test_a_recording_that_is_cut_off(self, stage: Stage, zjops: Cli, tmp_path: Path) -> None:
+        file = tmp_path / "whole.zjrec"
+        assert zjops("record", "--for", "1s", "--out", str(file), "-q")[0] == 0
+        file.write_bytes(file.read_bytes()[:20_000])
+        status, out, err = zjops("top", "--plain", "--replay", str(file))
+        assert (status, out) == (2, "")
+        assert "is cut off: 20,000 of " in err
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("top", "--plain", "--replay", "none.zjrec"), "recording none.zjrec cannot be read"),
+            (("top", "--plain", "--at", "noon"), "--at is a moment such as 14:05"),
+            (("top", "--plain", "--at", "2020-01-01T00:00:00Z"), "covers 2020-01-01T00:00:00.000Z"),
+            (("top", "--plain", "--speed", "3"), "--speed goes with --replay FILE"),
+            (("record", "--for", "a while"), "--for is a duration such as 90s"),
+            (("record", "--out", "/dev/null"), "/dev/null exists"),
+        ],
+    )
+    def test_of_what_cannot_be(self, zjops: Cli, arguments: tuple[str, ...], said: str) -> None:
+        status, out, err = zjops(*arguments)
+        assert (status, out) == (2, "")
+        assert said in err
+        assert err.count("\n") == 1
+
+    def test_no_platform(self, zjops: Cli, tmp_path: Path) -> None:
+        status, _, err = zjops("top", "--plain", "--home", str(tmp_path / "nothing"))
+        assert status == 3
+        assert "start one with: zjops up" in err
+
+
+def test_a_moment_that_was_recorded_is_shown(stage: Stage, zjops: Cli) -> None:
+    """By its time alone: the recording that covers it is found."""
+    assert zjops("record", "--for", "3s", "-q")[0] == 0
+    newest = max((stage.home / "recordings").glob("*.zjrec"))
+    recording = Recording(newest)
+    began = recording.about()["began"]
+    _, last = recording.span() or (0, 0)
+    recording.close()
+    status, out, err = zjops("top", "--plain", "--at", began, "--every", "1")
+    assert (status, err) == (0, ""), json.dumps(err)
+    assert out
+    assert last > 0

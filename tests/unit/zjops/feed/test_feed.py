@@ -1,0 +1,319 @@
+"""The feed: nothing that is counted is lost, sources that go away and come back, the same numbers live and replayed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.zjops.client.test_clients import CONTEXT
+from tests.unit.zjops.client.test_standing import QUIET
+from tests.unit.zjops.recording.told import START, answered, job_id, life
+from zjops.client.admin import Admin
+from zjops.client.events import Heard
+from zjops.client.http import Http, Outage
+from zjops.domain.clock import Clock, ManualClock, VirtualClock, run_virtual
+from zjops.domain.errors import FileUnavailable
+from zjops.domain.events import JobEvent, OpsEvent, envelope
+from zjops.domain.requests import rollup_of
+from zjops.domain.wire_admin import PlatformState
+from zjops.domain.wire_chain import BatchPage
+from zjops.feed.broker import put
+from zjops.feed.feed import Feed, Intake
+from zjops.feed.messages import Pulse, Stale
+from zjops.feed.playback import Playback
+from zjops.feed.polling import Poll, Read, _Questions
+from zjops.recording.changes import STAGES, Changes
+from zjops.recording.reader import Recording
+from zjops.recording.recorder import Recorder
+
+STATE = PlatformState(
+    active_jobs=1, unpublished=0, oldest_unpublished_ms=None, open_batches=0, dead_letters=0, relayer_paused=False,
+    loop_lag_seconds=0.1, versions=[{"version": "v1"}],
+)  # fmt: skip
+
+
+class Script:
+    """A source that does what it is told at its times (s)."""
+
+    def __init__(self, clock: Clock, *acts: tuple[float, Callable[[Intake], None]]) -> None:
+        self._clock, self._acts = clock, acts
+
+    async def run(self, intake: Intake) -> None:
+        begun = self._clock.monotonic()
+        for at_s, act in self._acts:
+            await self._clock.sleep(begun + at_s - self._clock.monotonic())
+            act(intake)
+
+
+def _run(seconds: float, make: Callable[[Clock], Any], **options: Any) -> list[Pulse]:
+    """The pulses of so many seconds of virtual time."""
+
+    async def main() -> list[Pulse]:
+        clock, posted = VirtualClock(START), []
+        feed = Feed([make(clock)], clock, posted.append, **options)
+        running = asyncio.create_task(feed.run())
+        await clock.sleep(seconds + 0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return posted
+
+    return run_virtual(main())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 3), st.sampled_from(STAGES), st.integers(1, 5)), max_size=40))
+def test_every_event_is_in_exactly_one_pulse(told: list[tuple[float, str, int]]) -> None:
+    def act(kind: str, times: int) -> Callable[[Intake], None]:
+        def puts(intake: Intake) -> None:
+            for _ in range(times):
+                intake.changes.event(kind, START, _event(), None)
+
+        return puts
+
+    acts = [(at, act(kind, times)) for at, kind, times in sorted(told, key=lambda one: one[0])]
+    pulses = _run(4, lambda clock: Script(clock, *acts))
+    wanted: Counter[str] = Counter()
+    for _, kind, times in told:
+        wanted[kind] += times
+    found: Counter[str] = Counter()
+    for pulse in pulses:
+        found.update(pulse.events)
+    assert +found == wanted
+
+
+def test_a_flood_is_told_at_the_rate_of_the_ticks() -> None:
+    def flood(intake: Intake) -> None:
+        for _ in range(10_000):
+            intake.changes.event("submitted", START, _event(), None)
+
+    pulses = _run(2, lambda clock: Script(clock, (0.1, flood), (0.2, flood)))
+    assert [pulse.events["submitted"] for pulse in pulses] == [20_000, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_a_source_that_goes_away_is_told_with_reason_and_time_until_it_is_back() -> None:
+    pulses = _run(3, lambda clock: Script(
+        clock, (0.3, lambda i: i.stale("chain", "refused")), (0.9, lambda i: i.stale("chain", "timed out")),
+        (1.6, lambda i: i.fresh("chain")),
+    ))  # fmt: skip
+    stale = [pulse.stale for pulse in pulses]
+    assert stale[0] == ()
+    assert stale[1] == (Stale("chain", "refused", START + 300),)
+    assert stale[4] == (Stale("chain", "timed out", START + 300),)
+    assert stale[6] == ()
+
+
+def test_a_platform_whose_clock_is_ahead_is_believed() -> None:
+    ahead = START + 60_000
+    pulses = _run(0.5, lambda clock: Script(
+        clock, (0.1, lambda i: i.changes.event("submitted", ahead, _event(), None))
+    ))  # fmt: skip
+    assert (pulses[0].at_ms, pulses[0].late_ms) == (ahead, 250 - 60_000)
+    assert (pulses[1].at_ms, pulses[1].late_ms) == (START + 500, None)
+
+
+class Refusing:
+    """A disk that is full for a while."""
+
+    def __init__(self) -> None:
+        self.full, self.written, self.closed = True, Counter[str](), False
+
+    def write(self, changes: Changes, now_ms: int) -> None:
+        if self.full:
+            raise FileUnavailable("the disk is full", "recording")
+        self.written.update(changes.counts())
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_full_disk_is_told_and_nothing_is_lost_by_it() -> None:
+    disk, posted = Refusing(), []
+    feed = Feed([], ManualClock(START), posted.append, disk)
+    for _ in range(3):
+        feed.intake.changes.event("submitted", START, _event(), None)
+        await feed.tick()
+    assert [stale.reason for stale in posted[-1].stale] == ["the disk is full"]
+    feed.intake.changes.event("submitted", START, _event(), None)
+    disk.full = False
+    await feed.tick()
+    assert disk.written["submitted"] == 4
+    assert sum(pulse.events["submitted"] for pulse in posted) == 4
+    assert posted[-1].stale == ()
+
+
+def _event() -> JobEvent:
+    return JobEvent(
+        tenant="acme", plan="pro", job_id=job_id(1), job_type="ml_inference", status="pending", accepted_at=START,
+        payload_bytes=1, compute_units=1,
+    )  # fmt: skip
+
+
+class TestMessages:
+    """What comes from the broker."""
+
+    def test_of_jobs(self) -> None:
+        intake = Intake(ManualClock(START))
+        trace = "00-cdae967f07f151ab0792d50f39e7546e-6021afbe8114f7f1-01"
+        data = envelope("id", "acme", "ai.zama.jobs.job.submitted.v1", job_id(1), START, _event(), trace)
+        put(Heard("EVENTS", 1, "jobs.submitted", data), intake)
+        assert intake.changes.counts()["submitted"] == 1
+        assert intake.changes.jobs[0][0] == job_id(1)
+        assert intake.changes.jobs[0][-1] == "cdae967f07f151ab0792d50f39e7546e"
+
+    def test_of_operators(self) -> None:
+        intake = Intake(ManualClock(START))
+        act = OpsEvent(kind="relayer", actor="ada", action="relayer.pause", reason="drill")
+        put(Heard("OPS", 1, "ops.relayer", envelope("id", "x", "t", "s", START, act, None)), intake)
+        assert [(a.at, a.actor, a.action, a.reason) for a in intake.changes.acts] == [
+            (START, "ada", "relayer.pause", "drill")
+        ]
+
+    def test_of_answered_requests(self) -> None:
+        intake = Intake(ManualClock(START))
+        rows = [
+            rollup_of([1] * 16, second=5, process=name, route="/v1/jobs", method="GET", status=status, plan="pro")
+            for name, status in (("a", 200), ("b", 503))
+        ]
+        put(Heard("TELEMETRY", 1, "telemetry.http", msgspec.json.encode(rows)), intake)
+        (sums,) = intake.changes.requests.values()
+        assert sums[:4] == [32, 16, 0, 17]
+        assert sums[6:] == [2] * 16
+
+    @pytest.mark.parametrize(
+        ("subject", "data"),
+        [("jobs.submitted", b"{"), ("jobs.unheard", b"{}"), ("telemetry.http", b"{}"), ("ops.tenant", b"[]")],
+    )
+    def test_that_mean_nothing_are_refused(self, subject: str, data: bytes) -> None:
+        with pytest.raises((msgspec.MsgspecError, ValueError, KeyError)):
+            put(Heard("EVENTS", 1, subject, data), Intake(ManualClock(START)))
+
+
+class Door:
+    """A client of an API that can be killed; it counts how often it was made."""
+
+    def __init__(self) -> None:
+        self.dead, self.made, self.http = False, 0, self
+
+    def close(self) -> None:
+        return None
+
+    def open(self, context: Any) -> Door:
+        self.made += 1
+        return self
+
+    def ask(self, client: Any) -> list[Read]:
+        if self.dead:
+            raise Outage("http://x does not answer (refused); is it up?", "refused")
+        return [Read("platform", STATE)]
+
+
+async def test_a_poll_goes_on_with_a_fresh_client_after_an_outage() -> None:
+    door, clock = Door(), Steps()
+    poll = Poll("API", 1.0, lambda: CONTEXT, clock, door.open, door.ask)
+    intake = Intake(clock)
+    running = asyncio.create_task(poll.run(intake))
+    await clock.step()
+    assert [kind for kind, _, _ in intake.take().readings] == ["platform"]
+    door.dead = True
+    await clock.step()
+    assert intake.stale_by["API"].reason == "refused"
+    await clock.step()
+    door.dead = False
+    await clock.step()
+    assert intake.stale_by == {}
+    assert door.made == 3
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+class Steps(ManualClock):
+    """A clock on which a sleeper waits until the test lets it go on."""
+
+    def __init__(self) -> None:
+        super().__init__(START)
+        self._asleep, self._go = asyncio.Event(), asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+        self._asleep.set()
+        await self._go.wait()
+        self._go.clear()
+
+    async def step(self) -> None:
+        """Let a round be done."""
+        if self._asleep.is_set():
+            self._asleep.clear()
+            self._go.set()
+        await self._asleep.wait()
+
+
+def test_the_operators_door_is_asked_for_what_is_slow_to_change_less_often() -> None:
+    asked: Counter[str] = Counter()
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        name = request.url.path.rpartition("/")[2]
+        asked[name] += 1
+        body = {
+            "platform": STATE, "relayer": QUIET, "batches": BatchPage(batches=[], next=None),
+            "tenants": {"tenants": []},
+        }[name]  # fmt: skip
+        return httpx2.Response(200, content=msgspec.json.encode(body))
+
+    questions, admin = _Questions(), Admin(CONTEXT, Http("http://x", transport=httpx2.MockTransport(answer)))
+    for _ in range(20):
+        reads = questions(admin)
+    assert asked == {"platform": 20, "relayer": 20, "batches": 10, "tenants": 2}
+    assert [read.kind for read in reads] == ["platform", "relayer"]
+
+
+class TestPlayback:
+    """A recording plays as it was."""
+
+    @pytest.fixture
+    def recording(self, tmp_path: Path) -> Recording:
+        recorder = Recorder(tmp_path / "r.zjrec", {})
+        for second in range(10):
+            changes, at = Changes(), START + second * 1000
+            life(changes, second, accepted=at, started=at, ended=at + 1)
+            answered(changes, START // 1000 + second, count=second + 1)
+            answered(changes, START // 1000 + second, status=500)
+            if second == 4:
+                intake = Intake(ManualClock(at))
+                intake.stale("API", "refused")
+                changes.outages = intake.changes.outages
+            if second == 6:
+                intake = Intake(ManualClock(at))
+                intake.stale("API", "refused", START + 4_000)
+                intake.fresh("API")
+                changes.outages = intake.changes.outages
+            recorder.write(changes, at)
+        recorder.close()
+        return Recording(tmp_path / "r.zjrec")
+
+    @pytest.mark.parametrize("speed", [1.0, 7.0, 1000.0])
+    def test_with_the_same_numbers_at_any_speed(self, recording: Recording, speed: float) -> None:
+        pulses = _run(12 / speed + 1, lambda clock: Playback(recording, clock, speed=speed))
+        assert sum(pulse.events["submitted"] for pulse in pulses) == 10
+        assert sum(pulse.requests for pulse in pulses) == 55 + 10
+        assert sum(pulse.bad for pulse in pulses) == 10
+        assert pulses[-1].ended
+        assert pulses[-1].at_ms == recording.span()[1]  # type: ignore[index]
+
+    def test_with_its_outages(self, recording: Recording) -> None:
+        pulses = _run(9, lambda clock: Playback(recording, clock))
+        away = [pulse.at_ms - START for pulse in pulses if pulse.stale]
+        assert (min(away) // 1000, max(away) // 1000) == (4, 5)
+        assert {stale.since_ms for pulse in pulses for stale in pulse.stale} == {START + 4_000}
+
+    def test_from_a_moment_on(self, recording: Recording) -> None:
+        pulses = _run(20, lambda clock: Playback(recording, clock, from_ms=START + 7_000))
+        assert sum(pulse.events["submitted"] for pulse in pulses) == 3

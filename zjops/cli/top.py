@@ -1,0 +1,183 @@
+"""top: the terminal that an operator leaves open, live or over a recording."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zjops.cli.options import ContextName, Home
+from zjops.cli.record import Hours, Megabytes, limits_of
+from zjops.cli.text import plain
+from zjops.cli.times import moment_ms
+from zjops.cli.waiting import until_asked
+from zjops.config import LOCAL, Context, resolve
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from zjops.feed.feed import Feed
+    from zjops.feed.messages import Pulse
+    from zjops.recording.reader import Recording
+    from zjops.recording.recorder import Recorder
+    from zjops.tui.station import Station
+
+CHECK_MOST_BYTES = 300_000_000
+"""Up to this size a recording is gone through as a whole before it is shown, which takes a second."""
+
+
+def top(
+    replay: Annotated[Path | None, typer.Option("--replay", help="Play this recording.")] = None,
+    speed: Annotated[float, typer.Option("--speed", help="How quickly to play it.", min=0.1, max=1000)] = 1.0,
+    at: Annotated[str | None, typer.Option("--at", help="Stand at a moment that was recorded: 14:05, -10m.")] = None,
+    plain_lines: Annotated[bool, typer.Option("--plain", help="Lines, for pipes and screen readers.")] = False,
+    every: Annotated[int, typer.Option("--every", help="Seconds between lines of --plain.", min=1)] = 5,
+    theme: Annotated[str | None, typer.Option("--theme", help="dark, light, 16 or 16-light.")] = None,
+    hours: Hours = 24.0, megabytes: Megabytes = 2_000, home: Home = None, context: ContextName = None,
+) -> None:  # fmt: skip
+    """Watch jobs, budgets, tenants, chain, errors and logs; everything seen is recorded. Only reads."""
+    clock = SystemClock()
+    at_ms = None if at is None else moment_ms(at, clock.now_ms(), "--at")
+    if speed != 1.0 and replay is None:
+        raise UsageError("--speed goes with --replay FILE")
+    if not plain_lines and not sys.stdout.isatty():
+        raise UsageError("this is no terminal; for a pipe: zjops top --plain")
+    if replay is not None or at_ms is not None:
+        _replayed(_found(replay, at_ms, context, home), clock, speed, at_ms, plain_lines, every, theme, context, home)
+        return
+    found = resolve(context, home)
+    from zjops.feed.feed import Feed
+    from zjops.feed.live import live_sources, new_recorder
+
+    writer = new_recorder(found, clock, limits_of(hours, megabytes))
+    station = _station(writer.path, found)
+
+    def make(post: Callable[[Pulse], None]) -> Feed:
+        return Feed(live_sources(lambda: resolve(context, home), clock), clock, post, writer)
+
+    _run(station, clock, make, plain_lines, every, theme)
+    _close(writer, station.recording)
+
+
+def _found(replay: Path | None, at_ms: int | None, context: str | None, home: Path | None) -> Path:
+    """The recording that is meant: the named one, or the one that covers a moment."""
+    if replay is not None:
+        return replay
+    from zjops.feed.live import recordings_folder
+    from zjops.recording.files import covering
+
+    assert at_ms is not None
+    return covering(recordings_folder(_known(context, home), home), at_ms)
+
+
+def _known(context: str | None, home: Path | None) -> Context | None:
+    """The context, if there is one; a recording can be looked at without any platform."""
+    try:
+        return resolve(context, home, alive=False)
+    except (UnreachableError, UsageError):
+        if context is not None:
+            raise
+        return None
+
+
+def _replayed(
+    path: Path, clock: SystemClock, speed: float, at_ms: int | None, plain_lines: bool, every: int, theme: str | None,
+    context: str | None, home: Path | None,
+) -> None:  # fmt: skip
+    from zjops.feed.feed import Feed
+    from zjops.feed.playback import Playback
+
+    station = _station(path, _known(context, home), speed)
+    if path.stat().st_size <= CHECK_MOST_BYTES:
+        station.recording.check()
+    playback = Playback(station.recording, clock, speed=speed, from_ms=at_ms)
+    if at_ms is not None and not playback.first_ms <= at_ms <= playback.last_ms:
+        raise UsageError(f"{path} does not reach to that moment; play it as a whole: zjops top --replay {path}")
+
+    def make(post: Callable[[Pulse], None]) -> Feed:
+        return Feed([playback], clock, post)
+
+    _run(station, clock, make, plain_lines, every, theme, at_ms, playback.moment_ms)
+    station.recording.close()
+
+
+def _station(path: Path, found: Context | None, speed: float | None = None) -> Station:
+    """What the views use. A recording names the context that it is of."""
+    from zjops.domain.ids import job_key
+    from zjops.feed.polling import job_result
+    from zjops.recording.reader import Recording
+    from zjops.tui.applog import Logs
+    from zjops.tui.station import Station
+
+    recording = Recording(path)
+    name = recording.about().get("context", LOCAL)
+    same = found is not None and found.name == name
+    log = Path(found.log_dir) / "app" if found is not None and same and found.log_dir else None
+
+    def details(job_id: str) -> dict[str, Any] | None:
+        assert found is not None
+        before = (int.from_bytes(job_key(job_id), "big") - 1).to_bytes(16, "big")
+        return job_result(found, before.hex(), job_id)
+
+    live = speed is None and found is not None and found.operator is not None
+    return Station(
+        recording, name, local=name == LOCAL, details=details if live else None,
+        logs=Logs(log) if log is not None and log.is_dir() else None, replayed=speed,
+    )  # fmt: skip
+
+
+def _run(
+    station: Station, clock: SystemClock, make: Callable[[Callable[[Pulse], None]], Feed], plain_lines: bool,
+    every: int, theme: str | None, at_ms: int | None = None, now_ms: int | None = None,
+) -> None:  # fmt: skip
+    if plain_lines:
+        _print_lines(station.recording, make, every)
+        return
+    from zjops.tui import themes
+    from zjops.tui.app import TopApp
+
+    if theme is not None and theme not in themes.OURS:
+        raise UsageError(f"--theme is one of {', '.join(themes.OURS)}")
+    app = TopApp(
+        station, clock, moment_ms, at_ms=at_ms, now_ms=now_ms, make_feed=make,
+        theme=theme or themes.usual(os.environ),
+    )  # fmt: skip
+    app.run()
+    if app.return_code:
+        raise typer.Exit(app.return_code)
+
+
+def _print_lines(recording: Recording, make: Callable[[Callable[[Pulse], None]], Feed], every: int) -> None:
+    """Print until Ctrl-C, or the end of a recording."""
+    from zjops.tui.lines import LineMode
+
+    lines, done = LineMode(recording, every), asyncio.Event()
+
+    def heard(pulse: Pulse) -> None:
+        line = lines.heard(pulse)
+        if line is not None:
+            print(plain(line), flush=True)
+        if pulse.ended:
+            done.set()
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            feed = group.create_task(make(heard).run())
+            await done.wait()
+            feed.cancel()
+
+    until_asked(run())
+
+
+def _close(writer: Recorder, recording: Recording) -> None:
+    """The reader first, so that the writer can leave one whole file."""
+    recording.close()
+    writer.close()
+
+
+commands = {"top": top}

@@ -1,0 +1,1 @@
+"""The feed: what flows from a platform, or from a recording of one, as small messages at a bounded rate."""

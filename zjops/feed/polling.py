@@ -1,0 +1,163 @@
+"""Reading the platform and its chain again and again, each in its own time and in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from zjops.client.admin import BASE, Admin
+from zjops.client.control import Control
+from zjops.client.http import Http
+from zjops.client.oauth import ClientCredentials
+from zjops.client.rpc import Rpc
+from zjops.config import Context
+from zjops.domain.clock import Clock
+from zjops.domain.errors import Problem, UnreachableError, UsageError
+from zjops.domain.wire_admin import PlatformState
+from zjops.domain.wire_chain import BatchPage
+from zjops.feed.feed import Intake
+from zjops.feed.messages import API, CHAIN
+from zjops.feed.readings import CHAIN_HEAD, PLATFORM, PROCESSES, RELAYER, TENANTS, ChainHead, ProcessSeen
+from zjops.recording.changes import Changes
+
+WITHIN_S = 3.0
+"""A platform that hangs for longer is away."""
+BATCHES = 50
+
+
+class Read(NamedTuple):
+    """One question: its kind in the recording, the answer, or the batches that it tells of."""
+
+    kind: str
+    body: Any
+    batches: BatchPage | None = None
+
+
+def _quiet(text: str) -> None:
+    """Warnings of the API have no place on a screen that is drawn."""
+
+
+def connect(url: str, **options: Any) -> Http:
+    """A client that gives up at once: whoever polls asks again anyway."""
+    return Http(url, timeout_s=WITHIN_S, tries=1, notify=_quiet, **options)
+
+
+def admin_of(context: Context) -> Admin:
+    """The operators' door, asked once and not waited for."""
+    return Admin(
+        context, connect(context.api_url, auth=ClientCredentials(context.token_url, context.operations()))
+    )  # fmt: skip
+
+
+@dataclass
+class Poll:
+    """A source that is read every so often; a client is made anew, from a context asked for anew, after a failure."""
+
+    name: str
+    every_s: float
+    context: Callable[[], Context]
+    clock: Clock
+    open: Callable[[Context], Any]
+    ask: Callable[[Any], Sequence[Read]]
+
+    async def run(self, intake: Intake) -> None:
+        """Until it is cancelled."""
+        client: Any = None
+        try:
+            while True:
+                try:
+                    if client is None:
+                        client = await asyncio.to_thread(lambda: self.open(self.context()))
+                    for read in await asyncio.to_thread(self.ask, client):
+                        _put(read, intake.changes, intake.now_ms())
+                    intake.fresh(self.name)
+                except (UnreachableError, UsageError, Problem) as exc:
+                    intake.stale(self.name, _why(exc))
+                    _close(client)
+                    client = None
+                await self.clock.sleep(self.every_s)
+        finally:
+            _close(client)
+
+
+def _put(read: Read, changes: Changes, at_ms: int) -> None:
+    if read.batches is None:
+        changes.reading(read.kind, at_ms, read.body)
+        return
+    for batch in read.batches.batches:
+        changes.batch(batch, at_ms)
+
+
+def _close(client: Any) -> None:
+    if client is not None:
+        client.http.close()
+
+
+def _why(exc: Exception) -> str:
+    return str(getattr(exc, "why", "") or exc)
+
+
+class _Questions:
+    """What is asked of the operators' door: state and relayer always, batches every other time, tenants every tenth."""
+
+    def __init__(self) -> None:
+        self._times = 0
+
+    def __call__(self, admin: Admin) -> list[Read]:
+        found: PlatformState = admin.http.get(f"{BASE}/platform", PlatformState)
+        # The schedule of versions and the loop's lag differ with every answer and are shown nowhere.
+        steady = msgspec.structs.replace(found, versions=[], loop_lag_seconds=0.0)
+        reads = [Read(PLATFORM, steady), Read(RELAYER, admin.relayer())]
+        if self._times % 2 == 0:
+            reads.append(Read("batches", None, admin.batches(limit=BATCHES)))
+        if self._times % 10 == 0:
+            reads.append(Read(TENANTS, admin.tenants()))
+        self._times += 1
+        return reads
+
+
+def api_poll(context: Callable[[], Context], clock: Clock) -> Poll:
+    """The platform as its operators see it, every second."""
+    return Poll(API, 1.0, context, clock, admin_of, _Questions())
+
+
+def chain_poll(context: Callable[[], Context], clock: Clock) -> Poll:
+    """The newest block, every second."""
+
+    def opened(found: Context) -> Rpc:
+        if found.rpc_url is None:
+            raise UsageError(f"context {found.name} names no chain (rpc_url)")
+        return Rpc(found.rpc_url, connect(""))
+
+    def ask(rpc: Rpc) -> list[Read]:
+        head = rpc.block()
+        return [Read(CHAIN_HEAD, ChainHead(
+            height=int(head["number"], 16), made_s=int(head["timestamp"], 16),
+            base_fee_wei=int(head.get("baseFeePerGas", "0x0"), 16),
+        ))]  # fmt: skip
+
+    return Poll(CHAIN, 1.0, context, clock, opened, ask)
+
+
+def supervisor_poll(context: Callable[[], Context], clock: Clock) -> Poll:
+    """The processes, of a platform that runs on this machine, every two seconds."""
+
+    def opened(found: Context) -> Control:
+        return Control(found, connect(found.control_url or ""))
+
+    def ask(control: Control) -> list[Read]:
+        return [Read(PROCESSES, msgspec.convert(control.status()["processes"], list[ProcessSeen]))]
+
+    return Poll("supervisor", 2.0, context, clock, opened, ask)
+
+
+def job_result(context: Context, after: str, job_id: str) -> dict[str, Any] | None:
+    """One job with its result or error, from the operators' list of all jobs just after a key (hex)."""
+    with closing(admin_of(context).http) as http:
+        found = http.get(f"{BASE}/jobs", params={"after": after, "limit": 1})["jobs"]
+    return next((one for one in found if one["job"]["jobId"] == job_id), None)

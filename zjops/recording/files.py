@@ -1,0 +1,89 @@
+"""Recordings as files: where they lie, and whether one is whole."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from zjops.domain.clock import parse_rfc3339, rfc3339
+from zjops.domain.errors import UsageError
+
+FOLDER = "recordings"
+SUFFIX = ".zjrec"
+APPLICATION_ID = 0x7A6A7265
+VERSION = 1
+HEADER_BYTES = 100
+
+
+class Limits(NamedTuple):
+    """How much is kept; the oldest minutes go first."""
+
+    hours: float = 24.0
+    bytes: int = 2_000_000_000
+
+
+def new_file(folder: Path, at_ms: int) -> Path:
+    """The name of a recording that begins at a moment; one of this process alone."""
+    stamp = rfc3339(at_ms).replace(":", "").replace("-", "")[:15]
+    return folder / f"{stamp}Z-{os.getpid()}{SUFFIX}"
+
+
+def drop_old(folder: Path, now_ms: int, limits: Limits) -> None:
+    """Remove former recordings that are older than the limit, and the oldest ones where all together are too large."""
+    room = limits.bytes
+    for path in sorted(folder.glob(f"*{SUFFIX}"), key=lambda found: found.stat().st_mtime, reverse=True):
+        told = path.stat()
+        room -= told.st_size
+        if room < 0 or told.st_mtime * 1000 < now_ms - limits.hours * 3_600_000:
+            for part in (path, *(path.with_name(path.name + more) for more in ("-wal", "-shm"))):
+                part.unlink(missing_ok=True)
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no recording, or only part of one. Raises `UsageError`."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+            size = path.stat().st_size
+    except OSError as exc:
+        raise UsageError(f"recording {path} cannot be read ({exc.strerror})") from exc
+    if len(header) < HEADER_BYTES or header[:16] != b"SQLite format 3\x00":
+        raise UsageError(f"{path} is no recording of zjops record")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise UsageError(f"{path} is a SQLite file, but no recording of zjops record")
+    page = int.from_bytes(header[16:18], "big")
+    wanted = int.from_bytes(header[28:32], "big") * (65_536 if page == 1 else page)
+    if size < wanted:
+        raise UsageError(f"recording {path} is cut off: {size:,} of {wanted:,} bytes; take another copy of it")
+
+
+@contextmanager
+def damaged(path: Path) -> Iterator[None]:
+    """Say of a file that SQLite cannot read what it is. Raises `UsageError`."""
+    try:
+        yield
+    except sqlite3.DatabaseError as exc:
+        raise UsageError(f"recording {path} is damaged ({exc}); take another copy of it") from exc
+
+
+def covering(folder: Path, at_ms: int) -> Path:
+    """The newest recording that began before a moment and goes on after it. Raises `UsageError`."""
+    found = [(path, began) for path in folder.glob(f"*{SUFFIX}") if (began := _began(path)) is not None]
+    for path, began in sorted(found, key=lambda one: -one[1]):
+        if began <= at_ms <= path.stat().st_mtime_ns // 1_000_000 + 1000:
+            return path
+    first = f"; the oldest of {len(found)} begins at {rfc3339(min(b for _, b in found))}" if found else ""
+    raise UsageError(f"no recording in {folder} covers {rfc3339(at_ms)}{first}")
+
+
+def _began(path: Path) -> int | None:
+    """When a recording began, from its name."""
+    text = path.name.split("-")[0]
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        return None

@@ -1,0 +1,50 @@
+"""What can be said after `:`. Pure: a line of text becomes a command with its argument."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from zjops.domain.errors import UsageError
+
+VIEWS = ("overview", "jobs", "job", "slos", "tenants", "chain", "errors", "logs")
+"""The views in the order of their keys, 1 to 8."""
+THEMES = ("dark", "light", "16", "16-light")
+OTHERS = {"at": "TIME", "window": "1m 5m 15m 1h 6h 24h", "theme": " ".join(THEMES), "live": "", "help": "", "quit": ""}
+WINDOWS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400}
+
+
+class Command(NamedTuple):
+    """A verb, and what it is about."""
+
+    verb: str
+    argument: str | None
+
+
+def parse_command(text: str) -> Command:
+    """What somebody typed; a beginning that is clear is enough. Raises `UsageError`."""
+    word, _, rest = text.strip().removeprefix(":").partition(" ")
+    argument = rest.strip() or None
+    known = (*VIEWS, *OTHERS)
+    found = [word] if word in known else [name for name in known if word and name.startswith(word)]
+    if not found:
+        raise UsageError(f"there is no command {word or '(nothing)'}; there are {', '.join(known)}")
+    if len(found) > 1:
+        raise UsageError(f"{word} may be {' or '.join(found)}")
+    verb = found[0]
+    if verb == "window" and argument not in WINDOWS:
+        raise UsageError(f"window is one of {', '.join(WINDOWS)}")
+    if verb == "theme" and argument not in THEMES:
+        raise UsageError(f"theme is one of {', '.join(THEMES)}")
+    if verb == "at" and argument is None:
+        raise UsageError("at needs a moment, such as 14:05 or -10m")
+    return Command(verb, argument)
+
+
+def complete_command(text: str) -> Sequence[str]:
+    """Ways to finish a command."""
+    word, space, rest = text.partition(" ")
+    if not space:
+        return [name for name in (*VIEWS, *OTHERS) if word and name.startswith(word) and name != word]
+    values = OTHERS.get(word, "").split()
+    return [f"{word} {value}" for value in values if rest and value.startswith(rest) and value != rest]

@@ -1,0 +1,79 @@
+"""The line at the top: where this is, when it is, and what does not answer. And the line of keys at the bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zjops.feed.messages import Pulse, Stale
+from zjops.tui.figures import cell, clock, rate, span
+from zjops.tui.ink import BAD, BOLD, DIM, GOOD, HEAD, PLAIN, WARN, Line, Span, width_of
+from zjops.tui.moment import Instant, window_text
+from zjops.tui.station import Station
+
+LOUD = "bold reverse $error"
+LATE_MS = 3_000
+
+
+def header(station: Station, view: str, instant: Instant, pulse: Pulse | None, per_s: float, width: int) -> list[Line]:
+    """Context, state, moment, window and freshness; a second line while something is away."""
+    line: Line = [
+        (" zjops top ", "bold reverse"),
+        (" ", PLAIN),
+        _context(station),
+        (" ", PLAIN),
+        _state(station, instant, pulse),
+    ]
+    line += [(f"  {clock(instant.at_ms, date=width >= 100)}", BOLD), (f"  window {window_text(instant.window_s)}", DIM)]
+    stale = () if pulse is None else pulse.stale
+    right: list[Span] = [(f"{rate(per_s)} events/s ", PLAIN), *_fresh(pulse, stale)]
+    if width_of(line) + width_of(right) + 2 <= width:
+        line.append((" " * (width - width_of(line) - width_of(right)), PLAIN))
+        line += right
+    return [line, _away(stale, instant.at_ms, width)] if stale else [line]
+
+
+def _context(station: Station) -> Span:
+    if station.local:
+        return f"local:{station.context}" if station.context != "local" else "local", DIM
+    return f" CONTEXT {station.context.upper()} ", LOUD
+
+
+def _state(station: Station, instant: Instant, pulse: Pulse | None) -> Span:
+    """What the time does, by glyph and word."""
+    if not instant.live:
+        return "❚❚ FROZEN", WARN
+    if station.replayed is not None:
+        if pulse is not None and pulse.ended:
+            return "■ END of replay", WARN
+        return f"▶ REPLAY x{station.replayed:g}", HEAD
+    return ("● LIVE", GOOD) if pulse is not None else ("◌ connecting", WARN)
+
+
+def _fresh(pulse: Pulse | None, stale: Sequence[Stale]) -> list[Span]:
+    if pulse is None:
+        return []
+    if stale:
+        return [(f"{len(stale)} stale", BAD)]
+    if pulse.late_ms is not None and pulse.late_ms < -LATE_MS:
+        return [(f"its clock is {span(-pulse.late_ms)} ahead", WARN)]
+    if pulse.late_ms is not None and pulse.late_ms > LATE_MS:
+        return [(f"events {span(pulse.late_ms)} late", WARN)]
+    return [("fresh", GOOD)]
+
+
+def _away(stale: Sequence[Stale], at_ms: int, width: int) -> Line:
+    told = "; ".join(f"{one.source} stale for {span(at_ms - one.since_ms)}: {one.reason}" for one in stale)
+    return [(cell(f" ◌ {told}", width), BAD)]
+
+
+def footer(hints: Sequence[tuple[str, str]], note: str, width: int) -> Line:
+    """Keys, as many as fit, the most general ones last."""
+    line: Line = [(" ", PLAIN)]
+    if note:
+        return [(cell(f" {note}", width), WARN)]
+    for key, what in [("1-8", "views"), ("?", "help"), ("q", "quit"), *hints]:
+        more: Line = [(key, HEAD), (f" {what}  ", DIM)]
+        if width_of(line) + width_of(more) > width:
+            break
+        line += more
+    return line

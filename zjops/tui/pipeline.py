@@ -1,0 +1,204 @@
+"""The way of a job as stages, each with its rate, what waits, since when, and how it stands. Reads a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from zjops.client.standing import lag, progress_of, standstill
+from zjops.domain.requests import API
+from zjops.feed import messages
+from zjops.feed.readings import CHAIN_HEAD, PLATFORM, RELAYER, ChainHead, PlatformState, RelayerView
+from zjops.recording.reader import Recording
+from zjops.recording.rows import BatchRow, Depth, Outage, Second
+from zjops.tui import health
+from zjops.tui.figures import below_ms, span
+from zjops.tui.health import Health, Level
+from zjops.tui.moment import Instant
+
+RATE_S = 10
+"""Rates are those of the last so many whole seconds."""
+POINTS = 120
+LATE_BLOCKS = 5
+
+
+class Stage(NamedTuple):
+    """One stage: `per_s` over `RATE_S`, how many wait there and since how many ms the oldest does, and its past."""
+
+    name: str
+    per_s: float
+    waiting: int | None
+    oldest_ms: int | None
+    health: Health
+    series: Sequence[float]
+
+
+class Facts(NamedTuple):
+    """What a recording says of one instant."""
+
+    instant: Instant
+    recent: Second
+    series: list[Second]
+    requests: list[tuple[int, int, int]]
+    answered: tuple[int, int]
+    histogram: tuple[int, ...]
+    depths: dict[str, Depth]
+    platform: PlatformState | None
+    relayer: RelayerView | None
+    head: ChainHead | None
+    batches: list[BatchRow]
+    closed: list[tuple[int, int]]
+    outages: list[Outage]
+
+    @property
+    def bucket_s(self) -> int:
+        """How many seconds are put together in the series."""
+        return max(1, self.instant.window_s // POINTS)
+
+
+def facts_of(recording: Recording, instant: Instant) -> Facts:
+    """Read everything that the stages need."""
+    at, last_s = instant.at_ms, instant.at_ms // 1000 - 1
+    bucket = max(1, instant.window_s // POINTS)
+    first_s = last_s - instant.window_s + 1
+    recent = recording.series(last_s - RATE_S + 1, last_s)
+    traffic = [row for row in recording.traffic(last_s - 59, last_s) if row.source == API]
+    totals = [(row.total, row.bad) for row in traffic]
+    readings = {
+        kind: found[1] if (found := recording.reading(kind, at, model)) else None
+        for kind, model in ((PLATFORM, PlatformState), (RELAYER, RelayerView), (CHAIN_HEAD, ChainHead))
+    }
+    return Facts(
+        instant, sum_of(recent), recording.series(first_s, last_s, bucket),
+        recording.request_series(first_s, last_s, bucket),
+        (sum(total for total, _ in totals), sum(bad for _, bad in totals)),
+        tuple(map(sum, zip(*(row.histogram for row in traffic), strict=True))) if traffic else (),
+        recording.depths(at), readings[PLATFORM], readings[RELAYER], readings[CHAIN_HEAD],  # type: ignore[arg-type]
+        recording.batches(at, 20),
+        recording.batch_series(instant.first_ms, at), recording.outages(at),
+    )  # fmt: skip
+
+
+def sum_of(rows: Sequence[Second]) -> Second:
+    """Everything that happened in these seconds."""
+    return Second(0, *map(sum, zip(*(row[1:] for row in rows), strict=True))) if rows else Second(0)
+
+
+def stages_of(facts: Facts) -> list[Stage]:
+    """The stages in the order in which a job passes them."""
+    away = {outage.source: outage for outage in facts.outages}
+    made = [_gateway(facts), _outbox(facts), _queue(facts), _workers(facts), _relayer(facts), _chain(facts)]
+    sources = (messages.API, messages.API, messages.BROKER, messages.BROKER, messages.API, messages.CHAIN)
+    return [_aged(stage, away.get(source), facts.instant.at_ms) for stage, source in zip(made, sources, strict=True)]
+
+
+def _aged(stage: Stage, outage: Outage | None, at_ms: int) -> Stage:
+    """A source that is away counts before what it said last."""
+    if outage is None:
+        return stage
+    why = f"{outage.source} away for {span(at_ms - outage.since)}: {outage.reason}"
+    return stage._replace(health=Health(Level.STALE, why))
+
+
+def points(facts: Facts, pairs: Sequence[tuple[int, float]]) -> list[float]:
+    """A value a bucket of the window, 0 where there is none."""
+    bucket = facts.bucket_s
+    first = facts.instant.at_ms // 1000 - facts.instant.window_s
+    values = [0.0] * (facts.instant.window_s // bucket)
+    for second, value in pairs:
+        place = (second - first) // bucket
+        if 0 <= place < len(values):
+            values[place] += value
+    return values
+
+
+def _events(facts: Facts, *names: str) -> list[float]:
+    return points(facts, [(row.second, sum(getattr(row, name) for name in names)) for row in facts.series])
+
+
+def _gateway(facts: Facts) -> Stage:
+    recent_s = facts.instant.at_ms // 1000 - RATE_S
+    bucket = facts.bucket_s
+    recent = [total for second, total, _ in facts.requests if second >= recent_s]
+    per_s = sum(recent) / max(RATE_S, bucket)
+    bad = health.of_requests(*facts.answered, below_ms(facts.histogram, 95))
+    series = points(facts, [(second, total) for second, total, _ in facts.requests])
+    return Stage("gateway", per_s, None, None, bad, series)
+
+
+def _outbox(facts: Facts) -> Stage:
+    state = facts.platform
+    per_s = facts.recent.submitted / RATE_S
+    found = Health(Level.UNKNOWN, "not read yet")
+    if state is not None:
+        found = health.of_age(state.oldest_unpublished_ms, health.OUTBOX_SLOW_MS, health.OUTBOX_LATE_MS)
+    waiting, oldest = (None, None) if state is None else (state.unpublished, state.oldest_unpublished_ms)
+    return Stage("outbox", per_s, waiting, oldest, found, _events(facts, "submitted"))
+
+
+def _age(facts: Facts, *states: str) -> int | None:
+    oldest = [d.oldest_at for state in states if (d := facts.depths.get(state)) and d.oldest_at is not None]
+    return max(0, facts.instant.at_ms - min(oldest)) if oldest else None
+
+
+def _jobs(facts: Facts, *states: str) -> int | None:
+    return sum(facts.depths[state].jobs for state in states) if facts.depths else None
+
+
+def _queue(facts: Facts) -> Stage:
+    age = _age(facts, "pending")
+    found = health.of_age(age, health.START_WITHIN_MS // 3, health.START_WITHIN_MS)
+    return Stage("queue", facts.recent.processing / RATE_S, _jobs(facts, "pending"), age, found,
+                 _events(facts, "processing"))  # fmt: skip
+
+
+def _workers(facts: Facts) -> Stage:
+    ended = sum(row.completed + row.failed for row in facts.series)
+    found = health.of_work(ended, sum(row.failed for row in facts.series))
+    recent = facts.recent
+    return Stage(
+        "workers", (recent.completed + recent.failed + recent.cancelled) / RATE_S, _jobs(facts, "processing"),
+        _age(facts, "processing"), found, _events(facts, "completed", "failed", "cancelled"),
+    )  # fmt: skip
+
+
+def _relayer(facts: Facts) -> Stage:
+    view = facts.relayer
+    series = points(facts, facts.closed)
+    recent = sum(number for second, number in facts.closed if second >= facts.instant.at_ms // 1000 - RATE_S) / RATE_S
+    if view is None:
+        return Stage("relayer", recent, None, None, Health(Level.UNKNOWN, "not read yet"), series)
+    why = standstill(view)
+    waits = health.of_age(view.oldest_waiting_ms, health.FINAL_WITHIN_MS // 2, health.FINAL_WITHIN_MS)
+    found = waits if why is None else Health(Level.FAILING if view.paused or not view.owner else Level.SLOW, why)
+    return Stage("relayer", recent, view.waiting_jobs, view.oldest_waiting_ms, found, series)
+
+
+def _chain(facts: Facts) -> Stage:
+    waiting = None if facts.relayer is None else facts.relayer.open_jobs
+    open_batches = [batch for batch in facts.batches if batch.state_at(facts.instant.at_ms) != "final"]
+    oldest = max((facts.instant.at_ms - batch.closed_at for batch in open_batches), default=None)
+    found = worst_of_chain(facts, oldest)
+    return Stage("chain", facts.recent.confirmed / RATE_S, waiting, oldest, found, _events(facts, "confirmed"))
+
+
+def worst_of_chain(facts: Facts, oldest_ms: int | None) -> Health:
+    """Whether blocks come, and whether batches become final in time."""
+    head, view = facts.head, facts.relayer
+    if head is None:
+        return Health(Level.UNKNOWN, "not read yet")
+    block_s = view.block_time_seconds if view else 1.0
+    _, late_s = lag(head.made_s, facts.instant.at_ms / 1000, block_s)
+    newest = next((b for b in facts.batches if b.state_at(facts.instant.at_ms) != "final"), None)
+    way = f", batch {newest.batch_id} {batch_text(newest, facts)}" if newest else ""
+    if late_s > LATE_BLOCKS * max(1.0, block_s):
+        return Health(Level.FAILING, f"block {head.height:,} is {span(late_s * 1000)} late")
+    waits = health.of_age(oldest_ms, health.FINAL_WITHIN_MS // 2, health.FINAL_WITHIN_MS)
+    return Health(waits.level, f"block {head.height:,}{way}")
+
+
+def batch_text(batch: BatchRow, facts: Facts) -> str:
+    """How far a batch is: `mined 2/3`."""
+    state = batch.state_at(facts.instant.at_ms)
+    head = None if facts.head is None else facts.head.height
+    return progress_of(state, batch.block_number, head, None if facts.relayer is None else facts.relayer.finality)

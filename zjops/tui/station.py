@@ -1,0 +1,28 @@
+"""What every view may use: the recording, and the ports to what is not in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from zjops.recording.reader import Recording
+from zjops.tui.applog import Logs
+from zjops.tui.budgets import Budgets, RecordedBudgets
+
+
+@dataclass
+class Station:
+    """One recording and what belongs to it.
+
+    `details` fetches a job with its result from the platform, and is None where there is none to ask; `logs` are the
+    platform's own, where they lie on this machine. `replayed` is the speed of a recording that is played.
+    """
+
+    recording: Recording
+    context: str
+    local: bool = True
+    details: Callable[[str], dict[str, Any] | None] | None = None
+    logs: Logs | None = None
+    budgets: Budgets = field(default_factory=RecordedBudgets)
+    replayed: float | None = None

@@ -1,0 +1,91 @@
+"""Why a job is not further than it is: the first thing on its way that holds it up. Pure."""
+
+from __future__ import annotations
+
+from zjops.client.standing import has_halted, standstill
+from zjops.domain.jobs import JobState
+from zjops.recording.rows import BatchRow, JobRow
+from zjops.tui.figures import span
+from zjops.tui.pipeline import Facts, batch_text
+
+PATIENCE_MS = {"pending": 2_000, "processing": 60_000, "settled": 20_000}
+"""From when on a job counts as stuck at a stage, and not as being on its way."""
+
+
+def stage_of(job: JobRow) -> str | None:
+    """Where a job waits: `pending`, `processing`, `settled`; None when nothing about it will change any more."""
+    if job.state in (JobState.PENDING, JobState.PROCESSING):
+        return job.state
+    return None if job.final_at is not None or job.state == JobState.CANCELLED else "settled"
+
+
+def waits_ms(job: JobRow, at_ms: int) -> int:
+    """Since when it waits there."""
+    since = (job.ended_at, job.started_at, job.accepted_at)
+    return max(0, at_ms - next(moment for moment in since if moment is not None))
+
+
+def because(job: JobRow, facts: Facts) -> str | None:
+    """A sentence about what it waits for; None for a job that has arrived."""
+    stage = stage_of(job)
+    if stage is None:
+        return None
+    waited = waits_ms(job, facts.instant.at_ms)
+    word = "stuck" if waited > PATIENCE_MS[stage] else "on its way"
+    reason = {"pending": _pending, "processing": _processing, "settled": _settled}[stage](job, facts)
+    return f"{word} for {span(waited)} because {reason}"
+
+
+def _away(facts: Facts, *sources: str) -> str | None:
+    for outage in facts.outages:
+        if outage.source in sources:
+            return f"the {outage.source} has been away for {span(facts.instant.at_ms - outage.since)} ({outage.reason})"
+    return None
+
+
+def _pending(job: JobRow, facts: Facts) -> str:
+    state, depth = facts.platform, facts.depths.get("pending")
+    if away := _away(facts, "broker", "API"):
+        return away
+    if state is not None and state.unpublished and (state.oldest_unpublished_ms or 0) > 1_000:
+        return (
+            f"the outbox holds {state.unpublished:,} rows, the oldest for {span(state.oldest_unpublished_ms)}: "
+            "no relay publishes them"
+        )
+    if not facts.recent.processing and not facts.depths.get("processing", (0, None))[0]:
+        return "no worker takes work: none runs and none was started in 10 s; see zjops status"
+    ahead = 0 if depth is None else max(0, depth.jobs - 1)
+    return f"{ahead:,} other jobs wait for a worker too, and {facts.recent.processing / 10:.1f} a second are taken"
+
+
+def _processing(job: JobRow, facts: Facts) -> str:
+    attempt = f"attempt {job.attempt}" if job.attempt else "the first attempt"
+    if away := _away(facts, "broker"):
+        return away
+    return f"a worker runs {attempt} of it; it ends by itself, by its time-out or by cancelling it"
+
+
+def _settled(job: JobRow, facts: Facts) -> str:
+    view = facts.relayer
+    if away := _away(facts, "chain"):
+        return away
+    if view is None:
+        return "its batch is not known yet: the relayer was not read"
+    why = standstill(view)
+    if why is not None:
+        mend = "zjops chain reanchor" if has_halted(view) else "zjops chain status"
+        return f"{why}; see {mend}"
+    batch = _batch_after(job, facts)
+    if batch is None:
+        return f"the relayer has not closed its batch yet; {view.waiting_jobs:,} jobs wait for one"
+    return f"batch {batch.batch_id} is {batch_text(batch, facts)}, and its block must be final ({view.finality})"
+
+
+def _batch_after(job: JobRow, facts: Facts) -> BatchRow | None:
+    """The batch that must hold it: the first that was closed after it had ended and is not final."""
+    ended = job.ended_at or job.accepted_at
+    later = [
+        batch for batch in facts.batches
+        if batch.closed_at >= ended and batch.state_at(facts.instant.at_ms) != "final"
+    ]  # fmt: skip
+    return min(later, key=lambda batch: batch.batch_id, default=None)

@@ -1,0 +1,71 @@
+"""SLOs: every objective with what is left of its budget, from whoever knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+
+from zjops.recording.reader import Recording
+from zjops.tui.budgets import MILLION, Budget
+from zjops.tui.figures import bar, cell, percent, span
+from zjops.tui.ink import BAD, BOLD, DIM, GOOD, PLAIN, WARN, Line, title
+from zjops.tui.moment import Instant, window_text
+from zjops.tui.views.base import View
+from zjops.tui.widgets import Sheet
+
+RISKY = 0.25
+WIDE, BAR, SHORT_BAR = 110, 24, 8
+
+
+class Slos(View):
+    """The budgets."""
+
+    NAME, TITLE = "slos", "SLOs"
+    HINTS = (("{ }", "window"), ("[ ]", "step"), ("j k", "scroll"))
+
+    def compose(self) -> ComposeResult:
+        yield Sheet()
+
+    def read(self, recording: Recording, instant: Instant) -> Sequence[Budget]:
+        return self.station.budgets.at(recording, instant)
+
+    def show(self, found: Sequence[Budget], instant: Instant) -> None:
+        sheet = self.query_one(Sheet)
+        sheet.put(draw(found, instant, self.station.budgets.scope, sheet.size.width or 80))
+
+
+def draw(found: Sequence[Budget], instant: Instant, scope: str, width: int) -> list[Line]:
+    """The budgets as lines: worst first within each plan."""
+    covers = max((budget.covers_s for budget in found), default=0)
+    note = f"last {window_text(instant.window_s)}, {span(covers * 1000)} of it recorded"
+    lines: list[Line] = [title("Error budgets", note), [(scope, DIM)]]
+    lines += [[(f"▲ {words}", WARN)] for words in dict.fromkeys(budget.words for budget in found) if words]
+    lines.append([])
+    size = BAR if width >= WIDE else SHORT_BAR
+    head = f"    {'objective':<14}{'plan':<11}{'target':>7}{'good':>9}  {'':{size}}  left"
+    lines.append([(head, DIM)])
+    for budget in found:
+        lines.append(_line(budget, size))
+    return lines
+
+
+def _line(budget: Budget, size: int) -> Line:
+    left = budget.left_share
+    name = f"{cell(budget.name, 14)}{cell(budget.plan, 11)}{percent(budget.target_ppm, MILLION):>7}"
+    if left is None:
+        return [("  ○ ", DIM), (name, PLAIN), (f"{'–':>9}  nothing happened in this window", DIM)]
+    glyph, style = ("✖", BAD) if left <= 0 else ("▲", WARN) if left < RISKY else ("●", GOOD)
+    good = percent(budget.total - budget.bad, budget.total)
+    return [
+        (f"  {glyph} ", style), (name, PLAIN), (f"{good:>9}  ", BOLD), (bar(left, size), style),
+        (f"  {words(budget)}", style),
+    ]  # fmt: skip
+
+
+def words(budget: Budget) -> str:
+    """What is left, in words."""
+    left = budget.left_share or 0.0
+    if left <= 0:
+        return f"spent: {budget.bad:,} bad, may {budget.allowed:,}"
+    return f"{left * 100:.0f} % left, {budget.allowed - budget.bad:,} may be bad"
