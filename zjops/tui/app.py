@@ -22,6 +22,7 @@ from zjops.feed.messages import Pulse
 from zjops.tui import commands, themes
 from zjops.tui.commandline import CommandLine
 from zjops.tui.header import footer, header
+from zjops.tui.incident import write_incident
 from zjops.tui.ink import content
 from zjops.tui.moment import Instant, TimeMachine
 from zjops.tui.pipeline import RATE_S, sum_of
@@ -62,7 +63,8 @@ class TopApp(App[int]):
         Binding("right_curly_bracket", "widen(1)", "wider", show=False), Binding("L", "live", "live", show=False),
         Binding("t", "theme", "theme", show=False), Binding("e", "header", "header", show=False),
         Binding("r", "refresh", "refresh", show=False), Binding("c", "copy", "copy", show=False),
-        Binding("y", "raw", "JSON", show=False), Binding("ctrl+z", "faults", "faults", show=False, priority=True),
+        Binding("y", "raw", "JSON", show=False), Binding("I", "incident", "incident", show=False),
+        Binding("ctrl+z", "faults", "faults", show=False, priority=True),
     ]  # fmt: skip
 
     class Told(Message):
@@ -110,11 +112,15 @@ class TopApp(App[int]):
         yield self._small
 
     def on_mount(self) -> None:
-        if self._make_feed is not None:
-            self.run_worker(self._run(self._make_feed(self.heard)), name="feed", exit_on_error=True)
+        self.call_after_refresh(self._begin)
         self._timer = self.set_interval(0.25, self._tick)
         self.view.settle()
         self.reload()
+
+    def _begin(self) -> None:
+        """Start the feed, once there is something to see."""
+        if self._make_feed is not None:
+            self.run_worker(self._run(self._make_feed(self.heard)), name="feed", exit_on_error=True)
 
     def on_unmount(self) -> None:
         self._timer.stop()
@@ -285,6 +291,20 @@ class TopApp(App[int]):
         value = self.view.raw()
         if value is not None:
             self.push_screen(Over(json_lines(value), "JSON"))
+
+    async def action_incident(self) -> None:
+        """Write an incident folder of what is shown."""
+        folder = self.station.incidents
+        if folder is None:
+            self._say("there is no folder for incidents here")
+            return
+        svg, instant = self.export_screenshot(), self.machine.instant
+        try:
+            made = await asyncio.to_thread(write_incident, folder, self.station.recording, instant, svg)
+        except ZjopsError as exc:
+            self._say(str(exc))
+        else:
+            self._say(f"written: {made}")
 
     def action_help(self) -> None:
         """Help for the view that is shown."""
