@@ -177,6 +177,16 @@ class TestJobs:
             assert "no field colour" not in hands.screen()
             assert isinstance(app.focused, Table)
 
+    async def test_what_is_typed_at_once_goes_into_the_field(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=(120, 30)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2")
+            for key in ("slash", *"id:a/b:c", "enter"):
+                app.simulate_key(key)
+            await settled(app, pilot)
+            assert hands.jobs.where.text == "id:a/b:c"
+
     async def test_a_very_long_paste_is_a_message(self, make: Make) -> None:
         app = make()
         async with app.run_test(size=(80, 24)) as pilot:

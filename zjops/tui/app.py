@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Static
+from textual.widgets import ContentSwitcher, Input, Static
 
 from zjops.domain.clock import Clock
 from zjops.domain.errors import UsageError, ZjopsError
@@ -55,8 +55,9 @@ class TopApp(App[int]):
         *(Binding(str(number), f"view('{name}')", name, show=False)
           for number, name in enumerate(commands.VIEWS, 1)),
         Binding("q", "quit", "quit", show=False), Binding("question_mark", "help", "help", show=False),
-        Binding("colon", "command", "command", show=False), Binding("escape", "leave", "back", show=False),
-        Binding("minus", "last", "last view", show=False), Binding("slash", "filter", "filter", show=False),
+        Binding("colon", "command", "command", show=False, priority=True),
+        Binding("slash", "filter", "filter", show=False, priority=True),
+        Binding("escape", "leave", "back", show=False), Binding("minus", "last", "last view", show=False),
         Binding("p", "freeze", "freeze", show=False), Binding("left_square_bracket", "step(-1)", "back", show=False),
         Binding("right_square_bracket", "step(1)", "forth", show=False),
         Binding("left_curly_bracket", "widen(-1)", "narrower", show=False),
@@ -216,6 +217,15 @@ class TopApp(App[int]):
             self._small.update(text)
         self._draw_edges()
         self.call_after_refresh(self.reload)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """`/` and `:` are taken before the panel sees them, so that what is typed next goes into their field.
+
+        In a field they are text, and below something that lies over the view they mean nothing.
+        """
+        if action in ("filter", "command"):
+            return not isinstance(self.focused, Input) and len(self.screen_stack) == 1
+        return True
 
     def action_view(self, name: str) -> None:
         """Show a view by its key."""
