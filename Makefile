@@ -44,6 +44,7 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.bench.accept_path $(ARGS)
 	$(BIN)/python -m tests.bench.finality
 	$(BIN)/python -m tests.bench.invoices
+	$(BIN)/python -m tests.bench.terminal
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.run $(ARGS)

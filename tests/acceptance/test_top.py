@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +15,8 @@ import pytest
 
 from tests.support.cli import Cli
 from tests.support.platform import Stage, running_platform
+from tests.support.terminal import WITHIN_S, Terminal
 from zjops.recording.reader import Recording
-
-WITHIN_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -34,55 +30,6 @@ def zjops(stage: Stage, tmp_path: Path) -> Cli:
     return Cli(stage, tmp_path / "config")
 
 
-class Terminal:
-    """A program in a real terminal of 120x40: keys go in, and everything that it ever drew is read."""
-
-    def __init__(self, stage: Stage, config: Path, *arguments: str) -> None:
-        env = {k: v for k, v in os.environ.items() if not k.startswith("ZJOPS_") and k != "NO_COLOR"}
-        env |= {
-            "ZJOPS_HOME": str(stage.home), "XDG_CONFIG_HOME": str(config), "TERM": "xterm-256color",
-            "COLUMNS": "120", "LINES": "40",
-        }  # fmt: skip
-        self._master, slave = pty.openpty()
-        argv = [sys.executable, "-m", "zjops", *arguments]
-        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True)
-        os.close(slave)
-        self.drawn = ""
-
-    def until(self, pattern: str) -> str:
-        """Read until something is drawn; the rest is looked at for the next one."""
-        deadline = time.monotonic() + WITHIN_S
-        while (found := re.search(pattern, self.drawn)) is None:
-            assert time.monotonic() < deadline, f"{pattern} was not drawn:\n{self.drawn[-2_000:]}"
-            if select.select([self._master], [], [], 0.5)[0]:
-                try:
-                    part = os.read(self._master, 65_536)
-                except OSError:
-                    part = b""
-                assert part, f"it ended without {pattern}:\n{self.drawn[-2_000:]}"
-                self.drawn += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", part.decode("utf-8", "replace"))
-        self.drawn = self.drawn[found.end() :]
-        return found[0]
-
-    def press(self, keys: str) -> None:
-        """Type."""
-        os.write(self._master, keys.encode())
-
-    def close(self) -> int:
-        """Quit, and the exit code. What is still drawn is read, so that nobody waits for a reader."""
-        self.press("q")
-        deadline = time.monotonic() + WITHIN_S
-        while self.process.poll() is None and time.monotonic() < deadline:
-            if select.select([self._master], [], [], 0.1)[0]:
-                try:
-                    os.read(self._master, 65_536)
-                except OSError:
-                    break
-        code = self.process.wait(WITHIN_S)
-        os.close(self._master)
-        return code
-
-
 def _submitted(stage: Stage, count: int) -> None:
     for thread in stage.submit_many(count, 2):
         thread.join()
@@ -90,7 +37,7 @@ def _submitted(stage: Stage, count: int) -> None:
 
 def test_from_a_cold_start_to_a_job_and_through_an_outage(stage: Stage, tmp_path: Path) -> None:
     _submitted(stage, 20)
-    terminal = Terminal(stage, tmp_path / "config", "top")
+    terminal = Terminal({"ZJOPS_HOME": str(stage.home), "XDG_CONFIG_HOME": str(tmp_path)}, "top")
     try:
         terminal.until("LIVE")
         terminal.until(r"workers +[\d.]+ +\d+")

@@ -6,12 +6,13 @@ To look at new ones and keep them: `ZJOPS_PICTURES=write`, then see what git say
 from __future__ import annotations
 
 import difflib
-import html
 import os
 import re
 from pathlib import Path
 
 from textual.app import App
+
+from zjops.tui.incident import own_picture, text_of
 
 FOLDER = Path(__file__).parent / "snapshots"
 
@@ -21,9 +22,7 @@ def normalised(svg: str) -> str:
     found = re.search(r"terminal-(\d+)-", svg)
     if found is not None:
         svg = svg.replace(f"terminal-{found[1]}-", "t-")
-    svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
-    svg = svg.replace("<!-- Generated with Rich https://www.textualize.io -->", "")
-    svg = svg.replace("Fira Code, monospace", "Fira Code, DejaVu Sans Mono, Menlo, Consolas, monospace")
+    svg = own_picture(svg)
     return "\n".join(line.rstrip() for line in svg.splitlines() if line.strip()) + "\n"
 
 
@@ -40,9 +39,4 @@ def same_picture(app: App[int], name: str) -> None:
         raise AssertionError(f"{path.name} differs:\n{told or 'in its colours alone'}")
 
 
-def text_of(svg: str) -> list[str]:
-    """The lines of text of a picture."""
-    rows: dict[float, list[tuple[float, str]]] = {}
-    for x, y, text in re.findall(r'<text[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>(.*?)</text>', svg, re.DOTALL):
-        rows.setdefault(float(y), []).append((float(x), html.unescape(text).replace("\xa0", " ").replace("\n", "")))
-    return ["".join(text for _, text in sorted(rows[y])).rstrip() for y in sorted(rows)]
+__all__ = ["FOLDER", "normalised", "same_picture", "text_of"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -13,9 +14,11 @@ from tests.tui.picture import normalised, text_of
 from tests.tui.world import END
 from tests.unit.zjops.recording.told import START, TRACE, job_id
 from zjops.feed.messages import Pulse, Stale
-from zjops.recording.reader import Sort
+from zjops.recording.reader import Recording, Sort
 from zjops.tui.app import TopApp
 from zjops.tui.commands import VIEWS
+from zjops.tui.moment import Instant
+from zjops.tui.pipeline import facts_of, stages_of
 from zjops.tui.screens import Over
 from zjops.tui.views.jobs import Jobs
 from zjops.tui.widgets import Table
@@ -174,6 +177,16 @@ class TestJobs:
             assert "no field colour" not in hands.screen()
             assert isinstance(app.focused, Table)
 
+    async def test_what_is_typed_at_once_goes_into_the_field(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=(120, 30)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2")
+            for key in ("slash", *"id:a/b:c", "enter"):
+                app.simulate_key(key)
+            await settled(app, pilot)
+            assert hands.jobs.where.text == "id:a/b:c"
+
     async def test_a_very_long_paste_is_a_message(self, make: Make) -> None:
         app = make()
         async with app.run_test(size=(80, 24)) as pilot:
@@ -294,6 +307,37 @@ async def test_copy_and_json(make: Make) -> None:
         assert json.loads(text)["job_id"] == job_id(1)
         await hands.press("escape")
         assert not isinstance(app.screen, Over)
+
+
+async def test_an_incident_folder_opens_at_that_moment(make: Make, tmp_path: Path) -> None:
+    app = make(incidents=tmp_path / "incidents")
+    async with app.run_test(size=(120, 40)) as pilot:
+        hands = await _hands(app, pilot)
+        await hands.press("colon", *"at 08:05", "enter")
+        at = START + 300_000
+        shown = hands.screen()
+        await hands.press("I")
+        await hands.press("I")
+        folders = sorted((tmp_path / "incidents").iterdir())
+    assert [folder.name for folder in folders] == ["20261126T080500", "20261126T080500-2"]
+    made = folders[0]
+    assert (made / "screen.txt").read_text() == shown + "\n"
+    assert "http" not in (made / "picture.svg").read_text().replace("http://www.w3.org/", "")
+    command = (made / "open.txt").read_text().split()
+    assert command == ["zjops", "top", "--replay", str(made / "recording.zjrec"), "--at", "2026-11-26T08:05:00.000Z"]
+    whole, part = app.station.recording, Recording(made / "recording.zjrec")
+    part.check()
+    instant = Instant(at, 300, False)
+    assert stages_of(facts_of(part, instant)) == stages_of(facts_of(whole, instant))
+    assert part.page(at) == whole.page(at)
+    assert part.count(END) < whole.count(END)
+
+
+async def test_without_a_folder_for_incidents_it_is_said(make: Make) -> None:
+    app = make()
+    async with app.run_test(size=(120, 40)) as pilot:
+        hands = await _hands(app, pilot)
+        assert "there is no folder for incidents here" in await hands.press("I")
 
 
 async def test_help_is_for_the_view_that_is_shown(make: Make) -> None:

@@ -38,7 +38,8 @@ def record(
 ) -> None:  # fmt: skip
     """Record jobs, requests, batches, outages and what operators do, until Ctrl-C or for a time."""
     from zjops.feed.feed import Feed
-    from zjops.feed.live import live_sources, new_recorder
+    from zjops.feed.live import live_sources
+    from zjops.feed.recordings import new_recorder
 
     within_s = None if lasting is None else duration_ms(lasting, "--for") / 1000
     if out is not None and out.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -51,13 +52,16 @@ def top(
         _replayed(_found(replay, at_ms, context, home), clock, speed, at_ms, plain_lines, every, theme, context, home)
         return
     found = resolve(context, home)
-    from zjops.feed.feed import Feed
-    from zjops.feed.live import live_sources, new_recorder
+    from zjops.feed.recordings import new_recorder
 
     writer = new_recorder(found, clock, limits_of(hours, megabytes))
-    station = _station(writer.path, found)
+    station = _station(writer.path, found, home)
 
     def make(post: Callable[[Pulse], None]) -> Feed:
+        # Only now: what speaks to a platform takes longer to load than the first picture may take.
+        from zjops.feed.feed import Feed
+        from zjops.feed.live import live_sources
+
         return Feed(live_sources(lambda: resolve(context, home), clock), clock, post, writer)
 
     _run(station, clock, make, plain_lines, every, theme)
@@ -68,7 +72,7 @@ def _found(replay: Path | None, at_ms: int | None, context: str | None, home: Pa
     """The recording that is meant: the named one, or the one that covers a moment."""
     if replay is not None:
         return replay
-    from zjops.feed.live import recordings_folder
+    from zjops.feed.recordings import recordings_folder
     from zjops.recording.files import covering
 
     assert at_ms is not None
@@ -92,7 +96,7 @@ def _replayed(
     from zjops.feed.feed import Feed
     from zjops.feed.playback import Playback
 
-    station = _station(path, _known(context, home), speed)
+    station = _station(path, _known(context, home), home, speed)
     if path.stat().st_size <= CHECK_MOST_BYTES:
         station.recording.check()
     playback = Playback(station.recording, clock, speed=speed, from_ms=at_ms)
@@ -106,10 +110,10 @@ def _replayed(
     station.recording.close()
 
 
-def _station(path: Path, found: Context | None, speed: float | None = None) -> Station:
+def _station(path: Path, found: Context | None, home: Path | None, speed: float | None = None) -> Station:
     """What the views use. A recording names the context that it is of."""
     from zjops.domain.ids import job_key
-    from zjops.feed.polling import job_result
+    from zjops.feed.recordings import recordings_folder
     from zjops.recording.reader import Recording
     from zjops.tui.applog import Logs
     from zjops.tui.station import Station
@@ -120,6 +124,8 @@ def _station(path: Path, found: Context | None, speed: float | None = None) -> S
     log = Path(found.log_dir) / "app" if found is not None and same and found.log_dir else None
 
     def details(job_id: str) -> dict[str, Any] | None:
+        from zjops.feed.polling import job_result
+
         assert found is not None
         before = (int.from_bytes(job_key(job_id), "big") - 1).to_bytes(16, "big")
         return job_result(found, before.hex(), job_id)
@@ -128,6 +134,7 @@ def _station(path: Path, found: Context | None, speed: float | None = None) -> S
     return Station(
         recording, name, local=name == LOCAL, details=details if live else None,
         logs=Logs(log) if log is not None and log.is_dir() else None, replayed=speed,
+        incidents=recordings_folder(found if same else None, home).parent / "incidents",
     )  # fmt: skip
 
 
@@ -147,6 +154,8 @@ def _run(
         station, clock, moment_ms, at_ms=at_ms, now_ms=now_ms, make_feed=make,
         theme=theme or themes.usual(os.environ),
     )  # fmt: skip
+    # What is loaded by now stays for good: a collection that walks through it all is felt as a key that hangs.
+    gc.freeze()
     app.run()
     if app.return_code:
         raise typer.Exit(app.return_code)

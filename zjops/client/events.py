@@ -44,19 +44,19 @@ class Start(NamedTuple):
 class Tail:
     """Follows streams from a place on, in order and without a gap, also through a restart of the broker.
 
-    `listening` is called with every connection, `lost` with the reason for the loss of one, or for none. `known` is the
-    last number heard of each stream: handed to a successor, it goes on from there.
+    `listening` is called with every connection. `known` is the last number heard of each stream: handed to a successor,
+    it goes on from there. After so many `tries` without an answer it gives up.
     """
 
     def __init__(
         self, context: Context, clock: SystemClock | None = None, listening: Callable[[], None] = lambda: None,
-        lost: Callable[[str], None] = lambda reason: None, known: dict[str, int] | None = None,
+        known: dict[str, int] | None = None, tries: int = TRIES,
     ) -> None:  # fmt: skip
         if context.nats_url is None:
             raise UsageError(f"context {context.name} has no NATS address; add nats_url to its entry")
         self._context, self._clock, self._listening = context, clock or SystemClock(), listening
         self._url: str = context.nats_url
-        self._lost = lost
+        self._tries = tries
         self._last: dict[str, int] = {} if known is None else known
 
     async def streams(self, names: Sequence[str], start: Start) -> AsyncIterator[Heard]:
@@ -123,8 +123,7 @@ class Tail:
                 with contextlib.suppress(Error, OSError, TimeoutError):
                     await asyncio.wait_for(client.close(), OPEN_WITHIN_S)
             failures += 1
-            self._lost(reason)
-            if failures >= TRIES:
+            if failures >= self._tries:
                 raise UnreachableError(f"NATS at {self._url} does not answer ({reason}); zjops status")
             await self._clock.sleep(min(WAIT_MOST_S, WAIT_FIRST_S * 2 ** (failures - 1)))
 

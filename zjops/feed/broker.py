@@ -71,9 +71,8 @@ class EventSource:
         while True:
             try:
                 tail = Tail(
-                    self._context(), self._clock, listening=lambda: intake.fresh(BROKER),
-                    lost=lambda reason: intake.stale(BROKER, reason), known=self._known,
-                )  # fmt: skip
+                    self._context(), self._clock, listening=lambda: intake.fresh(BROKER), known=self._known, tries=1
+                )
                 async for heard in tail.streams([EVENTS, OPS, TELEMETRY], Start(newest=self._newest)):
                     self._put(heard, intake)
             except (UnreachableError, UsageError) as exc:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-from zjops.config import Context, find_home
-from zjops.domain.clock import SystemClock, rfc3339
+from zjops.config import Context
+from zjops.domain.clock import SystemClock
 from zjops.feed.broker import EventSource
 from zjops.feed.feed import Source
 from zjops.feed.polling import api_poll, chain_poll, supervisor_poll
-from zjops.recording.files import FOLDER, Limits, drop_old, new_file
-from zjops.recording.recorder import Recorder
 
 
 def live_sources(context: Callable[[], Context], clock: SystemClock) -> list[Source]:
@@ -23,23 +20,3 @@ def live_sources(context: Callable[[], Context], clock: SystemClock) -> list[Sou
     if found.control_url is not None:
         sources.append(supervisor_poll(context, clock))
     return sources
-
-
-def recordings_folder(context: Context | None, home: Path | None = None) -> Path:
-    """Where the recordings of a context lie: in its own folder, else in that of the local platform."""
-    if context is not None and context.home is not None:
-        return Path(context.home) / FOLDER
-    folder = find_home(home) / FOLDER
-    return folder if context is None else folder / context.name
-
-
-def new_recorder(context: Context, clock: SystemClock, limits: Limits, path: Path | None = None) -> Recorder:
-    """A recorder of a context, into a fresh file; former recordings beyond the limits go."""
-    began = clock.now_ms()
-    if path is None:
-        folder = recordings_folder(context)
-        if folder.is_dir():
-            drop_old(folder, began, limits)
-        path = new_file(folder, began)
-    about = {"context": context.name, "api": context.api_url, "finality": context.finality, "began": rfc3339(began)}
-    return Recorder(path, about, limits)

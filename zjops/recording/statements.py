@@ -21,12 +21,14 @@ def statement(name: str) -> str:
     return _statements()[name]
 
 
+def named(text: str) -> dict[str, str]:
+    """The statements of a file, each after a line with its name."""
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
+    return {name: sql.strip().rstrip(";") for name, sql in zip(parts[::2], parts[1::2], strict=True)}
+
+
 @cache
 def _statements() -> dict[str, str]:
-    text = (resources.files("zjops.recording") / "queries.sql").read_text()
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
     columns = ", ".join(COLUMNS)
-    return {
-        name: sql.strip().rstrip(";").replace("{columns}", columns)
-        for name, sql in zip(parts[::2], parts[1::2], strict=True)
-    }
+    text = (resources.files("zjops.recording") / "queries.sql").read_text()
+    return {name: sql.replace("{columns}", columns) for name, sql in named(text).items()}

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Static
+from textual.widgets import ContentSwitcher, Input, Static
 
 from zjops.domain.clock import Clock
 from zjops.domain.errors import UsageError, ZjopsError
@@ -22,6 +22,7 @@ from zjops.feed.messages import Pulse
 from zjops.tui import commands, themes
 from zjops.tui.commandline import CommandLine
 from zjops.tui.header import footer, header
+from zjops.tui.incident import write_incident
 from zjops.tui.ink import content
 from zjops.tui.moment import Instant, TimeMachine
 from zjops.tui.pipeline import RATE_S, sum_of
@@ -54,15 +55,17 @@ class TopApp(App[int]):
         *(Binding(str(number), f"view('{name}')", name, show=False)
           for number, name in enumerate(commands.VIEWS, 1)),
         Binding("q", "quit", "quit", show=False), Binding("question_mark", "help", "help", show=False),
-        Binding("colon", "command", "command", show=False), Binding("escape", "leave", "back", show=False),
-        Binding("minus", "last", "last view", show=False), Binding("slash", "filter", "filter", show=False),
+        Binding("colon", "command", "command", show=False, priority=True),
+        Binding("slash", "filter", "filter", show=False, priority=True),
+        Binding("escape", "leave", "back", show=False), Binding("minus", "last", "last view", show=False),
         Binding("p", "freeze", "freeze", show=False), Binding("left_square_bracket", "step(-1)", "back", show=False),
         Binding("right_square_bracket", "step(1)", "forth", show=False),
         Binding("left_curly_bracket", "widen(-1)", "narrower", show=False),
         Binding("right_curly_bracket", "widen(1)", "wider", show=False), Binding("L", "live", "live", show=False),
         Binding("t", "theme", "theme", show=False), Binding("e", "header", "header", show=False),
         Binding("r", "refresh", "refresh", show=False), Binding("c", "copy", "copy", show=False),
-        Binding("y", "raw", "JSON", show=False), Binding("ctrl+z", "faults", "faults", show=False, priority=True),
+        Binding("y", "raw", "JSON", show=False), Binding("I", "incident", "incident", show=False),
+        Binding("ctrl+z", "faults", "faults", show=False, priority=True),
     ]  # fmt: skip
 
     class Told(Message):
@@ -110,11 +113,15 @@ class TopApp(App[int]):
         yield self._small
 
     def on_mount(self) -> None:
-        if self._make_feed is not None:
-            self.run_worker(self._run(self._make_feed(self.heard)), name="feed", exit_on_error=True)
+        self.call_after_refresh(self._begin)
         self._timer = self.set_interval(0.25, self._tick)
         self.view.settle()
         self.reload()
+
+    def _begin(self) -> None:
+        """Start the feed, once there is something to see."""
+        if self._make_feed is not None:
+            self.run_worker(self._run(self._make_feed(self.heard)), name="feed", exit_on_error=True)
 
     def on_unmount(self) -> None:
         self._timer.stop()
@@ -211,6 +218,15 @@ class TopApp(App[int]):
         self._draw_edges()
         self.call_after_refresh(self.reload)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """`/` and `:` are taken before the panel sees them, so that what is typed next goes into their field.
+
+        In a field they are text, and below something that lies over the view they mean nothing.
+        """
+        if action in ("filter", "command"):
+            return not isinstance(self.focused, Input) and len(self.screen_stack) == 1
+        return True
+
     def action_view(self, name: str) -> None:
         """Show a view by its key."""
         self.open_view(name)
@@ -285,6 +301,20 @@ class TopApp(App[int]):
         value = self.view.raw()
         if value is not None:
             self.push_screen(Over(json_lines(value), "JSON"))
+
+    async def action_incident(self) -> None:
+        """Write an incident folder of what is shown."""
+        folder = self.station.incidents
+        if folder is None:
+            self._say("there is no folder for incidents here")
+            return
+        svg, instant = self.export_screenshot(), self.machine.instant
+        try:
+            made = await asyncio.to_thread(write_incident, folder, self.station.recording, instant, svg)
+        except ZjopsError as exc:
+            self._say(str(exc))
+        else:
+            self._say(f"written: {made}")
 
     def action_help(self) -> None:
         """Help for the view that is shown."""

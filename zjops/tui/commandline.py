@@ -35,20 +35,24 @@ class CommandLine(Horizontal):
             super().__init__()
             self.text = text
 
+    def on_mount(self) -> None:
+        self.display = False
+
     def compose(self) -> ComposeResult:
         yield Static(":")
         yield Input(suggester=_Commands(), compact=True)
 
     def edit(self) -> None:
         """Begin to type."""
-        self.add_class("open")
+        self.display = True
         field = self.query_one(Input)
         field.value = ""
-        field.focus()
+        # At once: the next key is already on its way.
+        self.screen.set_focus(field)
 
     def action_leave(self) -> None:
         """Give it up."""
-        self.remove_class("open")
+        self.display = False
         self.app.view.settle()  # type: ignore[attr-defined]
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -62,7 +62,9 @@ class FilterBar(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static(classes="scope")
-        yield _Field(suggester=_Completion(self._complete), compact=True, select_on_focus=False, classes="hidden")
+        field = _Field(suggester=_Completion(self._complete), compact=True, select_on_focus=False)
+        field.display = False
+        yield field
         yield Static(classes="wrong hidden")
 
     @property
@@ -72,13 +74,14 @@ class FilterBar(Vertical):
     def edit(self) -> None:
         """Begin to type."""
         self._field.value = f"{self.text} " if self.text else ""
-        self._field.remove_class("hidden")
+        self._field.display = True
         self._field.cursor_position = len(self._field.value)
-        self._field.focus()
+        # At once: the next key is already on its way.
+        self.screen.set_focus(self._field)
 
     def leave(self) -> None:
         """What holds stays."""
-        self._field.add_class("hidden")
+        self._field.display = False
         self._say("")
         self.parent.settle()  # type: ignore[union-attr]
 

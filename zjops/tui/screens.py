@@ -19,7 +19,8 @@ GENERAL = (
     ("1 … 8", "overview, jobs, job, SLOs, tenants, chain, errors, logs"), ("j k g G", "down, up, first, last"),
     ("Enter", "open"), ("Esc", "back"), ("-", "last view"), ("/", "filter, in jobs and logs"),
     (":", "a command, such as :at 14:05 or :jobs status:failed"), ("^P", "palette of commands"),
-    ("^Z", "faults only"), ("c", "copy what is chosen"), ("y", "what is chosen as JSON"), ("r", "refresh"),
+    ("^Z", "faults only"), ("c", "copy what is chosen"), ("y", "what is chosen as JSON"),
+    ("I", "incident folder: picture, text, recording, the command that opens it"), ("r", "refresh"),
     ("t", "theme"), ("e", "header"), ("?", "this help"), ("q", "quit"),
 )  # fmt: skip
 TIME = (

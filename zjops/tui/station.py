@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from zjops.recording.reader import Recording
@@ -16,7 +17,8 @@ class Station:
     """One recording and what belongs to it.
 
     `details` fetches a job with its result from the platform, and is None where there is none to ask; `logs` are the
-    platform's own, where they lie on this machine. `replayed` is the speed of a recording that is played.
+    platform's own, where they lie on this machine. `replayed` is the speed of a recording that is played;
+    `incidents` is the folder for incident folders.
     """
 
     recording: Recording
@@ -26,3 +28,4 @@ class Station:
     logs: Logs | None = None
     budgets: Budgets = field(default_factory=RecordedBudgets)
     replayed: float | None = None
+    incidents: Path | None = None

@@ -54,5 +54,5 @@ class View(Widget):
     def settle(self) -> None:
         """Take the keys."""
         for child in self.query("Table, Sheet"):
-            child.focus()
+            self.app.screen_stack[0].set_focus(child)
             return

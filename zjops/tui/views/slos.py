@@ -43,7 +43,7 @@ def draw(found: Sequence[Budget], instant: Instant, scope: str, width: int) -> l
     lines += [[(f"▲ {words}", WARN)] for words in dict.fromkeys(budget.words for budget in found) if words]
     lines.append([])
     size = BAR if width >= WIDE else SHORT_BAR
-    head = f"    {'objective':<14}{'plan':<11}{'target':>7}{'good':>9}  {'':{size}}  left"
+    head = f"    {'objective':<14}{'plan':<11}{'target':>7}{'good':>9}  {'':{size}}  left, bad ones"
     lines.append([(head, DIM)])
     for budget in found:
         lines.append(_line(budget, size))
@@ -67,5 +67,5 @@ def words(budget: Budget) -> str:
     """What is left, in words."""
     left = budget.left_share or 0.0
     if left <= 0:
-        return f"spent: {budget.bad:,} bad, may {budget.allowed:,}"
-    return f"{left * 100:.0f} % left, {budget.allowed - budget.bad:,} may be bad"
+        return f"spent: {budget.bad:,}, not {budget.allowed:,}"
+    return f"{left * 100:.0f} % left, {budget.allowed - budget.bad:,} more"
