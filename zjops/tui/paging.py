@@ -69,8 +69,8 @@ class Window(Generic[Item]):
         if len(before) < by:
             self.first(fetch)
             return
-        self.start, self.cursor = before[0][0], 0
-        self.load(fetch)
+        rows = [*before, *self.rows][: self.height]
+        self.rows, self.start, self.cursor = rows, rows[0][0], 0
 
     def _down(self, by: int, fetch: Fetch[Item]) -> None:
         more = fetch(self.rows[-1][0], False, by)

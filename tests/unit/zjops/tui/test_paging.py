@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from zjops.tui.paging import Key, Window
@@ -31,7 +31,9 @@ class Listed:
 MOVES = st.lists(st.one_of(st.integers(-30, 30), st.sampled_from(["first", "last", "load"])), max_size=20)
 
 
+@settings(max_examples=500, deadline=None)
 @given(st.lists(st.integers(0, 200), max_size=60), st.integers(1, 12), st.booleans(), MOVES)
+@example(list(range(9)), 3, False, ["last", -4])
 def test_whatever_is_pressed_the_right_row_is_chosen(
     numbers: list[int], height: int, ascending: bool, moves: list[int | str]
 ) -> None:
