@@ -21,7 +21,8 @@ SUCCESS_PPM = 950_000
 class Budget(NamedTuple):
     """An objective over a span: `bad` of `total` events, where `target_ppm` must be good.
 
-    `covers_s` is how much of its period is known; `words` says what follows, where that is known.
+    `covers_s` is how much of its period is known; `words` says what is missing, where that is known. `period` is that
+    of the objective, None for a window of a recording; `outlook` says when it will be empty, its burn and its policy.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Budget(NamedTuple):
     bad: int
     covers_s: int
     words: str | None = None
+    period: str | None = None
+    outlook: str | None = None
 
     @property
     def allowed(self) -> int:
@@ -47,8 +50,10 @@ class Budget(NamedTuple):
 class Budgets(Protocol):
     """Where budgets come from."""
 
-    scope: str
-    """What they cover, in words."""
+    @property
+    def scope(self) -> str:
+        """What they cover, in words."""
+        ...
 
     def at(self, recording: Recording, instant: Instant) -> Sequence[Budget]:
         """Every objective as it stood at an instant. May take a while; called in a thread."""

@@ -127,8 +127,9 @@ def _stage(stage: Stage, branch: str, spark: int, width: int) -> Line:
 
 def _budgets(seen: Seen) -> list[Line]:
     window = window_text(seen.facts.instant.window_s)
-    lines = [title("Error budgets", f"left of what the last {window} may have bad; 4 says more")]
     known = [budget for budget in seen.budgets if budget.total]
+    whose = "their periods" if any(budget.period for budget in known) else f"the last {window}"
+    lines = [title("Error budgets", f"left of what {whose} may have bad; 4 says more")]
     for budget in sorted(known, key=lambda one: one.left_share or 0)[:4]:
         lines.append(_budget(budget))
     return lines if known else [*lines, [("  no request and no ended job in this window", DIM)]]

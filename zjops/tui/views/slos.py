@@ -39,6 +39,8 @@ def draw(found: Sequence[Budget], instant: Instant, scope: str, width: int) -> l
     """The budgets as lines: worst first within each plan."""
     covers = max((budget.covers_s for budget in found), default=0)
     note = f"last {window_text(instant.window_s)}, {span(covers * 1000)} of it recorded"
+    if any(budget.period for budget in found):
+        note = f"over each objective's period, {span(covers * 1000)} of it known"
     lines: list[Line] = [title("Error budgets", note), [(scope, DIM)]]
     lines += [[(f"▲ {words}", WARN)] for words in dict.fromkeys(budget.words for budget in found) if words]
     lines.append([])
@@ -54,12 +56,13 @@ def _line(budget: Budget, size: int) -> Line:
     left = budget.left_share
     name = f"{cell(budget.name, 14)}{cell(budget.plan, 11)}{percent(budget.target_ppm, MILLION):>7}"
     if left is None:
-        return [("  ○ ", DIM), (name, PLAIN), (f"{'–':>9}  nothing happened in this window", DIM)]
+        when = f"in {budget.period}" if budget.period else "in this window"
+        return [("  ○ ", DIM), (name, PLAIN), (f"{'–':>9}  nothing happened {when}", DIM)]
     glyph, style = ("✖", BAD) if left <= 0 else ("▲", WARN) if left < RISKY else ("●", GOOD)
     good = percent(budget.total - budget.bad, budget.total)
     return [
         (f"  {glyph} ", style), (name, PLAIN), (f"{good:>9}  ", BOLD), (bar(left, size), style),
-        (f"  {words(budget)}", style),
+        (f"  {words(budget)}", style), (f"; {budget.outlook}" if budget.outlook else "", DIM),
     ]  # fmt: skip
 
 
