@@ -6,6 +6,7 @@ msgspec reads quickly but lets these through; a second pass refuses what two par
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from zjops.domain.errors import Problem
 MAX_DEPTH = 32
 MAX_INTEGER = 2**63
 MAX_EXACT = 2**53
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -32,6 +35,21 @@ def _number(text: str) -> int | float:
     """`5.0` is the integer 5, as every other JSON client sees it."""
     value = float(text)
     return int(value) if value.is_integer() and abs(value) < MAX_EXACT else value
+
+
+def _check_depth(body: bytes) -> None:
+    """Refuses what is nested too deeply before any parser follows it. Raises `ValueError`.
+
+    A parser in C goes as deep as the program's limit of recursion lets it, and a library may have raised that beyond
+    the stack. Up to the first mistake of a document its strings are those that are taken out here.
+    """
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for byte in _STRINGS.sub(b"", body).translate(None, _NO_BRACKETS):
+        depth += 1 if byte in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
 
 def _check_string(text: str) -> int:
@@ -82,6 +100,7 @@ def decode(body: bytes) -> Any:
     two differ, or an escape may hide one, is it read again by the slow parser that sees every pair.
     """
     try:
+        _check_depth(body)
         value = msgspec.json.decode(body)
         colons, disguised = _survey(value)
         if disguised or b"\\u" in body or colons != body.count(b":"):
