@@ -3,182 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import heapq
 import logging
-from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
+from simulator.broker.kept import TICK_S, Durable, Stored, Stream, end_wait
 from simulator.broker.port import Callback, Logged, Message, Outgoing, Unlisten, matches
 from zjops.domain.clock import Clock
 from zjops.domain.errors import BrokerUnavailable, Fenced, UsageError
 from zjops.domain.events import DurableSpec, StreamSpec
 
-_TICK_S = 0.001
-"""Timers closer than this count as due, so that a rounded virtual time cannot stand just before one."""
 _log = logging.getLogger(__name__)
-
-
-class _Stored:
-    """One message of a stream; `owed` counts the durables that have not acknowledged it."""
-
-    __slots__ = ("at_ms", "out", "owed", "sequence")
-
-    def __init__(self, sequence: int, out: Outgoing, at_ms: int) -> None:
-        self.sequence, self.out, self.at_ms, self.owed = sequence, out, at_ms, 0
-
-
-class _Stream:
-    """What is kept, and the ids of the duplicate window."""
-
-    def __init__(self, spec: StreamSpec) -> None:
-        self.spec, self.keeps = spec, True
-        self.hearers: dict[str, list[_Durable]] = {}
-        self.messages: dict[int, _Stored] = {}
-        self.first, self.last = spec.first, spec.first - 1
-        self._seen: dict[str, int] = {}
-        self._window: deque[tuple[int, str]] = deque()
-
-    def has_seen(self, msg_id: str | None) -> bool:
-        return msg_id is not None and msg_id in self._seen
-
-    def add(self, out: Outgoing, now_ms: int) -> None:
-        """Store a message and offer it to whoever hears its subject."""
-        self._let_go()
-        self.last = sequence = self.last + 1
-        stored = self.messages[sequence] = _Stored(sequence, out, now_ms)
-        if out.msg_id:
-            self._seen[out.msg_id] = sequence
-            self._window.append((now_ms, out.msg_id))
-        hearers = self.hearers[out.subject]
-        for durable in hearers:
-            durable.ready.append(sequence)
-            if durable.waiting:
-                durable.wake()
-        stored.owed = len(hearers)
-        if not hearers and self.spec.retention == "interest":
-            del self.messages[sequence]
-
-    def _let_go(self) -> None:
-        """Forget the last message, if it stayed only because it was the last: now another one is."""
-        if not self.keeps and self.spec.retention == "limits":
-            former = self.messages.get(self.last)
-            if former is not None and former.owed <= 0:
-                del self.messages[self.last]
-
-    def expire(self, now_ms: int) -> None:
-        """Forget ids outside the duplicate window and messages past their age."""
-        while self._window and now_ms - self._window[0][0] >= self.spec.duplicate_window_s * 1000:
-            del self._seen[self._window.popleft()[1]]
-        if not self.spec.max_age_s:
-            return
-        while self.first <= self.last:
-            stored = self.messages.get(self.first)
-            if stored is not None and now_ms - stored.at_ms < self.spec.max_age_s * 1000:
-                return
-            self.messages.pop(self.first, None)
-            self.first += 1
-
-
-class _Durable:
-    """What a durable has not delivered, what it has claimed out, and what comes back."""
-
-    __slots__ = ("again", "claims", "deadlines", "delivered", "ready", "spec", "stream", "timers", "waiting")
-
-    def __init__(self, spec: DurableSpec, stream: _Stream) -> None:
-        self.spec, self.stream = spec, stream
-        self.ready: deque[int] = deque()
-        self.again: deque[int] = deque()
-        self.delivered: dict[int, int] = {}
-        self.deadlines: dict[int, float] = {}
-        self.claims: deque[tuple[float, int]] = deque()
-        self.timers: list[tuple[float, int]] = []
-        self.waiting: list[asyncio.Future[None]] = []
-
-    def offer(self, stored: _Stored) -> None:
-        """Take a message whose subject the filter lets through."""
-        stored.owed += 1
-        self.ready.append(stored.sequence)
-        self.wake()
-
-    def wake(self) -> None:
-        for waiter in self.waiting:
-            _end_wait(waiter)
-
-    def claim(self, sequence: int, until: float) -> None:
-        """Claim a message until then. Deliveries mostly end in their order: only what does not needs a heap."""
-        self.deadlines[sequence] = until
-        if not self.claims or until >= self.claims[-1][0]:
-            self.claims.append((until, sequence))
-        else:
-            heapq.heappush(self.timers, (until, sequence))
-
-    def due(self, now: float) -> None:
-        """Put back what was claimed and not acknowledged in time."""
-        while self.next_due() <= now + _TICK_S / 2:
-            timers = self.timers and (not self.claims or self.timers[0] < self.claims[0])
-            sequence = heapq.heappop(self.timers)[1] if timers else self.claims.popleft()[1]
-            del self.deadlines[sequence]
-            self.again.append(sequence)
-
-    def next_due(self) -> float:
-        """When the first claim runs out; claims that were acknowledged or prolonged are passed over."""
-        deadlines = self.deadlines
-        while self.claims and deadlines.get(self.claims[0][1]) != self.claims[0][0]:
-            self.claims.popleft()
-        while self.timers and deadlines.get(self.timers[0][1]) != self.timers[0][0]:
-            heapq.heappop(self.timers)
-        first = self.claims[0][0] if self.claims else float("inf")
-        return min(first, self.timers[0][0]) if self.timers else first
-
-    @property
-    def full(self) -> bool:
-        """Whether so much is claimed that nothing more is delivered."""
-        return len(self.deadlines) >= self.spec.max_ack_pending
-
-    def take(self, most: int) -> list[_Stored]:
-        """What to deliver next: first what comes back, then new ones while few enough are claimed."""
-        found: list[_Stored] = []
-        messages, again, ready = self.stream.messages, self.again, self.ready
-        while again and len(found) < most:
-            if stored := messages.get(again.popleft()):
-                found.append(stored)
-        most = min(most, self.spec.max_ack_pending - len(self.deadlines))
-        while ready and len(found) < most:
-            if stored := messages.get(ready.popleft()):
-                found.append(stored)
-        return found
-
-    def deliver(self, sequence: int, until: float) -> int:
-        """Claim a message until then; returns which delivery of it this is."""
-        self.claim(sequence, until)
-        count = self.delivered[sequence] = self.delivered.get(sequence, 0) + 1
-        return count
-
-    def acknowledge(self, sequence: int) -> None:
-        if self.deadlines.pop(sequence, None) is None and self.again:
-            with contextlib.suppress(ValueError):
-                self.again.remove(sequence)
-        stream = self.stream
-        stored = stream.messages.get(sequence)
-        if self.delivered.pop(sequence, None) is None or stored is None:
-            return
-        stored.owed -= 1
-        retention = stream.spec.retention
-        # What a publisher goes on from stays in any case.
-        forgotten = stored.owed <= 0 and (retention == "interest" or (not stream.keeps and sequence < stream.last))
-        if retention == "workqueue" or forgotten:
-            del stream.messages[sequence]
-
-    def count(self) -> int:
-        kept = self.stream.messages
-        return sum(n in kept for part in (self.ready, self.again, self.deadlines) for n in part)
-
-
-def _end_wait(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def _headers(out: Outgoing) -> dict[str, str]:
@@ -190,7 +25,7 @@ class _MemoryMessage:
 
     __slots__ = ("_broker", "_durable", "_out", "data", "delivered", "sequence", "subject", "timestamp_ms")
 
-    def __init__(self, broker: MemoryBroker, durable: _Durable, stored: _Stored, delivered: int) -> None:
+    def __init__(self, broker: MemoryBroker, durable: Durable, stored: Stored, delivered: int) -> None:
         self._broker, self._durable, self._out = broker, durable, stored.out
         self.delivered = delivered
         self.subject, self.data = stored.out.subject, stored.out.data
@@ -220,8 +55,8 @@ class _Server:
     """What outlives a broker object: the streams, the durables, and who listens."""
 
     def __init__(self) -> None:
-        self.streams: dict[str, _Stream] = {}
-        self.durables: dict[str, _Durable] = {}
+        self.streams: dict[str, Stream] = {}
+        self.durables: dict[str, Durable] = {}
         self.listeners: dict[int, tuple[MemoryBroker, str, Callback]] = {}
         self.numbers = 0
 
@@ -262,7 +97,7 @@ class MemoryBroker:
     async def ensure(self, streams: Sequence[StreamSpec], durables: Sequence[DurableSpec]) -> None:
         self.check()
         for stream in streams:
-            made = self._server.streams.setdefault(stream.name, _Stream(stream))
+            made = self._server.streams.setdefault(stream.name, Stream(stream))
             made.spec, made.keeps = stream, self._keeps
         for durable in durables:
             known = self._server.durables.get(durable.name)
@@ -270,7 +105,7 @@ class MemoryBroker:
                 known.spec = durable
                 known.stream.hearers.clear()
                 continue
-            new = self._server.durables[durable.name] = _Durable(durable, self._stream(durable.stream))
+            new = self._server.durables[durable.name] = Durable(durable, self._stream(durable.stream))
             new.stream.hearers.clear()
             for stored in new.stream.messages.values():
                 if matches(durable.filter, stored.out.subject):
@@ -291,7 +126,7 @@ class MemoryBroker:
                 target.add(out, now_ms)
         return target.last
 
-    def _hearers(self, stream: _Stream, subject: str) -> list[_Durable]:
+    def _hearers(self, stream: Stream, subject: str) -> list[Durable]:
         own = (durable for durable in self._server.durables.values() if durable.stream is stream)
         return [durable for durable in own if matches(durable.spec.filter, subject)]
 
@@ -305,14 +140,14 @@ class MemoryBroker:
         until = self._clock.monotonic() + wait_s
         while not (taken := self._take(source, batch)):
             now = self._clock.monotonic()
-            if now >= until - _TICK_S / 2:
+            if now >= until - TICK_S / 2:
                 return []
-            await self._woken(source, max(_TICK_S, min(until, source.next_due()) - now))
+            await self._woken(source, max(TICK_S, min(until, source.next_due()) - now))
             source = self._durable(durable)
         return taken
 
     async def read(self, stream: str, most: int, *, first: int = 1, since_ms: int | None = None) -> list[Logged]:
-        def wanted(stored: _Stored) -> bool:
+        def wanted(stored: Stored) -> bool:
             return stored.sequence >= first if since_ms is None else stored.at_ms >= since_ms
 
         kept = (stored for stored in self._stream(stream).messages.values() if wanted(stored))
@@ -322,19 +157,19 @@ class MemoryBroker:
         ]
 
     @staticmethod
-    async def _woken(durable: _Durable, within_s: float) -> None:
+    async def _woken(durable: Durable, within_s: float) -> None:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         durable.waiting.append(waiter)
         # The time that ends a wait ends it as a message does: nothing is raised, and nothing is told apart.
-        timer = loop.call_later(within_s, _end_wait, waiter)
+        timer = loop.call_later(within_s, end_wait, waiter)
         try:
             await waiter
         finally:
             timer.cancel()
             durable.waiting.remove(waiter)
 
-    def _take(self, durable: _Durable, batch: int) -> list[Message]:
+    def _take(self, durable: Durable, batch: int) -> list[Message]:
         now = self._clock.monotonic()
         durable.due(now)
         until = now + durable.spec.ack_wait_s
@@ -343,7 +178,7 @@ class MemoryBroker:
             for stored in durable.take(batch)
         ]
 
-    def postpone(self, durable: _Durable, sequence: int, delay_s: float) -> None:
+    def postpone(self, durable: Durable, sequence: int, delay_s: float) -> None:
         """Move the moment at which a claimed message comes back."""
         self.check()
         if sequence in durable.deadlines:
@@ -391,7 +226,7 @@ class MemoryBroker:
 
         return unlisten
 
-    def _stream(self, name: str) -> _Stream:
+    def _stream(self, name: str) -> Stream:
         self.check()
         if name not in self._server.streams:
             raise BrokerUnavailable(f"there is no stream {name}")
@@ -399,7 +234,7 @@ class MemoryBroker:
         stream.expire(self._clock.now_ms())
         return stream
 
-    def _durable(self, name: str) -> _Durable:
+    def _durable(self, name: str) -> Durable:
         self.check()
         if name not in self._server.durables:
             raise UsageError(f"there is no durable {name}")

@@ -19,7 +19,7 @@ import msgspec
 
 from simulator.config import STORE_FILE
 from simulator.supervisor.spec import Notice, Tell
-from simulator.world.limits import DAYS_MOST, JOBS_A_TENANT_DAY, JOBS_MOST, TENANTS_MOST
+from simulator.world.limits import DAYS_MOST, JOBS_A_TENANT_DAY, JOBS_MOST, SEED_MOST, TENANTS_MOST, within
 from simulator.world.population import TENANTS_LEAST
 from zjops.domain.clock import Clock
 from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
@@ -83,10 +83,8 @@ def world_of(span: str | None, tenants: int | None = None, seed: int | None = No
         raise UsageError(f"--world takes days such as 30d, from 1d to {DAYS_MOST}d, not {span!r:.40}")
     usual = World(days)
     tenants, seed = usual.tenants if tenants is None else tenants, usual.seed if seed is None else seed
-    if not TENANTS_LEAST <= tenants <= TENANTS_MOST:
-        raise UsageError(f"--world-tenants goes from {TENANTS_LEAST} to {TENANTS_MOST}")
-    if not 0 <= seed < 2**31:
-        raise UsageError("--world-seed goes from 0 to 2147483647")
+    within("--world-tenants", tenants, TENANTS_LEAST, TENANTS_MOST)
+    within("--world-seed", seed, 0, SEED_MOST)
     if (jobs := days * tenants * JOBS_A_TENANT_DAY) > JOBS_MOST:
         raise UsageError(f"--world {span} of {tenants} tenants is {jobs:,} jobs, more than {JOBS_MOST:,}; ask for less")
     return World(days, tenants, seed)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from simulator.process_death import die_with_parent
 from simulator.world import front, ledger
 from simulator.world.folder import MARK_LAST, clear, mark, open_folder
-from simulator.world.limits import DAYS_MOST, JOBS_A_TENANT_DAY, JOBS_MOST, TENANTS_MOST
+from simulator.world.limits import DAYS_MOST, JOBS_A_TENANT_DAY, JOBS_MOST, SEED_MOST, TENANTS_MOST, within
 from simulator.world.population import TENANTS_LEAST, population
 from simulator.world.shipping import Crate, Ended, Failed, Item, decode
 from simulator.world.story import Span, Story, incident_of, tell
@@ -57,21 +57,16 @@ class Played(NamedTuple):
 
 def asked(days: int, tenants: int, seed: int, start_ms: int, jobs: int | None = None) -> Asked:
     """A world that can be played. Raises `UsageError`."""
-    if not 1 <= days <= DAYS_MOST:
-        raise UsageError(f"--days goes from 1 to {DAYS_MOST}")
-    if not TENANTS_LEAST <= tenants <= TENANTS_MOST:
-        raise UsageError(f"--tenants goes from {TENANTS_LEAST} to {TENANTS_MOST}")
-    if not 0 <= seed < 2**31:
-        raise UsageError("--seed goes from 0 to 2147483647")
+    within("--days", days, 1, DAYS_MOST)
+    within("--tenants", tenants, TENANTS_LEAST, TENANTS_MOST)
+    within("--seed", seed, 0, SEED_MOST)
     wanted = days * tenants * JOBS_A_TENANT_DAY if jobs is None else jobs
     if jobs is None and wanted > JOBS_MOST:
         raise UsageError(
             f"{days} days of {tenants:,} tenants are {wanted:,} jobs, more than {JOBS_MOST:,}; ask for less, or for "
             "so many with --jobs"
         )
-    if not 1 <= wanted <= JOBS_MOST:
-        raise UsageError(f"--jobs goes from 1 to {JOBS_MOST}")
-    return Asked(days, tenants, seed, start_ms, wanted)
+    return Asked(days, tenants, seed, start_ms, within("--jobs", wanted, 1, JOBS_MOST))
 
 
 def play(what: Asked, folder: Path, clock: Clock, heard: Callable[[Progress], None]) -> Played:

@@ -15,6 +15,7 @@ import duckdb
 
 from simulator.store.queries import parse
 from simulator.world.folder import MARK_LAST, clear, mark, open_folder
+from simulator.world.limits import DAYS_MOST, SEED_MOST, within
 from simulator.world.population import SHARES
 from simulator.world.rhythm import DAY_MS, HOUR_MS, HOURS
 from zjops.domain.clock import Clock, utc_date
@@ -22,7 +23,7 @@ from zjops.domain.errors import StoreUnavailable, UsageError
 from zjops.domain.logfiles import name_of
 
 EVENTS_A_JOB = 3.992
-EVENTS_MOST, TENANTS_MOST, DAYS_MOST = 2_000_000_000, 90_000, 400
+EVENTS_MOST, TENANTS_MOST = 2_000_000_000, 90_000
 TENANTS_LEAST = 20
 CHUNK_EVENTS = 2_000_000
 """So many events are in memory at once."""
@@ -69,12 +70,10 @@ def volume(text: str, days: int, tenants: int, seed: int, start_ms: int) -> Volu
     events = _number(text)
     if not 1_000 <= events <= EVENTS_MOST:
         raise UsageError(f"--volume goes from 1K to {EVENTS_MOST // 10**9}G events")
-    if not 1 <= days <= DAYS_MOST:
-        raise UsageError(f"--days goes from 1 to {DAYS_MOST}")
+    within("--days", days, 1, DAYS_MOST)
     if not TENANTS_LEAST <= tenants <= TENANTS_MOST:
         raise UsageError(f"--tenants goes from {TENANTS_LEAST} to {TENANTS_MOST} with --volume")
-    if not 0 <= seed < 2**31:
-        raise UsageError("--seed goes from 0 to 2147483647")
+    within("--seed", seed, 0, SEED_MOST)
     return Volume(events, days, tenants, seed, start_ms - start_ms % HOUR_MS)
 
 

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from tests.support.nats import eventually
+from zjops.domain.ids import job_id
 
 pytestmark = pytest.mark.timeout(300)
 SMALL = ("--days", "3", "--tenants", "12", "--seed", "11")
@@ -110,7 +111,12 @@ def test_an_event_that_is_taken_out_or_altered_is_named(world: World, tmp_path: 
     done = zjops("audit", "--world", folder, "-o", "json")
     assert done.returncode == 4
     findings = json.loads(done.stdout)["findings"]
-    assert {f"number {frame['stream_seq'][place]}" in f["text"] for f in findings if f["kind"] == "event_missing"}
+    number, job = frame["stream_seq"][place], job_id(frame["job_id"][place])
+    (gap,) = [f["text"] for f in findings if f["kind"] == "gap"]
+    assert gap == f"event {number} of the stream is not in the log"
+    missing = [(f["job_id"], f["text"]) for f in findings if f["kind"] == "event_missing"]
+    assert missing == [(job, "no event completed")]
+    assert {f["job_id"] for f in findings} == {job, "-"}, "nobody else is accused"
     altered = frame.with_columns(
         pl.when(pl.int_range(pl.len()) == place).then(pl.col("compute_units") + 1).otherwise("compute_units")
         .alias("compute_units")
@@ -118,7 +124,9 @@ def test_an_event_that_is_taken_out_or_altered_is_named(world: World, tmp_path: 
     altered.write_parquet(path)
     done = zjops("audit", "--world", folder, "-o", "json")
     assert done.returncode == 4
-    assert any(f"number {frame['stream_seq'][place]}" in f["text"] for f in json.loads(done.stdout)["findings"])
+    altered_ones = [f for f in json.loads(done.stdout)["findings"] if "number" in f["text"]]
+    assert {f["job_id"] for f in altered_ones} == {job}
+    assert all(f"number {number}" in f["text"] for f in altered_ones)
 
 
 def test_a_chain_that_holds_another_root_is_found(world: World, tmp_path: Path) -> None:

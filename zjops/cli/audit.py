@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 import typer
@@ -36,42 +36,19 @@ def audit(
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Compare what clients were told, the store, the log and the chain, job by job; exit 4 when they differ."""
-    from zjops.audit.records import WHOLE, left_out, part_after
-    from zjops.audit.run import audit as run
-    from zjops.client.chain import ChainReader
     from zjops.client.history import read_history
 
     records = list(read_history(history)) if history else []
     out = Out(output, json, quiet)
-    if world is not None:
-        if export is not None:
-            raise UsageError("--world brings its own export; leave --export out")
+    if world is None:
+        asked = _Asked(resolve(context, home, alive=export is None), export, wait, settled, chain)
+        report = _of_platform(asked, records, out)
+    elif export is None:
         report = _of_world(world, records, chain)
     else:
-        found = resolve(context, home, alive=export is None)
-        log = Path(found.log_dir) if found.log_dir else None
-        part = part_after(log) if log else WHOLE
-        with tempfile.TemporaryDirectory(prefix="zjops-audit-") as folder:
-            report = run(
-                records, exporter(found, export, Path(folder)), log,
-                ChainReader(found) if chain and found.contract else None, expect_settled=settled,
-                wait_s=0 if export else wait, clock=SystemClock(), part=part,
-            )  # fmt: skip
-        if log and part.after:
-            out.say(
-                f"{left_out(log, part):,} synthetic jobs of before are left out of all but the sums of each month; "
-                f"prove them by: zjops audit --world {log.parent / 'world'}"
-            )
-    if export is not None:
-        report = report.forgiving()
-    if report.late:
-        out.say(
-            f"{len(report.late)} events are not in the log yet, which is {report.behind} rows behind the store; "
-            "zjops up lets it catch up"
-        )
+        raise UsageError("--world brings its own export; leave --export out")
     if findings is not None:
-        told = [*report.findings, *report.repaired]
-        findings.write_text("".join(msgspec.json.encode(f._asdict()).decode() + "\n" for f in told))
+        _write(findings, [*report.findings, *report.repaired])
     _tell(out, report)
     _list(out, report.findings)
     _list(out, report.repaired)
@@ -79,6 +56,53 @@ def audit(
         out.say(way_on)
     if not report.ok:
         raise typer.Exit(BROKEN)
+
+
+class _Asked(NamedTuple):
+    """Which platform is audited, by a saved export or a fresh one, and how strictly."""
+
+    context: Context
+    export: Path | None
+    wait_s: float
+    settled: bool
+    chain: bool
+
+
+def _of_platform(asked: _Asked, records: list[Record], out: Out) -> Report:
+    """The audit of a platform; what was synthetic before it began is left out, and said to be."""
+    from zjops.audit.records import WHOLE, left_out, part_after
+    from zjops.audit.run import audit as run
+    from zjops.client.chain import ChainReader
+
+    found, export = asked.context, asked.export
+    log = Path(found.log_dir) if found.log_dir else None
+    part = part_after(log) if log else WHOLE
+    with tempfile.TemporaryDirectory(prefix="zjops-audit-") as folder:
+        report = run(
+            records, exporter(found, export, Path(folder)), log,
+            ChainReader(found) if asked.chain and found.contract else None, expect_settled=asked.settled,
+            wait_s=0 if export else asked.wait_s, clock=SystemClock(), part=part,
+        )  # fmt: skip
+    if log and part.after:
+        out.say(
+            f"{left_out(log, part):,} synthetic jobs of before are left out of all but the sums of each month; "
+            f"prove them by: zjops audit --world {log.parent / 'world'}"
+        )
+    report = report if export is None else report.forgiving()
+    if report.late:
+        out.say(
+            f"{len(report.late)} events are not in the log yet, which is {report.behind} rows behind the store; "
+            "zjops up lets it catch up"
+        )
+    return report
+
+
+def _write(path: Path, found: Sequence[Finding]) -> None:
+    """Every finding as a JSON line. Raises `UsageError`."""
+    try:
+        path.write_text("".join(msgspec.json.encode(one._asdict()).decode() + "\n" for one in found))
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be written ({exc.strerror})") from exc
 
 
 def _of_world(folder: Path, records: list[Record], chain: bool) -> Report:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zjops.domain.errors import ZjopsError
 from zjops.recording.reader import Recording
 from zjops.tui.budgets import MILLION, Budget, Budgets, RecordedBudgets
 from zjops.tui.moment import Instant
+
+if TYPE_CHECKING:
+    from zjops.slo.report import Standing
 
 MINUTE_MS = 60_000
 SHARE = 30
@@ -61,10 +65,9 @@ class LogBudgets:
         self._minute, self._stride = minute, 1 + int(took_s * SHARE / 60)
 
 
-def _budget(one: object) -> Budget:
-    from zjops.slo.report import Standing, burn_text, outlook_text, span_text, state_text
+def _budget(one: Standing) -> Budget:
+    from zjops.slo.report import burn_text, outlook_text, span_text, state_text
 
-    assert isinstance(one, Standing)
     objective, budget = one.objective, one.budget
     known = budget.left_ppm is not None
     says = (outlook_text(one) if known and budget.left >= 0 else "", burn_text(one), state_text(one))
