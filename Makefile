@@ -5,19 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NOTEBOOKS := $(VENV)/.notebooks
+LOAD := $(VENV)/.load
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ifdef OFFLINE
 PIP_FROM := --no-index --find-links wheelhouse
 endif
 
-.PHONY: demo test check notebooks bench fuzz clients contracts slither anvil wheelhouse lock clean
+.PHONY: demo test check notebooks load bench fuzz clients contracts slither anvil wheelhouse lock clean
 
 demo: $(STAMP)
 	$(BIN)/zjops demo $(ARGS)
 
 CLIENTS := tests/contract/clients
 
-test: $(STAMP) clients $(NOTEBOOKS)
+test: $(STAMP) clients $(NOTEBOOKS) $(LOAD)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP)
@@ -39,6 +40,13 @@ $(NOTEBOOKS): $(STAMP) requirements-notebooks.txt
 	@touch $(NOTEBOOKS)
 
 notebooks: $(NOTEBOOKS)
+
+# Locust and Chaos Toolkit, which run as programs of their own.
+$(LOAD): $(STAMP) requirements-load.txt
+	$(PIP) install $(PIP_FROM) --require-hashes -r requirements-load.txt
+	@touch $(LOAD)
+
+load: $(LOAD)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench.accept_path $(ARGS)
@@ -80,6 +88,7 @@ slither: contracts
 wheelhouse: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check download --require-hashes -r requirements.txt -d wheelhouse
 	$(BIN)/python -m pip --disable-pip-version-check download --require-hashes -r requirements-notebooks.txt -d wheelhouse
+	$(BIN)/python -m pip --disable-pip-version-check download --require-hashes -r requirements-load.txt -d wheelhouse
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
@@ -90,6 +99,9 @@ lock:
 	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	  --prerelease=if-necessary --python-version 3.11 --extra notebooks -c requirements.txt pyproject.toml \
 	  -o requirements-notebooks.txt > /dev/null
+	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  --prerelease=if-necessary --python-version 3.11 --extra load -c requirements.txt -c requirements-notebooks.txt pyproject.toml \
+	  -o requirements-load.txt > /dev/null
 
 clean:
 	rm -rf $(VENV)
