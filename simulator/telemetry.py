@@ -6,12 +6,12 @@ own two names kept as aliases (C62); trace context is W3C Trace Context, 32 lowe
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from typing import Any, Protocol, TextIO, cast
+from typing import Any, Protocol
 
 import psutil
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -110,22 +110,17 @@ class Telemetry:
         }
         if process:
             self.registry.register(_ProcessCollector())
-        self._logger = (
-            structlog.wrap_logger(
-                structlog.PrintLogger(cast(TextIO, stream)),
-                processors=[structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()],
-            )
-            if stream
-            else None
-        )
+        self._stream = stream
 
     def log(self, level: str, message: str, **fields: Any) -> None:
         """One JSON line (R114). `trace_id`, `tenant_id` and `job_id` stand at the top, the rest under `metadata`."""
-        if self._logger is None:
+        if self._stream is None:
             return
         top = {name: fields.pop(name) for name in ("trace_id", "tenant_id", "job_id") if name in fields}
         line = {"timestamp": rfc3339(self._clock.now_ms()), "level": level, "service": self.service}
-        self._logger.msg(message, **line, **top, metadata=fields)
+        whole = json.dumps({**line, **top, "metadata": fields, "message": message}, default=repr)
+        self._stream.write(f"{whole}\n")
+        self._stream.flush()
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter of the table."""
