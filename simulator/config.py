@@ -82,6 +82,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prober: bool = True
     prober_read_s: Annotated[float, msgspec.Meta(ge=0.1)] = 1.0
     prober_job_s: Annotated[float, msgspec.Meta(ge=1)] = 60.0
+    # Whether a proxy stands before the API, the broker and the chain, which faults can make slow or cut.
+    proxies: bool = False
     # A process's log begins anew at this size, and so many older files of it are kept.
     log_bytes: Annotated[int, msgspec.Meta(ge=1_000)] = 16_777_216
     logs_kept: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4

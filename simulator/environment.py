@@ -17,7 +17,9 @@ import msgspec
 from simulator.chain.deployment import ensure_deployment
 from simulator.chain.port import Chain, ChainIdentity
 from simulator.config import STORE_FILE, Settings
+from simulator.faults.switchboard import Switchboard
 from simulator.platform import ROLES, Platform, Ports
+from simulator.service import Service
 from simulator.store.port import Tx
 from simulator.telemetry import Telemetry
 from simulator.worker.slots import InlineSlots, ProcessSlots
@@ -73,19 +75,41 @@ def beside(platform: Platform, log_dir: Path, roles: Sequence[str]) -> Platform:
     return Platform(own, platform.settings, Telemetry(name, ports.clock, stream=None), log_dir, f"beside-{name}", roles)
 
 
-async def local(home: Path, run: RunFile, roles: Sequence[str], settings: Settings, telemetry: Telemetry) -> Platform:
-    """Roles on the real parts of a home: SQLite, files, the NATS server and the chain that `run` names."""
-    from simulator.blobs.files import FileBlobs
-    from simulator.broker.nats import NatsBroker
-    from simulator.store.sqlite import SqliteStore
+def faults_of(home: Path, process: str) -> tuple[Switchboard, Service]:
+    """The faults of a role process, and the service that hears of them."""
+    from simulator.faults.inside import Ballast
+    from simulator.faults.switchboard import FaultWatch
 
     clock = SystemClock()
+    faults = Switchboard(clock)
+    watch = FaultWatch(faults, home, process, clock)
+    watch.also(Ballast().act)
+    return faults, watch
+
+
+async def local(
+    home: Path, run: RunFile, roles: Sequence[str], settings: Settings, telemetry: Telemetry, faults: Switchboard
+) -> Platform:
+    """Roles on the real parts of a home: SQLite, files, the NATS server and the chain that `run` names.
+
+    Around each part stands what can make it fail, and does nothing until `faults` says so.
+    """
+    from simulator.blobs.files import FileBlobs
+    from simulator.broker.nats import NatsBroker
+    from simulator.faults.chains import FaultyChain
+    from simulator.faults.inside import FaultyClock
+    from simulator.faults.wrappers import FaultyBlobs, FaultyBroker, FaultyStore
+    from simulator.store.sqlite import SqliteStore
+
+    clock = FaultyClock(SystemClock(), faults)
     ids = SystemIds(clock)
+    store = SqliteStore(home / STORE_FILE)
+    chain = await _web3_chain(home, run, settings, clock, ids) if "relayer" in roles else NoChain()
     ports = Ports(
-        store=SqliteStore(home / STORE_FILE), broker=NatsBroker(run.nats_url, run.nats_user, run.nats_password),
-        blobs=FileBlobs(home / "blobs"), slots=ProcessSlots(settings.worker_slots), clock=clock, ids=ids,
-        chain=await _web3_chain(home, run, settings, clock, ids) if "relayer" in roles else NoChain(),
-        offload=asyncio.to_thread,
+        store=FaultyStore(store, faults, clock, store.limit_pages),
+        broker=FaultyBroker(NatsBroker(run.nats_url, run.nats_user, run.nats_password), faults),
+        blobs=FaultyBlobs(FileBlobs(home / "blobs"), faults), slots=ProcessSlots(settings.worker_slots), clock=clock,
+        ids=ids, chain=FaultyChain(chain, faults), offload=asyncio.to_thread,
     )  # fmt: skip
     return Platform(
         ports, settings, telemetry, home / "log", f"{run.run_id}-{ids.token(4).hex()}", roles, _ports_of(run)

@@ -68,11 +68,14 @@ class RoleProcess:
             node = environment.devnet(self._home, settings)
             return Stack(node, WebServer(node.app, self._listener))
 
-        platform = await environment.local(self._home, run, self._roles, settings, self._telemetry)
+        faults, watch = environment.faults_of(self._home, self._name)
+        platform = await environment.local(self._home, run, self._roles, settings, self._telemetry, faults)
         extra = [platform.sampler()] if "settlement" in self._roles else []
         if "api" not in self._roles:
-            return Stack(platform, *extra, WebServer(health_app(self._telemetry, platform.readiness), self._listener))
-        return _Interface(platform, run, self._listener, self._home)
+            return Stack(
+                watch, platform, *extra, WebServer(health_app(self._telemetry, platform.readiness), self._listener)
+            )
+        return Stack(watch, _Interface(platform, run, self._listener, self._home))
 
 
 class _Interface:

@@ -22,6 +22,8 @@ READERS = 2
 CONNECT_TRIES, CONNECT_PAUSE_S = 100, 0.05
 CHECKPOINT_PAGES = 8_000
 """32 MB of log before it is folded into the file: a page that changes often is written there once, not each time."""
+PAGES_MOST = 4_294_967_294
+"""SQLite's own bound of a file."""
 SCHEMA_VERSION = 7
 OTHER_VERSION = "made by another version of this program"
 
@@ -125,6 +127,11 @@ def _check_version(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"{OTHER_VERSION} ({version}, here {SCHEMA_VERSION})")
 
 
+def _limit_pages(connection: sqlite3.Connection, more: int | None) -> None:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={PAGES_MOST if more is None else pages + more}")
+
+
 class MemorySqliteStore:
     """SQLite in memory, run in the caller's own step: for virtual time, where order must not depend on threads.
 
@@ -225,6 +232,12 @@ class SqliteStore:
         if writer is not None and connection is not None:
             await asyncio.get_running_loop().run_in_executor(writer, connection.close)
             writer.shutdown()
+
+    async def limit_pages(self, more: int | None) -> None:
+        """Let the file grow by so many pages and no further; None for as far as it likes. Only of this process."""
+        connection = self._connection
+        if connection is not None and self._writer is not None:
+            await asyncio.get_running_loop().run_in_executor(self._writer, _limit_pages, connection, more)
 
     async def transact(self, work: Work[T]) -> T:
         if self._writer is None:

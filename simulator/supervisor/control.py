@@ -58,9 +58,13 @@ class Control:
         if (method, path) == ("GET", "/status"):
             return 200, await self.status()
         if (method, path) == ("POST", "/faults"):
-            return 201, {"id": self._faults.inject(_parse(await _body(receive)))}
+            return 201, {"id": await self._faults.inject(_parse(await _body(receive)))}
+        if (method, path) == ("GET", "/faults"):
+            return 200, {"kinds": self._faults.catalogue(), "active": self._faults.active()}
+        if (method, path) == ("DELETE", "/faults"):
+            return 200, {"healed": await self._faults.heal_all()}
         if method == "DELETE" and path.startswith("/faults/"):
-            if not self._faults.heal(path.removeprefix("/faults/")):
+            if not await self._faults.heal(path.removeprefix("/faults/")):
                 raise Problem("not-found", "No such fault is active; its lease may have ended.")
             return 200, {"healed": True}
         if (method, path) == ("POST", "/down"):

@@ -1,48 +1,42 @@
-"""Leased process faults: kill, stop and continue, healed by the supervisor when the lease ends."""
+"""Faults with leases: each is begun by the keeper of its scope, and ended once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
+from simulator.faults.catalogue import KINDS, LEASE_MOST_S, Kind, Scope, kind_of, params_of
+from simulator.faults.proxy import TcpProxy
+from simulator.supervisor.brokerfaults import BrokerKeeper
 from simulator.supervisor.children import Child
+from simulator.supervisor.faultkeepers import Fault, Keeper, LinkKeeper, ProcessKeeper, RoleKeeper, StoreKeeper
 from simulator.supervisor.spec import Notice, Tell
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem
 from zjops.domain.ids import Ids
+from zjops.domain.runfile import RunFile
 
-KINDS = ("kill", "stop", "continue")
-LEASE_MOST_S = 3600.0
-STOP_LEASE_S = 30.0
+ACTIVE_MOST = 64
 
 
 class FaultRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `POST /faults` takes. `lease_s` of a kill holds the restart back; of a stop, ends it."""
+    """What `POST /faults` takes. `lease_s` of a kill holds the restart back; of all others, it ends them."""
 
     target: str
     fault: str
-    params: dict[str, Any] = {}
+    params: dict[str, float] = {}
     lease_s: float | None = None
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """A fault that is active."""
-
-    id: str
-    target: str
-    fault: str
-    until_ms: int
-
-
 class Faults:
-    """Injects faults into children and heals each once: at the end of its lease, on request, or at shutdown."""
+    """What is broken on purpose at this moment."""
 
-    def __init__(self, children: dict[str, Child], clock: Clock, ids: Ids, tell: Tell) -> None:
-        self._children, self._clock, self._ids, self._tell = children, clock, ids, tell
+    def __init__(self, keepers: Mapping[Scope, Keeper], clock: Clock, ids: Ids, tell: Tell) -> None:
+        self._keepers, self._clock, self._ids, self._tell = keepers, clock, ids, tell
         self._active: dict[str, Fault] = {}
         self._timers: dict[str, asyncio.Task[None]] = {}
 
@@ -50,41 +44,58 @@ class Faults:
         """What is not healed yet."""
         return list(self._active.values())
 
-    def inject(self, asked: FaultRequest) -> str:
-        """Begin a fault; returns its id. Raises `Problem`."""
-        child = self._children.get(asked.target)
-        if child is None:
-            raise Problem("not-found", f"There is no process {asked.target}; there are {', '.join(self._children)}.")
-        if asked.fault not in KINDS:
-            raise Problem("validation-failed", f"fault must be one of {', '.join(KINDS)}.")
-        lease_s = asked.lease_s if asked.lease_s is not None else (STOP_LEASE_S if asked.fault == "stop" else 0.0)
-        if not 0 <= lease_s <= LEASE_MOST_S:
-            raise Problem("validation-failed", f"lease_s must lie between 0 and {LEASE_MOST_S:.0f}.")
-        fault_id = self._ids.token(8).hex()
-        self._tell(Notice(event="note", name=child.spec.name, message=f"fault: {asked.fault} for {lease_s:g} s"))
-        self._begin(child, asked.fault)
-        if asked.fault == "continue":
-            self._heal_target(asked.target)
-        elif lease_s or asked.fault == "stop":
-            until = self._clock.now_ms() + round(lease_s * 1000)
-            self._active[fault_id] = Fault(fault_id, asked.target, asked.fault, until)
-            self._timers[fault_id] = asyncio.create_task(self._expire(fault_id, lease_s))
-        else:
-            child.release()
-        return fault_id
+    def catalogue(self) -> list[dict[str, object]]:
+        """Every fault, and what it can be done to here."""
+        return [
+            {
+                "fault": kind.name, "meaning": kind.meaning, "targets": self._targets(kind), "lease_s": kind.lease_s,
+                "params": {name: {"usual": p.usual, "least": p.least, "most": p.most, "meaning": p.meaning}
+                           for name, p in kind.params.items()},
+            }
+            for kind in KINDS.values()
+        ]  # fmt: skip
 
-    def _begin(self, child: Child, fault: str) -> None:
-        if fault == "kill":
-            child.hold()
-            child.signal(signal.SIGKILL)
-        elif fault == "stop":
-            child.signal(signal.SIGSTOP)
+    async def inject(self, asked: FaultRequest) -> str:
+        """Begin a fault; returns its id. Raises `Problem`."""
+        kind = kind_of(asked.fault)
+        if asked.target not in self._targets(kind):
+            raise Problem("not-found", self._no_target(kind, asked.target))
+        params, lease_s = params_of(kind, asked.params), _lease_s(kind, asked)
+        if len(self._active) >= ACTIVE_MOST:
+            raise Problem("validation-failed", f"{ACTIVE_MOST} faults are active; heal some first.")
+        until_ms = self._clock.now_ms() + round(lease_s * 1000)
+        fault = Fault(self._ids.token(8).hex(), asked.target, kind.name, until_ms, params)
+        self._tell(Notice(event="note", name=asked.target, message=f"fault: {kind.name} for {lease_s:g} s"))
+        if kind.name == "continue":
+            await self._end_all(asked.target)
+        # It counts from now on: a fault that begins half and fails is taken back like any other.
+        self._active[fault.id] = fault
+        try:
+            await self._keepers[kind.scope].begin(fault)
+        except BaseException:
+            await self.heal(fault.id)
+            raise
+        if lease_s:
+            self._timers[fault.id] = asyncio.create_task(self._expire(fault.id, lease_s))
+        else:
+            await self.heal(fault.id)
+        return fault.id
+
+    def _targets(self, kind: Kind) -> list[str]:
+        keeper = self._keepers.get(kind.scope)
+        return [] if keeper is None else keeper.targets()
+
+    def _no_target(self, kind: Kind, target: str) -> str:
+        there = self._targets(kind)
+        if not there and kind.scope == "link":
+            return "This platform has no proxies before its parts; start it with: zjops up --set proxies=true"
+        return f"{kind.name} cannot be done to {target}; it can be done to {', '.join(there) or 'nothing here'}."
 
     async def _expire(self, fault_id: str, lease_s: float) -> None:
         await self._clock.sleep(lease_s)
-        self.heal(fault_id)
+        await self.heal(fault_id)
 
-    def heal(self, fault_id: str) -> bool:
+    async def heal(self, fault_id: str) -> bool:
         """End a fault; whether it was active."""
         fault = self._active.pop(fault_id, None)
         timer = self._timers.pop(fault_id, None)
@@ -92,25 +103,41 @@ class Faults:
             timer.cancel()
         if fault is None:
             return False
-        child = self._children[fault.target]
-        others = [f for f in self._active.values() if f.target == fault.target]
-        if not any(f.fault == "stop" for f in others):
-            child.signal(signal.SIGCONT)
-        if not any(f.fault == "kill" for f in others):
-            child.release()
+        await self._keepers[KINDS[fault.fault].scope].end(fault, self.active())
         self._tell(Notice(event="note", name=fault.target, message=f"healed: {fault.fault}"))
         return True
 
-    def _heal_target(self, target: str) -> None:
-        for fault in [f for f in self._active.values() if f.target == target]:
-            self.heal(fault.id)
-        self._children[target].signal(signal.SIGCONT)
+    async def heal_all(self) -> int:
+        """End every fault; returns how many there were."""
+        return sum([await self.heal(fault_id) for fault_id in list(self._active)])
+
+    async def _end_all(self, target: str) -> None:
+        for fault in [fault for fault in self._active.values() if fault.target == target]:
+            await self.heal(fault.id)
 
     async def stop(self) -> None:
         """Heal everything."""
         timers = list(self._timers.values())
-        for fault_id in list(self._active):
-            self.heal(fault_id)
+        await self.heal_all()
         for timer in timers:
             with contextlib.suppress(asyncio.CancelledError):
                 await timer
+
+
+def keepers(
+    children: Mapping[str, Child], proxies: Mapping[str, TcpProxy], home: Path, run: RunFile, clock: Clock
+) -> dict[Scope, Keeper]:
+    """Who keeps the faults of each scope on a platform of these children."""
+    return {
+        "process": ProcessKeeper(children, clock), "link": LinkKeeper(proxies, clock),
+        "role": RoleKeeper(children, home), "store": StoreKeeper(home, clock),
+        "broker": BrokerKeeper(children["broker"], home, run, clock),
+    }  # fmt: skip
+
+
+def _lease_s(kind: Kind, asked: FaultRequest) -> float:
+    """How long it lasts. Raises `Problem`."""
+    lease_s = kind.lease_s if asked.lease_s is None else asked.lease_s
+    if not 0 <= lease_s <= LEASE_MOST_S:
+        raise Problem("validation-failed", f"lease_s must lie between 0 and {LEASE_MOST_S:.0f}.")
+    return lease_s

@@ -16,6 +16,9 @@ import msgspec
 
 from simulator.chain.deployment import load_deployment
 from simulator.config import Settings, load_settings
+from simulator.faults.catalogue import Scope
+from simulator.faults.proxy import TcpProxy
+from simulator.faults.switchboard import forget_faults
 from simulator.service import Service, Stack
 from simulator.supervisor import ports, runs
 from simulator.supervisor.anvil import anvil_binary, anvil_spec, check_home
@@ -24,7 +27,9 @@ from simulator.supervisor.broker import broker_spec
 from simulator.supervisor.children import Child
 from simulator.supervisor.control import Control
 from simulator.supervisor.discovery import ProbeCounts, write_targets
-from simulator.supervisor.faults import Faults
+from simulator.supervisor.faultkeepers import Keeper
+from simulator.supervisor.faults import Faults, keepers
+from simulator.supervisor.links import APART, links, through
 from simulator.supervisor.logs import LogKeeper
 from simulator.supervisor.probelog import ProbeLog
 from simulator.supervisor.prober import Prober
@@ -66,7 +71,9 @@ class Supervisor:
     def __init__(self, options: Options, clock: Clock, ids: Ids, tell: Tell) -> None:
         self._options, self._home, self._clock, self._ids, self._tell = options, options.home, clock, ids, tell
         self._children: dict[str, Child] = {}
-        self._faults = Faults(self._children, clock, ids, tell)
+        self._proxies: dict[str, TcpProxy] = {}
+        self._keepers: dict[Scope, Keeper] = {}
+        self._faults = Faults(self._keepers, clock, ids, tell)
         self._listeners: dict[str, socket.socket] = {}
         self._run: RunFile | None = None
         self._state = "starting"
@@ -113,6 +120,7 @@ class Supervisor:
         for spec in specs:
             self._children[spec.name] = Child(spec, self._home, self._clock, self._tell, self._save)
         self._save()
+        await self._break_nothing()
         await self._keep_logs(settings)
         control = Control(
             self._children, self._faults, self._run.control_token, lambda: self._state, self._end,
@@ -130,6 +138,14 @@ class Supervisor:
         await self._call(settings)
         self._tell(Notice(event="up", seconds=round(self._clock.monotonic() - began, 2)))
 
+    async def _break_nothing(self) -> None:
+        """What a killed supervisor had broken is whole again; from now on things can be broken anew."""
+        assert self._run is not None
+        forget_faults(self._home)
+        self._keepers |= keepers(self._children, self._proxies, self._home, self._run, self._clock)
+        for proxy in self._proxies.values():
+            await proxy.start()
+
     async def _keep_logs(self, settings: Settings) -> None:
         """Keep what processes say to a size, this one's own words among it."""
         paths = [path for child in self._children.values() for path in child.growing_logs]
@@ -143,7 +159,7 @@ class Supervisor:
         """Ask the API from outside from now on, unless it takes no tokens of ours."""
         assert self._run is not None
         callers: list[Service] = []
-        ask = asking(ports.port_of(self._listeners["api"]))
+        ask = asking(int(self._run.api_url.rpartition(":")[2]))
         if settings.external_issuer:
             if self._options.traffic:
                 self._tell(Notice(event="note", message="no traffic: its tokens would have to come from elsewhere"))
@@ -190,25 +206,29 @@ class Supervisor:
         if former is not None and (ended := runs.end_leftovers(former)):
             self._tell(Notice(event="note", message=f"ended {ended} processes of a killed supervisor"))
         asked = self._options.api_port
-        names = {"api": asked or API_PORT, "chain": RPC_PORT, "control": CONTROL_PORT}
+        # What clients are told stands on the usual port: the API, or the proxy before it.
+        front, behind = ("front", {"api": API_PORT + APART}) if settings.proxies else ("api", {})
+        names = {front: asked or API_PORT, **behind, "chain": RPC_PORT, "control": CONTROL_PORT}
         names |= dict.fromkeys(self._hosts(), HEALTH_PORT)
         for name, preferred in names.items():
-            self._listeners[name] = ports.listen(preferred, exactly=name == "api" and asked is not None)
+            self._listeners[name] = ports.listen(preferred, exactly=name == front and asked is not None)
         # Away from where another platform that starts at this moment looks: its API has another port already.
         at_api = ports.port_of(self._listeners["api"])
         nats = NATS_PORT + max(0, at_api - API_PORT) % 1_000
-        at = runs.Addresses(
+        self._at = runs.Addresses(
             api=at_api, control=ports.port_of(self._listeners["control"]),
             nats=ports.free(nats), rpc=ports.port_of(self._listeners["chain"]),
         )  # fmt: skip
         self._run = runs.new_run(
-            self._home, former, at, settings.chain_id, settings.final_by.text, self._clock, self._ids,
+            self._home, former, self._at, settings.chain_id, settings.final_by.text, self._clock, self._ids,
             prober=settings.prober, traffic=self._options.traffic is not None,
         )  # fmt: skip
+        if settings.proxies:
+            self._proxies |= links(self._at, self._listeners["front"], self._clock)
+            self._run = through(self._run, self._proxies)
 
     def _specs(self, run: RunFile, settings: Settings) -> list[ChildSpec]:
-        nats = int(run.nats_url.rpartition(":")[2])
-        specs = [broker_spec(self._home, run, nats), self._chain(run, settings)]
+        specs = [broker_spec(self._home, run, self._at.nats), self._chain(run, settings)]
         for number in range(1, self._options.apis + 1):
             name = "api" if number == 1 else f"api-{number}"
             roles = ("api",) if self._options.spread else ("api", "outbox")
@@ -220,7 +240,7 @@ class Supervisor:
         if settings.chain == "devnet":
             return self._role("chain", ("chain",), self._listeners["chain"])
         self._listeners.pop("chain").close()
-        return anvil_spec(self._home, settings, int(run.rpc_url.rpartition(":")[2]))
+        return anvil_spec(self._home, settings, self._at.rpc)
 
     def _hosts(self) -> dict[str, tuple[str, ...]]:
         """The processes behind the API and their roles."""
@@ -251,6 +271,8 @@ class Supervisor:
         await self._faults.stop()
         for child in reversed(self._children.values()):
             await child.stop()
+        for proxy in self._proxies.values():
+            await proxy.stop()
         if self._control is not None:
             await self._control.stop()
         if self._keeper is not None:

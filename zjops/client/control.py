@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from zjops.client.http import Http
@@ -23,9 +24,16 @@ class Control:
         found: dict[str, Any] = self.http.get("/status", headers=self._headers)
         return found
 
-    def fault(self, target: str, fault: str, lease_s: float | None = None) -> str:
-        """Begin a fault: kill, stop or continue; returns its id."""
-        asked: dict[str, Any] = {"target": target, "fault": fault}
+    def faults(self) -> dict[str, Any]:
+        """`kinds`: every fault with its targets here and its parameters; `active`: what holds now."""
+        found: dict[str, Any] = self.http.get("/faults", headers=self._headers)
+        return found
+
+    def fault(
+        self, target: str, fault: str, lease_s: float | None = None, params: Mapping[str, float] | None = None
+    ) -> str:
+        """Begin a fault; returns its id. Raises `Problem`."""
+        asked: dict[str, Any] = {"target": target, "fault": fault, "params": dict(params or {})}
         if lease_s is not None:
             asked["lease_s"] = lease_s
         return str(self.http.request("POST", "/faults", json=asked, headers=self._headers).json()["id"])
@@ -33,6 +41,10 @@ class Control:
     def heal(self, fault_id: str) -> None:
         """End a fault before its lease does."""
         self.http.request("DELETE", f"/faults/{fault_id}", headers=self._headers)
+
+    def heal_all(self) -> int:
+        """End every fault; returns how many there were."""
+        return int(self.http.request("DELETE", "/faults", headers=self._headers).json()["healed"])
 
     def down(self) -> None:
         """Stop the platform."""

@@ -14,6 +14,7 @@ import pytest
 
 from simulator.supervisor import children
 from simulator.supervisor.children import Child
+from simulator.supervisor.faultkeepers import ProcessKeeper
 from simulator.supervisor.faults import FaultRequest, Faults
 from simulator.supervisor.spec import ChildSpec, Notice
 from tests.support.nats import eventually
@@ -46,7 +47,8 @@ class World:
 
     def faults(self) -> Faults:
         """Faults on these children."""
-        return Faults(self.children, SystemClock(), SystemIds(SystemClock()), self.told.append)
+        clock = SystemClock()
+        return Faults({"process": ProcessKeeper(self.children, clock)}, clock, SystemIds(clock), self.told.append)
 
     def events(self) -> list[str]:
         """What was told, by kind."""
@@ -134,7 +136,7 @@ async def test_logs_are_for_the_owner_alone(world: World) -> None:
 async def test_a_stopped_child_continues_when_the_lease_ends(world: World) -> None:
     child, faults = world.child(), world.faults()
     await child.start()
-    faults.inject(FaultRequest("role", "stop", lease_s=0.3))
+    await faults.inject(FaultRequest("role", "stop", lease_s=0.3))
     process = psutil.Process(child.pid)
     await eventually(lambda: process.status() == psutil.STATUS_STOPPED)
     await eventually(lambda: not faults.active() and process.status() != psutil.STATUS_STOPPED)
@@ -144,10 +146,10 @@ async def test_a_stopped_child_continues_when_the_lease_ends(world: World) -> No
 async def test_a_stopped_child_continues_on_request(world: World) -> None:
     child, faults = world.child(), world.faults()
     await child.start()
-    faults.inject(FaultRequest("role", "stop", lease_s=60))
+    await faults.inject(FaultRequest("role", "stop", lease_s=60))
     process = psutil.Process(child.pid)
     await eventually(lambda: process.status() == psutil.STATUS_STOPPED)
-    faults.inject(FaultRequest("role", "continue"))
+    await faults.inject(FaultRequest("role", "continue"))
     assert not faults.active()
     await eventually(lambda: process.status() != psutil.STATUS_STOPPED)
 
@@ -155,18 +157,18 @@ async def test_a_stopped_child_continues_on_request(world: World) -> None:
 async def test_a_leased_kill_stays_dead_until_it_is_healed(world: World) -> None:
     child, faults = world.child(), world.faults()
     await child.start()
-    fault = faults.inject(FaultRequest("role", "kill", lease_s=60))
+    fault = await faults.inject(FaultRequest("role", "kill", lease_s=60))
     await eventually(lambda: child.state == "restarting")
     assert child.pid is None
-    assert faults.heal(fault)
-    assert not faults.heal(fault)
+    assert await faults.heal(fault)
+    assert not await faults.heal(fault)
     await eventually(lambda: child.ready and child.restarts == 1)
 
 
 async def test_a_kill_without_a_lease_heals_by_itself(world: World) -> None:
     child, faults = world.child(), world.faults()
     await child.start()
-    faults.inject(FaultRequest("role", "kill"))
+    await faults.inject(FaultRequest("role", "kill"))
     await eventually(lambda: child.ready and child.restarts == 1)
     assert not faults.active()
 
@@ -183,7 +185,7 @@ async def test_a_kill_without_a_lease_heals_by_itself(world: World) -> None:
 async def test_a_wrong_fault_is_refused(world: World, request_: FaultRequest, code: str) -> None:
     world.child()
     with pytest.raises(Problem) as caught:
-        world.faults().inject(request_)
+        await world.faults().inject(request_)
     assert caught.value.kind.code == code
 
 

@@ -1,0 +1,145 @@
+"""Ports that fail on purpose, around real adapters: they keep their port's promises, and rest until a fault holds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from simulator.blobs.port import Blobs
+from simulator.broker.port import Broker, Callback, Logged, Message, Outgoing, Unlisten
+from simulator.faults.switchboard import Switchboard
+from simulator.store.port import Store, T, Work
+from zjops.domain.clock import Clock
+from zjops.domain.errors import BrokerUnavailable, StoreUnavailable
+from zjops.domain.events import DurableSpec, StreamSpec
+
+FULL = "database or disk is full; the disk is full; free some space and start again"
+LimitPages = Callable[[int | None], Awaitable[None]]
+
+
+class FaultyStore:
+    """A store that is slow or full. `limit_pages` bounds how far its file may grow, None for as it likes."""
+
+    def __init__(self, inner: Store, faults: Switchboard, clock: Clock, limit_pages: LimitPages) -> None:
+        self._inner, self._faults, self._clock, self._limit_pages = inner, faults, clock, limit_pages
+        self._limited = False
+
+    async def start(self) -> None:
+        await self._inner.start()
+
+    async def stop(self) -> None:
+        await self._inner.stop()
+
+    async def transact(self, work: Work[T]) -> T:
+        if self._faults.idle and not self._limited:
+            return await self._inner.transact(work)
+        await self._delay()
+        await self._limit()
+        if self._faults.params("store.full") is not None:
+            raise StoreUnavailable(f"store: {FULL}")
+        value = await self._inner.transact(work)
+        slow = self._faults.params("store.slow_commit")
+        if slow is not None:
+            await self._clock.sleep(slow["ms"] / 1000)
+        return value
+
+    async def read(self, work: Work[T]) -> T:
+        if not self._faults.idle:
+            await self._delay()
+        return await self._inner.read(work)
+
+    async def _delay(self) -> None:
+        params = self._faults.params("store.delay")
+        if params is not None:
+            drawn = params["ms"] + self._faults.random.uniform(-1, 1) * params["jitter_ms"]
+            await self._clock.sleep(max(0.0, drawn) / 1000)
+
+    async def _limit(self) -> None:
+        params = self._faults.params("store.page_limit")
+        if params is not None and not self._limited:
+            self._limited = True
+            await self._limit_pages(int(params["pages"]))
+        elif params is None and self._limited:
+            await self._limit_pages(None)
+            self._limited = False
+
+
+class FaultyBlobs:
+    """A folder of blobs on a full disk."""
+
+    def __init__(self, inner: Blobs, faults: Switchboard) -> None:
+        self._inner, self._faults = inner, faults
+
+    async def put(self, data: bytes) -> str:
+        if not self._faults.idle and self._faults.params("store.full") is not None:
+            raise StoreUnavailable("blob folder: No space left on device; free space or choose another")
+        return await self._inner.put(data)
+
+    async def get(self, digest: str) -> bytes:
+        return await self._inner.get(digest)
+
+    async def exists(self, digest: str) -> bool:
+        return await self._inner.exists(digest)
+
+
+class _LateMessage:
+    """A message whose acknowledgement is lost on the way: it comes again after its durable's patience."""
+
+    def __init__(self, inner: Message) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def ack(self) -> None:
+        """Sent, and never heard of again."""
+
+
+class FaultyBroker:
+    """A broker whose acknowledgements get lost and whose messages come twice."""
+
+    def __init__(self, inner: Broker, faults: Switchboard) -> None:
+        self._inner, self._faults = inner, faults
+
+    async def start(self) -> None:
+        await self._inner.start()
+
+    async def stop(self) -> None:
+        await self._inner.stop()
+
+    async def ensure(self, streams: Sequence[StreamSpec], durables: Sequence[DurableSpec]) -> None:
+        await self._inner.ensure(streams, durables)
+
+    async def publish(self, stream: str, messages: Sequence[Outgoing], *, expected_last: int | None = None) -> int:
+        last = await self._inner.publish(stream, messages, expected_last=expected_last)
+        if not self._faults.idle and any(self._faults.strikes("broker.lose_acks") for _ in messages):
+            raise BrokerUnavailable("the broker does not answer: an acknowledgement was lost")
+        return last
+
+    async def last(self, stream: str) -> tuple[int, str | None]:
+        return await self._inner.last(stream)
+
+    async def fetch(self, durable: str, batch: int, wait_s: float) -> list[Message]:
+        found = await self._inner.fetch(durable, batch, wait_s)
+        if self._faults.idle:
+            return found
+        late = [self._late(message) for message in found]
+        return late + [message for message in late if self._faults.strikes("broker.duplicate")]
+
+    def _late(self, message: Message) -> Message:
+        return _LateMessage(message) if self._faults.strikes("broker.late") else message
+
+    async def read(self, stream: str, most: int, *, first: int = 1, since_ms: int | None = None) -> list[Logged]:
+        return await self._inner.read(stream, most, first=first, since_ms=since_ms)
+
+    async def pending(self, durable: str) -> int:
+        return await self._inner.pending(durable)
+
+    async def signal(self, subject: str, data: bytes = b"") -> None:
+        await self._inner.signal(subject, data)
+
+    async def announce(self, messages: Sequence[Outgoing]) -> None:
+        await self._inner.announce(messages)
+
+    async def listen(self, subject: str, callback: Callback) -> Unlisten:
+        return await self._inner.listen(subject, callback)

@@ -1,0 +1,92 @@
+"""Faults of the broker that need its own program or its own files: a stream that is full, a tail that is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from simulator.supervisor.children import Child
+from simulator.supervisor.faultkeepers import Fault
+from zjops.domain.clock import Clock
+from zjops.domain.errors import Problem
+from zjops.domain.events import EVENTS
+from zjops.domain.runfile import RunFile
+
+ASK_WITHIN_S = 5.0
+GONE_EVERY_S, GONE_TRIES = 0.02, 250
+UNLIMITED = -1
+
+
+class BrokerKeeper:
+    """The event stream at its limit, or without its newest bytes."""
+
+    def __init__(self, child: Child, home: Path, run: RunFile, clock: Clock) -> None:
+        self._child, self._home, self._run, self._clock = child, home, run, clock
+
+    def targets(self) -> list[str]:
+        return [self._child.spec.name]
+
+    async def begin(self, fault: Fault) -> None:
+        acts: Mapping[str, Callable[[Fault], Awaitable[None]]] = {
+            "broker.full": self._fill, "broker.cut_tail": self._cut,
+        }  # fmt: skip
+        await acts[fault.fault](fault)
+
+    async def end(self, fault: Fault, others: list[Fault]) -> None:
+        if fault.fault == "broker.cut_tail":
+            self._child.release()
+        elif all(other.fault != "broker.full" for other in others):
+            with contextlib.suppress(Problem):
+                await self._limit(full=False)
+
+    async def _fill(self, fault: Fault) -> None:
+        """The stream's own limit becomes what it holds, and what is new is refused and not what is old forgotten."""
+        await self._limit(full=True)
+
+    async def _limit(self, *, full: bool) -> None:
+        # Loaded only here: a supervisor that breaks nothing needs no client of the broker.
+        import nats
+        from nats.errors import Error
+        from nats.js import api
+
+        async def quiet(exc: Exception) -> None:
+            """The error comes out of the call itself."""
+
+        try:
+            client = await nats.connect(
+                self._run.nats_url, user=self._run.nats_user, password=self._run.nats_password, error_cb=quiet,
+                allow_reconnect=False, max_reconnect_attempts=1, connect_timeout=2,
+            )  # fmt: skip
+            try:
+                js = client.jetstream(timeout=ASK_WITHIN_S)
+                info = await js.stream_info(EVENTS)
+                most = max(1, info.state.bytes) if full else UNLIMITED
+                discard = api.DiscardPolicy.NEW if full else api.DiscardPolicy.OLD
+                await js.update_stream(replace(info.config, max_bytes=most, discard=discard))
+            finally:
+                await client.close()
+        except (OSError, TimeoutError, Error, nats.errors.NoServersError) as exc:
+            raise Problem("unavailable", f"The broker does not answer: {exc}") from exc
+
+    async def _cut(self, fault: Fault) -> None:
+        self._child.hold()
+        pid = self._child.pid
+        self._child.signal(signal.SIGKILL)
+        for _ in range(GONE_TRIES):
+            if pid is None or self._child.pid != pid:
+                break
+            await self._clock.sleep(GONE_EVERY_S)
+        files = sorted(self._home.glob(f"broker/jetstream/*/streams/{EVENTS}/msgs/*.blk"), key=_number)
+        if not files:
+            raise Problem("conflict", "The event stream has no file yet.")
+        newest = files[-1]
+        os.truncate(newest, max(0, newest.stat().st_size - int(fault.params["bytes"])))
+
+
+def _number(path: Path) -> Any:
+    return int(path.stem) if path.stem.isdigit() else -1

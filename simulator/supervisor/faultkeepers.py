@@ -1,0 +1,204 @@
+"""Who does what a fault asks for and takes it back, one keeper for each scope of the catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from simulator.config import STORE_FILE
+from simulator.faults.proxy import TcpProxy
+from simulator.faults.switchboard import ActiveFault, write_faults
+from simulator.service import background
+from simulator.supervisor.children import Child
+from zjops.domain.clock import Clock
+from zjops.domain.errors import Problem
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A fault that is active, until a moment in Unix ms."""
+
+    id: str
+    target: str
+    fault: str
+    until_ms: int
+    params: dict[str, float] = {}
+
+
+class Keeper(Protocol):
+    """Does and undoes faults of one scope. `others` are those that stay active."""
+
+    def targets(self) -> list[str]:
+        """What these faults can be done to."""
+        ...
+
+    async def begin(self, fault: Fault) -> None:
+        """Do it. Raises `Problem`."""
+        ...
+
+    async def end(self, fault: Fault, others: list[Fault]) -> None:
+        """Undo it; never fails."""
+        ...
+
+
+class Repeating:
+    """Acts that are done again and again while a fault lasts."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._loops: dict[str, asyncio.Task[None]] = {}
+
+    def every(self, fault_id: str, seconds: float, act: Callable[[], None]) -> None:
+        """Do it now, and again so often; with 0 only now."""
+        act()
+        if seconds:
+            self.run(fault_id, self._repeat(seconds, act))
+
+    async def _repeat(self, seconds: float, act: Callable[[], None]) -> None:
+        while True:
+            await self._clock.sleep(seconds)
+            act()
+
+    def run(self, fault_id: str, loop: Coroutine[Any, Any, None]) -> None:
+        """Run a loop until `end`."""
+        self._loops[fault_id] = background(loop, f"fault {fault_id}")
+
+    async def end(self, fault_id: str) -> None:
+        """Stop repeating."""
+        task = self._loops.pop(fault_id, None)
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+class ProcessKeeper:
+    """Kills, stops, throttles and continues children of the supervisor."""
+
+    def __init__(self, children: Mapping[str, Child], clock: Clock) -> None:
+        self._children, self._clock = children, clock
+        self._repeating = Repeating(clock)
+
+    def targets(self) -> list[str]:
+        return list(self._children)
+
+    async def begin(self, fault: Fault) -> None:
+        child = self._children[fault.target]
+        if fault.fault == "kill":
+            every_s = fault.params["every_s"]
+            self._repeating.every(fault.id, every_s, lambda: self._kill(child, held=not every_s))
+        elif fault.fault == "stop":
+            child.signal(signal.SIGSTOP)
+        elif fault.fault == "throttle":
+            self._repeating.run(fault.id, self._throttle(child, fault.params))
+
+    def _kill(self, child: Child, *, held: bool) -> None:
+        if held:
+            child.hold()
+        child.signal(signal.SIGKILL)
+
+    async def _throttle(self, child: Child, params: dict[str, float]) -> None:
+        stopped_s = params["stopped_ms"] / 1000
+        goes_s = max(0.001, params["period_ms"] / 1000 - stopped_s)
+        while True:
+            child.signal(signal.SIGSTOP)
+            await self._clock.sleep(stopped_s)
+            child.signal(signal.SIGCONT)
+            await self._clock.sleep(goes_s)
+
+    async def end(self, fault: Fault, others: list[Fault]) -> None:
+        await self._repeating.end(fault.id)
+        child = self._children[fault.target]
+        here = [other.fault for other in others if other.target == fault.target]
+        if "stop" not in here:
+            child.signal(signal.SIGCONT)
+        if "kill" not in here:
+            child.release()
+
+
+class LinkKeeper:
+    """Sets the conditions of the proxies in front of the API, the broker and the chain."""
+
+    def __init__(self, proxies: Mapping[str, TcpProxy], clock: Clock) -> None:
+        self._proxies = proxies
+        self._repeating = Repeating(clock)
+
+    def targets(self) -> list[str]:
+        return list(self._proxies)
+
+    async def begin(self, fault: Fault) -> None:
+        proxy = self._proxies[fault.target]
+        proxy.conditions.faults[fault.fault] = fault.params
+        if fault.fault == "link.reset":
+            self._repeating.every(fault.id, fault.params["every_s"], proxy.reset)
+        elif fault.fault == "link.cut":
+            proxy.reset()
+
+    async def end(self, fault: Fault, others: list[Fault]) -> None:
+        await self._repeating.end(fault.id)
+        conditions = self._proxies[fault.target].conditions
+        left = [other for other in others if (other.target, other.fault) == (fault.target, fault.fault)]
+        if left:
+            conditions.faults[fault.fault] = left[-1].params
+        else:
+            conditions.faults.pop(fault.fault, None)
+
+
+class RoleKeeper:
+    """Tells a role process which faults are around its ports; the process keeps the leases itself."""
+
+    def __init__(self, children: Mapping[str, Child], home: Path) -> None:
+        self._children, self._home = children, home
+        self._told: dict[str, list[Fault]] = {}
+
+    def targets(self) -> list[str]:
+        return [name for name, child in self._children.items() if set(child.spec.roles) - {"broker", "chain"}]
+
+    async def begin(self, fault: Fault) -> None:
+        self._tell(fault.target, [*self._told.get(fault.target, []), fault])
+
+    async def end(self, fault: Fault, others: list[Fault]) -> None:
+        left = [other for other in self._told.get(fault.target, []) if other.id != fault.id]
+        with contextlib.suppress(Problem):
+            self._tell(fault.target, left)
+
+    def _tell(self, target: str, faults: list[Fault]) -> None:
+        rows = [ActiveFault(one.id, one.fault, one.params, one.until_ms) for one in faults]
+        try:
+            write_faults(self._home, target, rows)
+        except OSError as exc:
+            raise Problem("internal-error", f"the fault cannot be written down: {exc.strerror}") from exc
+        self._told[target] = faults
+
+
+class StoreKeeper:
+    """Has another process hold the write lock of the store, which ends by itself too."""
+
+    def __init__(self, home: Path, clock: Clock) -> None:
+        self._home, self._clock = home, clock
+        self._lockers: dict[str, asyncio.subprocess.Process] = {}
+
+    def targets(self) -> list[str]:
+        return ["store"]
+
+    async def begin(self, fault: Fault) -> None:
+        seconds = max(0.0, (fault.until_ms - self._clock.now_ms()) / 1000)
+        self._lockers[fault.id] = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "simulator.faults.locker", str(os.getpid()), str(self._home / STORE_FILE),
+            str(seconds), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+
+    async def end(self, fault: Fault, others: list[Fault]) -> None:
+        locker = self._lockers.pop(fault.id, None)
+        if locker is not None:
+            with contextlib.suppress(ProcessLookupError):
+                locker.kill()
+            await locker.wait()
