@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -14,13 +15,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from simulator.broker.port import Broker
 from simulator.chain.deployment import ensure_deployment
 from simulator.chain.port import Chain, ChainIdentity
 from simulator.config import STORE_FILE, Settings
 from simulator.faults.switchboard import Switchboard
 from simulator.platform import ROLES, Platform, Ports
 from simulator.service import Service
-from simulator.store.port import Tx
+from simulator.store.port import Store, Tx
 from simulator.telemetry import Telemetry
 from simulator.worker.slots import InlineSlots, ProcessSlots
 from zjops.domain.clock import Clock, SystemClock, VirtualClock
@@ -96,6 +98,7 @@ async def local(
     """
     from simulator.blobs.files import FileBlobs
     from simulator.broker.nats import NatsBroker
+    from simulator.faults.breaking import SWITCH, broken
     from simulator.faults.chains import FaultyChain
     from simulator.faults.inside import FaultyClock
     from simulator.faults.wrappers import FaultyBlobs, FaultyBroker, FaultyStore
@@ -105,9 +108,14 @@ async def local(
     ids = SystemIds(clock)
     store = SqliteStore(home / STORE_FILE)
     chain = await _web3_chain(home, run, settings, clock, ids) if "relayer" in roles else NoChain()
+    faulty: tuple[Store, Broker] = (
+        FaultyStore(store, faults, clock, store.limit_pages),
+        FaultyBroker(NatsBroker(run.nats_url, run.nats_user, run.nats_password), faults),
+    )
+    if SWITCH in os.environ:
+        faulty = broken(os.environ[SWITCH], *faulty, faults)
     ports = Ports(
-        store=FaultyStore(store, faults, clock, store.limit_pages),
-        broker=FaultyBroker(NatsBroker(run.nats_url, run.nats_user, run.nats_password), faults),
+        store=faulty[0], broker=faulty[1],
         blobs=FaultyBlobs(FileBlobs(home / "blobs"), faults), slots=ProcessSlots(settings.worker_slots), clock=clock,
         ids=ids, chain=FaultyChain(chain, faults), offload=asyncio.to_thread,
     )  # fmt: skip

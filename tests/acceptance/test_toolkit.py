@@ -303,7 +303,7 @@ async def test_invoice_and_audit(zjops: Cli, confirmed: str, tmp_path: Path) -> 
     assert list(report) == [
         "schema", "ok", "client_accepted", "unknown", "accepted", "settled", "completed", "failed", "cancelled",
         "confirmed", "charged", "released", "in_flight", "lost", "doubled", "double_billed", "double_confirmed",
-        "findings", "repaired", "late", "tie_out",
+        "findings", "repaired", "late", "counterexample", "tie_out",
     ]  # fmt: skip
     assert (report["ok"], report["client_accepted"]) == (True, 1)
     forged = tmp_path / "forged.jsonl"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Protocol
 
 from zjops.audit import places
 from zjops.audit.findings import DOUBLE_CONFIRMED, Finding
 from zjops.audit.places import check_block, check_told, told_place, vacated, was_told
 from zjops.audit.records import Export, Log
-from zjops.domain.jobs import CHAIN_STATUS, JobState
+from zjops.domain.jobs import ANCHORED, CHAIN_STATUS, JobState
 from zjops.domain.merkle import Leaf, Tree, job_key_digest, result_digest_of, usage_digest
 from zjops.domain.wire import ExportBatch, ExportRow
 
+TRIED_MOST = 2_000_000
+"""So many leaves are hashed at most to find out which job a batch lacks: seconds."""
+ENDED = ANCHORED | {JobState.CONFIRMED}
 ON_CHAIN = frozenset({"mined", "final"})
 
 
@@ -24,14 +28,15 @@ class Chain(places.Chain, Protocol):
     def next_sequence(self) -> int: ...
 
 
-def leaf_of(row: ExportRow) -> Leaf:
-    """A job's leaf, derived from the export alone (C72)."""
-    assert row.chain_sequence is not None
+def leaf_of(row: ExportRow, number: int | None = None) -> Leaf:
+    """A job's leaf, derived from the export alone (C72), under its own number or another."""
+    sequence = row.chain_sequence if number is None else number
+    assert sequence is not None
     salt = bytes.fromhex(row.salt[2:])
     digest = bytes.fromhex((row.result_sha3 or "0x" + "00" * 32)[2:])
     failed = row.status is JobState.FAILED
     return Leaf(
-        row.chain_sequence,
+        sequence,
         job_key_digest(row.tenant, row.job_id, salt),
         result_digest_of(salt, digest),
         usage_digest(salt, row.tenant, row.job_id, row.payload_bytes, row.compute_units, row.accepted_at),
@@ -61,7 +66,7 @@ def check_chain(
         if batch.first_sequence != expected and not any(expected in numbers for numbers in free):
             text = f"batch {batch.batch_id} begins at {batch.first_sequence}, not at {expected}"
             found.append(Finding("wrong_chain", "-", text))
-        found += _check_batch(batch, rows, chain, log, expect_settled)
+        found += _check_batch(batch, rows, export.jobs.values(), chain, log, expect_settled)
         found += _check_numbers(batch, rows, chain, next_before)
         expected = batch.first_sequence + batch.count
     if next_before > expected:
@@ -87,12 +92,14 @@ def _log_numbers(export: Export, log: Log) -> list[Finding]:
 
 
 def _check_batch(
-    batch: ExportBatch, rows: list[ExportRow], chain: Chain, log: Log, expect_settled: bool
+    batch: ExportBatch, rows: list[ExportRow], jobs: Iterable[ExportRow], chain: Chain, log: Log, expect_settled: bool
 ) -> list[Finding]:  # fmt: skip
     where, found = f"batch {batch.batch_id}", []
     numbers = [row.chain_sequence for row in rows]
     if numbers != list(range(batch.first_sequence, batch.first_sequence + batch.count)):
-        return [Finding("wrong_chain", "-", f"{where} holds {len(rows)} of its {batch.count} jobs")]
+        gone = Finding("wrong_chain", "-", f"{where} holds {len(rows)} of its {batch.count} jobs")
+        moved = moved_from(batch, rows, jobs)
+        return [gone] if moved is None else [gone, moved]
     first = rows[0].job_id
     root = Tree([leaf_of(row).hash() for row in rows]).root
     if "0x" + root.hex() != batch.root:
@@ -104,6 +111,28 @@ def _check_batch(
     found += check_block(batch, first, chain)
     found += check_told(batch, first, log)
     return found + _check_gas(batch, rows, log)
+
+
+def moved_from(batch: ExportBatch, rows: list[ExportRow], jobs: Iterable[ExportRow]) -> Finding | None:
+    """The one job that a batch lacks, found by the root: no other leaf under that number gives it (C71).
+
+    None when more than one is missing, or when it would take too long to try them all.
+    """
+    numbers = range(batch.first_sequence, batch.first_sequence + batch.count)
+    missing = set(numbers) - {row.chain_sequence for row in rows}
+    others = [row for row in jobs if row.chain_sequence not in numbers and row.status in ENDED]
+    if len(missing) != 1 or len(rows) != batch.count - 1 or len(others) * batch.count > TRIED_MOST:
+        return None
+    (number,) = missing
+    leaves = [leaf_of(row).hash() for row in rows]
+    for row in others:
+        leaves.insert(number - batch.first_sequence, leaf_of(row, number).hash())
+        if "0x" + Tree(leaves).root.hex() == batch.root:
+            now = f"has number {row.chain_sequence} now" if row.chain_sequence else "has no number now"
+            text = f"is number {number} of batch {batch.batch_id} by its root, and {now}"
+            return Finding(DOUBLE_CONFIRMED, row.job_id, text)
+        leaves.pop(number - batch.first_sequence)
+    return None
 
 
 def _check_numbers(batch: ExportBatch, rows: list[ExportRow], chain: Chain, next_before: int) -> list[Finding]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from zjops.analytics.tieout import TieOut
+    from zjops.audit.story import Story
 
 SCHEMA = "zjops.audit/1"
 LOST, DOUBLED, DOUBLE_BILLED, DOUBLE_CONFIRMED = "lost", "doubled", "double_billed", "double_confirmed"
@@ -27,8 +28,8 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """Counts and findings of an audit, by how many outbox rows the log was behind the store, what was repaired, and how
-    each month ties out."""
+    """Counts and findings of an audit, by how many outbox rows the log was behind the store, what was repaired, how
+    each month ties out, and of one job that did not come out right the story."""
 
     counts: Counter[str]
     findings: list[Finding]
@@ -36,6 +37,7 @@ class Report(NamedTuple):
     late: tuple[Finding, ...] = ()
     repaired: tuple[Finding, ...] = ()
     tied: tuple[TieOut, ...] = ()
+    story: Story | None = None
 
     @property
     def ok(self) -> bool:
@@ -73,7 +75,8 @@ class Report(NamedTuple):
         counted = {"schema": SCHEMA, "ok": self.ok} | {name: self.counts[name] for name in names} | found
         told = {"findings": self.findings, "repaired": self.repaired, "late": self.late}
         said = {name: [finding._asdict() for finding in some] for name, some in told.items()}
-        return counted | said | {"tie_out": [_as_json(tied) for tied in self.tied]}
+        told_of = {"counterexample": None if self.story is None else self.story.as_json()}
+        return counted | said | told_of | {"tie_out": [_as_json(tied) for tied in self.tied]}
 
 
 def _as_json(tied: TieOut) -> dict[str, Any]:

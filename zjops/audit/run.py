@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from zjops.audit.checks import check_jobs, count
 from zjops.audit.findings import Report
 from zjops.audit.places import check_repairs, repaired
 from zjops.audit.records import NO_LOG, WHOLE, Log, Part, read_export, read_log
+from zjops.audit.story import shortest
 from zjops.audit.told import check_history
 from zjops.audit.tying import check_months
 from zjops.client.history import Record
@@ -28,7 +30,7 @@ def audit_once(
 
     `part` is what the export tells of; the identities of the months are those of the log up to its end.
     """
-    return _Look(list(history), take_export, log_dir, chain, expect_settled, part).report
+    return _Look(list(history), take_export, log_dir, chain, expect_settled, part).whole()
 
 
 class _Look:
@@ -44,6 +46,14 @@ class _Look:
         self._export = read_export(take_export())
         self._part = part._replace(until=self._export.head.outbox_last)
         self.report = self._compare(log)
+
+    def whole(self) -> Report:
+        """The report, and where something is wrong the shortest story of a job that shows it."""
+        if self.report.ok:
+            return self.report
+        with contextlib.ExitStack() as opened:
+            log = None if self._log_dir is None else opened.enter_context(self._part.open(self._log_dir))
+            return self.report._replace(story=shortest(self.report.findings, self._history, self._export, log))
 
     def again(self) -> Report:
         """The same once more, with all that the log has by now of what the export tells of, and nothing newer.
@@ -84,5 +94,5 @@ def audit(
             clock.pause(AGAIN_S)
             look.again()
         if not look.report.only_late or clock.monotonic() >= deadline:
-            return look.report
+            return look.whole()
         clock.pause(AGAIN_S)

@@ -52,6 +52,9 @@ def audit(
     _tell(out, report)
     _list(out, report.findings)
     _list(out, report.repaired)
+    if report.story is not None:
+        for line in report.story.lines():
+            (out.text if out.format is Format.TABLE else out.say)(line)
     if way_on := still_going(report):
         out.say(way_on)
     if not report.ok:
@@ -126,7 +129,7 @@ def _tell(out: Out, report: Report) -> None:
         out.text(_json(said))
         return
     # People read findings as lines of their own; whoever reads rows has nothing but the record.
-    left = {"tie_out"} | ({"findings", "repaired", "late"} if out.format is Format.TABLE else set())
+    left = {"tie_out", "counterexample"} | ({"findings", "repaired", "late"} if out.format is Format.TABLE else set())
     out.record("", {name: value for name, value in said.items() if name not in left})
     for tied in report.tied:
         for identity in tied.identities:

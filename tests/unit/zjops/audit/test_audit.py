@@ -35,6 +35,7 @@ def test_a_world_in_order_is_found_in_order(tmp_path: Path) -> None:
         "schema": "zjops.audit/1", "ok": True, "client_accepted": 8, "unknown": 0, "accepted": 8, "settled": 8,
         "completed": 4, "failed": 2, "cancelled": 2, "confirmed": 6, "charged": 6, "released": 2, "in_flight": 0,
         "lost": 0, "doubled": 0, "double_billed": 0, "double_confirmed": 0, "findings": [], "repaired": [], "late": [],
+        "counterexample": None,
     }  # fmt: skip
 
 

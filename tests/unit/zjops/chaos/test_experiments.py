@@ -1,0 +1,68 @@
+"""The experiments that come with the project: whole, valid to Chaos Toolkit, and made of faults that there are."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from simulator.faults.catalogue import KINDS, params_of
+from zjops.chaos import activities
+from zjops.chaos.experiments import experiment, experiments, folder, read_file
+from zjops.domain.errors import UsageError
+
+FILES = sorted(folder().glob("*.yaml"))
+
+
+def _activities(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*document["steady-state-hypothesis"]["probes"], *document["method"], *document["rollbacks"]]
+
+
+def test_the_design_s_seven_come_first_and_every_role_can_be_killed_and_stopped() -> None:
+    known = list(experiments().values())
+    assert [one.name for one in known if "design" in one.tags] == [one.name for one in known[:7]]
+    roles = ("api", "outbox", "worker", "settlement", "relayer", "meter", "broker", "chain")
+    assert {f"{verb}-{role}" for verb in ("kill", "stop") for role in roles} <= set(experiments())
+    assert all(one.title and one.symptom and one.description for one in known)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_every_activity_is_there_and_gets_what_it_takes(path: Path) -> None:
+    for activity in _activities(yaml.safe_load(path.read_text())):
+        provider = activity["provider"]
+        assert (provider["type"], provider["module"]) == ("python", "zjops.chaos.activities")
+        inspect.signature(getattr(activities, provider["func"])).bind(**provider.get("arguments", {}))
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_faults_are_those_of_the_catalogue_and_have_a_lease(path: Path) -> None:
+    for activity in _activities(yaml.safe_load(path.read_text())):
+        if activity["provider"]["func"] == "inject":
+            given = activity["provider"]["arguments"]
+            params_of(KINDS[given["fault"]], given.get("params", {}))
+            assert "lease_s" in given
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_chaos_toolkit_finds_it_valid(path: Path) -> None:
+    pytest.importorskip("chaoslib", reason="Chaos Toolkit is missing; install it with: make load")
+    from chaoslib.experiment import ensure_experiment_is_valid
+    from chaoslib.loader import load_experiment
+
+    ensure_experiment_is_valid(load_experiment(str(path)))
+
+
+def test_an_unknown_experiment_is_named_with_those_that_are_near() -> None:
+    with pytest.raises(UsageError, match=r"there is no experiment api; there are api-killed, api-latency, api-memory"):
+        experiment("api")
+
+
+def test_a_file_that_is_none_is_said_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    for text in ("- a\n", "title: x\n", "{", "title: x\ndescription: y\nextensions: [{name: zjops, colour: red}]\n"):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="is not an experiment"):
+            read_file(path)

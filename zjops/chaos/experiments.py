@@ -1,0 +1,88 @@
+"""The experiments as files: Chaos Toolkit's own form, with what this toolkit wants to know in the extension `zjops`."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from zjops.domain.errors import UsageError
+
+FOLDER = "loadtests/chaos"
+EXTENSION = "zjops"
+
+
+class Extension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an experiment says to this toolkit: what is seen of it, what it needs, which parts it can be done to."""
+
+    name: str
+    symptom: str = ""
+    needs: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+
+
+class Experiment(msgspec.Struct, frozen=True):
+    """One experiment, at one part where it can be done to several. `lease_s` is how long it is broken by itself."""
+
+    name: str
+    title: str
+    description: str
+    tags: tuple[str, ...]
+    symptom: str
+    needs: tuple[str, ...]
+    lease_s: float
+    path: Path
+    target: str | None = None
+
+
+def folder() -> Path:
+    """Where the experiments lie. Raises `UsageError` where they were not installed."""
+    found = importlib.util.find_spec("loadtests")
+    if found is None or not found.submodule_search_locations:
+        raise UsageError("the experiments are not installed here; run this from the project's folder")
+    return Path(next(iter(found.submodule_search_locations))) / "chaos"
+
+
+def read_file(path: Path) -> list[Experiment]:
+    """The experiments of a file: one, or one for each of its targets. Raises `UsageError`."""
+    try:
+        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        extension = msgspec.convert(_extension(document), Extension)
+        lease = document.get("configuration", {}).get("lease_s", {})
+        common: dict[str, Any] = {
+            "title": str(document["title"]), "description": " ".join(str(document["description"]).split()),
+            "tags": tuple(document.get("tags", ())), "symptom": extension.symptom, "needs": extension.needs,
+            "lease_s": float(lease.get("default", 0.0)), "path": path,
+        }  # fmt: skip
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read ({exc.strerror})") from exc
+    except (yaml.YAMLError, msgspec.ValidationError, KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise UsageError(f"{path} is not an experiment: {' '.join(str(exc).split())}") from exc
+    if not extension.targets:
+        return [Experiment(name=path.stem, **common)]
+    return [Experiment(name=f"{path.stem}-{target}", target=target, **common) for target in extension.targets]
+
+
+def _extension(document: Any) -> dict[str, Any]:
+    found = [one for one in document.get("extensions", ()) if one.get("name") == EXTENSION]
+    return dict(found[0]) if found else {"name": EXTENSION}
+
+
+def experiments() -> dict[str, Experiment]:
+    """Every experiment by its name, the design's first. Raises `UsageError`."""
+    found = [one for path in sorted(folder().glob("*.yaml")) for one in read_file(path)]
+    return {one.name: one for one in sorted(found, key=lambda one: ("design" not in one.tags, one.name))}
+
+
+def experiment(name: str) -> Experiment:
+    """One by its name, or by its file. Raises `UsageError`."""
+    if name.endswith((".yaml", ".yml", ".json")):
+        return read_file(Path(name))[0]
+    known = experiments()
+    if name not in known:
+        near = [one for one in known if name in one] or list(known)
+        raise UsageError(f"there is no experiment {name}; there are {', '.join(near)}")
+    return known[name]

@@ -1,0 +1,108 @@
+"""Looking on from outside while an experiment runs: what the control API and the operators' door say."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from zjops.client.admin import BASE, Admin
+from zjops.client.control import Control
+from zjops.client.http import Http
+from zjops.client.oauth import ClientCredentials
+from zjops.config import Context
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import Problem, UnreachableError
+from zjops.domain.wire_admin import PlatformState
+
+EVERY_S = 0.25
+WITHIN_S = 1.0
+
+
+class Sample(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was seen at a moment (Unix ms): faults that hold, processes that do not answer, and what is on its way.
+
+    `answered` is whether the operators' door did; without it nothing is known of the queues.
+    """
+
+    at_ms: int
+    faults: tuple[str, ...] = ()
+    away: tuple[str, ...] = ()
+    answered: bool = False
+    active_jobs: int = 0
+    unpublished: int = 0
+    oldest_unpublished_ms: int = 0
+    open_batches: int = 0
+    dead_letters: int = 0
+
+
+def _quiet(text: str) -> None:
+    """Nobody is told of warnings: what cannot be read is not answered."""
+
+
+class Watch:
+    """Samples in a thread of its own, from `start` to `stop`; both are safe twice."""
+
+    def __init__(self, context: Context, clock: SystemClock, heard: Callable[[Sample], None] | None = None) -> None:
+        assert context.control_url is not None
+        self._clock, self._heard = clock, heard
+        self._control = Control(context, Http(context.control_url, timeout_s=5, tries=1, notify=_quiet))
+        auth = ClientCredentials(context.token_url, context.operations())
+        self._admin = Admin(context, Http(context.api_url, auth=auth, timeout_s=WITHIN_S, tries=1, notify=_quiet))
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, name="watch", daemon=True),
+            threading.Thread(target=self._ask, name="watch the queues", daemon=True),
+        ]
+        self._state: PlatformState | None = None
+        self._started = False
+        self.samples: list[Sample] = []
+
+    def start(self) -> None:
+        """Begin."""
+        if not self._started:
+            self._started = True
+            for thread in self._threads:
+                thread.start()
+
+    def stop(self) -> None:
+        """End, when the last answer has come."""
+        if self._started and not self._ended.is_set():
+            self._ended.set()
+            for thread in self._threads:
+                thread.join()
+            self._control.http.close()
+            self._admin.http.close()
+
+    def _run(self) -> None:
+        while not self._ended.wait(EVERY_S):
+            sample = self._look()
+            if sample is not None:
+                self.samples.append(sample)
+                if self._heard is not None:
+                    self._heard(sample)
+
+    def _ask(self) -> None:
+        """Ask for the queues beside the other thread: a door that hangs must not hide what the supervisor says."""
+        while not self._ended.wait(EVERY_S):
+            try:
+                self._state = self._admin.http.get(f"{BASE}/platform", PlatformState)
+            except (UnreachableError, Problem):
+                self._state = None
+
+    def _look(self) -> Sample | None:
+        try:
+            told: dict[str, Any] = self._control.status()
+        except (UnreachableError, Problem):
+            return None
+        state = self._state
+        seen = {} if state is None else {
+            "active_jobs": state.active_jobs, "unpublished": state.unpublished, "open_batches": state.open_batches,
+            "oldest_unpublished_ms": state.oldest_unpublished_ms or 0, "dead_letters": state.dead_letters,
+        }  # fmt: skip
+        return Sample(
+            self._clock.now_ms(), tuple(f"{fault['fault']} at {fault['target']}" for fault in told["faults"]),
+            tuple(process["name"] for process in told["processes"] if not process["ready"]), state is not None, **seen,
+        )  # fmt: skip
