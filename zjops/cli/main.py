@@ -54,6 +54,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
     "export": Command("export", "OpenAPI, views, FOCUS, Prometheus, Grafana.", "zjops export prometheus-rules"),
+    "chaos": Command("chaos", "Break a part on purpose; prove that nothing was lost.", "zjops chaos run kill-worker"),
     "audit": Command(
         "audit", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
@@ -66,7 +67,7 @@ VERBS: dict[str, Command] = {
     ),
 }
 """Verbs of commands that also stand alone: the second word decides."""
-GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain", "check"})
+GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain", "chaos", "check"})
 COMPLETING = "_ZJOPS_COMPLETE"
 
 
