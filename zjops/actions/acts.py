@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from zjops.domain.errors import UsageError
@@ -89,6 +90,10 @@ class Door(Protocol):
     def relayer(self) -> RelayerView:
         """How the relayer stands."""
         ...
+
+
+Opener = Callable[[], AbstractContextManager[Door]]
+"""Opens the door for as long as it is needed. Raises `UsageError`, `UnreachableError`."""
 
 
 def checked_reason(text: str) -> str:

@@ -143,6 +143,8 @@ def told(preview: Preview) -> list[str]:
     act, relayer = preview.act, preview.act in RELAYER_ACTS
     if relayer:
         lines = [f"{act} the relayer"]
+    elif not preview.total:
+        lines = [f"{act} {counted(act, len(preview.items))}"]
     elif act is Act.REDELIVER:
         lines = [f"redeliver {counted(act, len(preview.items))} of {preview.jobs:,} of {preview.total:,} jobs"]
     else:

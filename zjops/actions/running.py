@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from zjops.actions.acts import Act, Door, counted
+from zjops.actions.acts import Act, Door, Opener, counted
 from zjops.client.http import retry_after
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem, UnreachableError, ZjopsError
@@ -17,6 +17,8 @@ BUSY_TRIES, BUSY_MOST_S = 5, 30.0
 FATAL = frozenset({401, 403, 503})
 """Answers that every other job would get too: no credentials, no right, no platform."""
 BUSY = "rate-limit-exceeded"
+STOPPED = "stopped"
+"""Why a run ended that somebody ended."""
 
 
 class Refusals(NamedTuple):
@@ -52,10 +54,10 @@ class Run:
     """One act on its way. `go` is for a thread; everything else may be asked from elsewhere meanwhile."""
 
     def __init__(
-        self, act: Act, items: Sequence[str], reason: str, door: Door, clock: Clock, *, per_s: float = PER_S,
+        self, act: Act, items: Sequence[str], reason: str, open_door: Opener, clock: Clock, *, per_s: float = PER_S,
         wait: Callable[[float], bool] | None = None,
     ) -> None:  # fmt: skip
-        self.act, self._items, self._reason, self._door = act, items, reason, door
+        self.act, self._items, self._reason, self._open = act, items, reason, open_door
         self._clock, self._gap_s = clock, 1 / per_s
         self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
@@ -75,35 +77,39 @@ class Run:
 
     def go(self, heard: Callable[[Report], None] = lambda report: None) -> Report:
         """Do it to all; `heard` is told after each. Refusals are counted, an unreachable platform ends it."""
+        try:
+            with self._open() as door:
+                self._go(door, heard)
+        except ZjopsError as exc:
+            self._why = str(exc)
+        return self.report
+
+    def _go(self, door: Door, heard: Callable[[Report], None]) -> None:
         due_s = self._clock.monotonic()
         for item in self._items:
             early_s = due_s - self._clock.monotonic()
             if (early_s > 0 and self._wait(early_s)) or self._stopped.is_set():
-                self._why = "stopped"
+                self._why = STOPPED
                 break
             due_s = max(due_s, self._clock.monotonic()) + self._gap_s
-            if not self._one(item):
+            if not self._one(door, item):
                 break
             heard(self.report)
-        return self.report
 
-    def _one(self, item: str) -> bool:
+    def _one(self, door: Door, item: str) -> bool:
         """Do it to one; whether to go on."""
         for left in range(BUSY_TRIES - 1, -1, -1):
             try:
-                self._send(item)
+                self._send(door, item)
             except Problem as problem:
                 if problem.kind.code == BUSY and left:
                     if self._wait(min(BUSY_MOST_S, retry_after(problem))):
-                        self._why = "stopped"
+                        self._why = STOPPED
                         return False
                     continue
                 return self._refuse(problem)
             except UnreachableError as exc:
                 self._unknown, self._why = item, str(exc)
-                return False
-            except ZjopsError as exc:
-                self._why = str(exc)
                 return False
             self._done += 1
             return True
@@ -117,16 +123,16 @@ class Run:
         self._refused[problem.kind.code] = known._replace(number=known.number + 1)
         return True
 
-    def _send(self, item: str) -> None:
+    def _send(self, door: Door, item: str) -> None:
         match self.act:
             case Act.CANCEL:
-                self._door.cancel_job(item, self._reason)
+                door.cancel_job(item, self._reason)
             case Act.RETRY:
-                self._door.retry_dead_letter(item, self._reason)
+                door.retry_dead_letter(item, self._reason)
             case Act.REDELIVER:
-                self._door.redeliver(item, self._reason)
+                door.redeliver(item, self._reason)
             case Act.PAUSE | Act.RESUME:
-                self._door.pause_relayer(self.act is Act.PAUSE, self._reason)
+                door.pause_relayer(self.act is Act.PAUSE, self._reason)
 
 
 def told(report: Report) -> list[str]:

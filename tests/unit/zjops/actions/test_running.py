@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 
 import pytest
 
@@ -30,7 +31,7 @@ class Waits:
 def made(door: ToldDoor, act: Act = Act.CANCEL, per_s: float = 10.0) -> tuple[Run, Waits]:
     clock = ManualClock()
     waits = Waits(clock)
-    return Run(act, JOBS, "why", door, clock, per_s=per_s, wait=waits), waits
+    return Run(act, JOBS, "why", lambda: nullcontext(door), clock, per_s=per_s, wait=waits), waits
 
 
 @pytest.mark.parametrize("act", Act)
@@ -158,5 +159,5 @@ class TestStop:
 
     def test_without_a_wait_of_its_own_the_stop_wakes_it(self) -> None:
         """A thousandth of a request a second: only the stop ends it in time."""
-        run = Run(Act.CANCEL, JOBS, "why", ToldDoor(), ManualClock(), per_s=0.001)
+        run = Run(Act.CANCEL, JOBS, "why", lambda: nullcontext(ToldDoor()), ManualClock(), per_s=0.001)
         assert run.go(lambda report: run.stop()).done == 1
