@@ -27,6 +27,11 @@ TIME = (
     ("p", "freeze all panels at this instant, and go on"), ("[ ]", "a twelfth of the window back, and forth"),
     ("{ }", "narrower and wider window"), ("L", "live again"),
 )  # fmt: skip
+ACTS = (
+    ("^K", "cancel"), ("a", "retry dead letters"), ("w", "send webhooks again that failed"),
+    ("h", "hold the relayer, or let it go on"), ("Esc", "stop an act that runs"),
+    (":redeliver", "filter delivered: those of the filter, also what arrived"),
+)  # fmt: skip
 FILTER = (
     ("status:failed", "one state, or several: failed,cancelled"), ("tenant:acme*", "* is anything"),
     ("age>5m took<2s", "durations: ms s m h d; also run, final"), ("units>=100", "also attempt, bytes, batch, gas"),
@@ -60,7 +65,17 @@ def help_lines(view: str, hints: Sequence[tuple[str, str]], filters: bool) -> li
     lines = [title(f"Keys of {view}"), *map(_line, hints), []]
     if filters and view == "jobs":
         lines += [title("Filter"), *map(_line, FILTER), []]
-    return [*lines, title("Time machine"), *map(_line, TIME), [], title("Everywhere"), *map(_line, GENERAL)]
+    return [
+        *lines,
+        title("Time machine"),
+        *map(_line, TIME),
+        [],
+        title("Acts", "on what is marked, else chosen; shown first and asked"),
+        *map(_line, ACTS),
+        [],
+        title("Everywhere"),
+        *map(_line, GENERAL),
+    ]
 
 
 def _line(pair: tuple[str, str]) -> Line:
