@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.tui.conftest import Make, settled
+from tests.tui.picture import same_picture
 from tests.tui.test_keys import Hands
 from tests.tui.world import END
 from tests.unit.zjops.actions.doors import ToldDoor, delivery
@@ -67,6 +68,16 @@ class TestMarks:
             await hands.press("g")
             assert "1 marked," in await hands.press("space")
             assert hands.jobs.marks == second
+
+    async def test_however_quickly_they_come(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=SIZE) as pilot:
+            hands = await hands_of(app, pilot, "2")
+            for _ in range(3):
+                app.simulate_key("space")
+            await settled(app, pilot)
+            rows = app.station.recording.page(END - 1_000, limit=3)
+            assert list(hands.jobs.marks) == [row.job_id for _, row in rows]
 
     async def test_they_outlive_filters_sorting_and_time(self, make: Make) -> None:
         app = make()
@@ -261,6 +272,7 @@ class TestActs:
             hands = await hands_of(app, pilot, "2", "asterisk", "ctrl+k", *"x", "enter", "y")
             screen = await done(hands)
             assert f"refused: {len(jobs) - 1} job-not-cancellable (The job is already completed.)" in screen
+            same_picture(app, "act-report-120x40-dark")
             assert isinstance(app.screen, Over)
 
 

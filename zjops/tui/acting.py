@@ -16,8 +16,8 @@ from zjops.actions.targets import Aim, Aimed, take_aim
 from zjops.domain.errors import UsageError, ZjopsError
 from zjops.domain.wire_chain import RelayerView
 from zjops.feed.readings import RELAYER
-from zjops.tui.actscreen import ActScreen
-from zjops.tui.ink import BAD, BOLD, PLAIN, Line
+from zjops.tui.actscreen import ActScreen, fitted
+from zjops.tui.ink import BAD, BOLD, Line
 from zjops.tui.moment import Instant
 from zjops.tui.screens import Over
 from zjops.tui.station import Station
@@ -177,8 +177,9 @@ class Acting:
 
         report, self._ended = self._ended, None
         first, *more = told(report)
-        lines: list[Line] = [[(first, BOLD)], *([(line, PLAIN if report.whole else BAD)] for line in more)]
-        app.push_screen(Over(lines, "how it went"))
+        rest = [part for line in more for part in fitted(line, app.size.width)]
+        lines: list[Line] = [[(first, BOLD)], *([(line, BAD)] for line in rest)]
+        app.push_screen(Over(lines, "how it went", rows=len(lines)))
         app.reload()
 
     def palette(self) -> Iterable[SystemCommand]:

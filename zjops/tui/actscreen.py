@@ -21,6 +21,11 @@ from zjops.tui.widgets import Sheet
 WIDTH = 72
 
 
+def fitted(line: str, width: int) -> list[str]:
+    """A line in as many as a frame on a screen so wide needs; what a terminal would obey is spelled out first."""
+    return wrap(one_line(line), min(WIDTH, width * 24 // 25 - 4), subsequent_indent="    ")
+
+
 class ActScreen(ModalScreen[str | None]):
     """Ends with the reason when it was agreed to, and with None when not."""
 
@@ -81,8 +86,7 @@ class ActScreen(ModalScreen[str | None]):
         self._tell([("Enter, and one more question follows", DIM)])
 
     def _fitted(self, line: str) -> list[str]:
-        """A line in as many as the frame needs; what a terminal would obey is spelled out first."""
-        return wrap(one_line(line), min(WIDTH, self.app.size.width * 24 // 25 - 4), subsequent_indent="    ")
+        return fitted(line, self.app.size.width)
 
     def _show(self, lines: list[Line]) -> None:
         sheet = self.query_one(Sheet)

@@ -40,15 +40,15 @@ FILTER = (
 
 
 class Over(ModalScreen[None]):
-    """Lines in a frame, closed by Esc."""
+    """Lines in a frame, closed by Esc; as high as the screen has room, unless so many rows are enough."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,y", "dismiss", "close", show=False),
     ]
 
-    def __init__(self, lines: list[Line], name: str) -> None:
+    def __init__(self, lines: list[Line], name: str, *, rows: int | None = None) -> None:
         super().__init__(name=name)
-        self._lines, self._title = lines, name
+        self._lines, self._title, self._rows = lines, name, rows
 
     def compose(self) -> ComposeResult:
         frame = Vertical(Sheet(id="over-sheet"), id="over")
@@ -56,8 +56,11 @@ class Over(ModalScreen[None]):
         yield frame
 
     def on_mount(self) -> None:
-        self.query_one(Sheet).put(self._lines)
-        self.query_one(Sheet).focus()
+        sheet = self.query_one(Sheet)
+        if self._rows is not None:
+            sheet.styles.height = sheet.styles.min_height = self._rows
+        sheet.put(self._lines)
+        sheet.focus()
 
 
 def help_lines(view: str, hints: Sequence[tuple[str, str]], filters: bool) -> list[Line]:

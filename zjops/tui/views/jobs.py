@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.message import Message
 
 from zjops.actions.targets import Aim
 from zjops.recording.filters import EVERYTHING, Filter, completions, parse
@@ -55,6 +56,9 @@ class Jobs(View):
         Binding("space", "mark", "mark", show=False), Binding("asterisk", "mark_all", "mark all", show=False),
         Binding("u", "unmark", "no marks", show=False),
     ]  # fmt: skip
+
+    class Marked(Message):
+        """The chosen row is to be marked, or its mark taken away."""
 
     def __init__(self, station: Station) -> None:
         super().__init__(station)
@@ -123,15 +127,18 @@ class Jobs(View):
     async def on_table_walked(self, event: Table.Walked) -> None:
         """Move the window; what it shows then is read in a thread."""
         event.stop()
+        await self._walk(event.by, end=event.end)
+
+    async def _walk(self, by: int | None, *, end: bool = False) -> None:
         if self._instant is None:
             return
         instant, recording = self._instant, self.station.recording
         fetch = self._fetch(recording, instant.at_ms)
 
         def walk() -> Found:
-            if event.by is not None:
-                self._window.move(event.by, fetch)
-            elif event.end:
+            if by is not None:
+                self._window.move(by, fetch)
+            elif end:
                 self._window.last(fetch)
             else:
                 self._window.first(fetch)
@@ -162,15 +169,21 @@ class Jobs(View):
 
     def action_mark(self) -> None:
         """Mark the chosen job or take its mark away, and go on to the next; time and filters keep marks."""
-        table = self.query_one(Table)
-        if table.chosen is None:
+        self.post_message(self.Marked())
+
+    async def on_jobs_marked(self, event: Marked) -> None:
+        """One after the other: the next one marks what was gone on to, however quickly it comes."""
+        event.stop()
+        row = self.query_one(Table).chosen
+        if row is None:
             return
         self.whole = False
-        if table.chosen.key in self.marks:
-            del self.marks[table.chosen.key]
+        if row.key in self.marks:
+            del self.marks[row.key]
         else:
-            self.marks[table.chosen.key] = None
-        table.action_move(1)
+            self.marks[row.key] = None
+        self._window.hold(lambda job: job.job_id == row.key)
+        await self._walk(1)
 
     def action_mark_all(self) -> None:
         """All that pass the filter, whichever these are when an act begins; once more, none."""
