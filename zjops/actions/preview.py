@@ -40,6 +40,12 @@ def look(act: Act, aimed: Aimed, door: Door, *, delivered: bool = False) -> Prev
     """
     if act in RELAYER_ACTS:
         return of_relayer(act, door.relayer())
+    found = _of_jobs(act, aimed, door, delivered=delivered)
+    unknown = (("not in the recording", aimed.unknown),) if aimed.unknown else ()
+    return found._replace(skipped=(*found.skipped, *unknown))
+
+
+def _of_jobs(act: Act, aimed: Aimed, door: Door, *, delivered: bool) -> Preview:
     if act is Act.CANCEL:
         return of_cancel(aimed)
     if act is Act.RETRY:
@@ -132,7 +138,7 @@ def _ordered(skipped: Counter[str]) -> tuple[tuple[str, int], ...]:
 
 def _cut(aimed: Aimed) -> tuple[str, ...]:
     """What is not touched, said aloud."""
-    left = aimed.total - len(aimed.targets)
+    left = aimed.total - len(aimed.targets) - aimed.unknown
     if left <= 0:
         return ()
     return (f"CUT: {len(aimed.targets):,} of {aimed.total:,} jobs are touched, the first in order; {left:,} are not",)

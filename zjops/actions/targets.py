@@ -23,16 +23,18 @@ class Aim(NamedTuple):
 
 
 class Aimed(NamedTuple):
-    """The jobs that an aim found, of how many."""
+    """The jobs that an aim found, of how many; `unknown` are named and not in the recording."""
 
     targets: Sequence[Target]
     total: int
+    unknown: int = 0
 
 
 def take_aim(aim: Aim, recording: Recording, at_ms: int, most: int = MOST) -> Aimed:
     """The jobs as of a moment (Unix ms). Raises `UsageError` for a damaged recording."""
     if aim.where is None:
-        rows = [recording.job(job_id, at_ms) for job_id in aim.job_ids[:most]]
-        return Aimed([Target.of_row(row) for row in rows if row is not None], len(aim.job_ids))
+        named = aim.job_ids[:most]
+        rows = [row for job_id in named if (row := recording.job(job_id, at_ms)) is not None]
+        return Aimed([Target.of_row(row) for row in rows], len(aim.job_ids), len(named) - len(rows))
     page = recording.page(at_ms, where=aim.where, sort=aim.sort, limit=most)
     return Aimed([Target.of_row(row) for _, row in page], recording.count(at_ms, aim.where))

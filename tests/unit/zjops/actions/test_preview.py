@@ -155,7 +155,9 @@ class TestAim:
         recording = Recording(recorded)
         known = recording.page(at_ms, limit=1)[0][1].job_id
         found = take_aim(Aim("two", (known, "job_none")), recording, at_ms)
-        assert ([one.job_id for one in found.targets], found.total) == ([known], 2)
+        assert ([one.job_id for one in found.targets], found.total, found.unknown) == ([known], 2, 1)
+        assert look(Act.CANCEL, found, ToldDoor()).skipped[-1] == ("not in the recording", 1)
+        assert take_aim(Aim("two", (known, known)), recording, at_ms, most=1).unknown == 0
         recording.close()
 
 
