@@ -19,6 +19,7 @@ from simulator.api.admin.abuse import AbuseRoutes
 from simulator.api.admin.chain import ChainRoutes
 from simulator.api.admin.credits import CreditRoutes
 from simulator.api.admin.events import EventRoutes
+from simulator.api.admin.jobs import JobActRoutes
 from simulator.api.admin.platform import PlatformRoutes
 from simulator.api.admin.tenants import TenantRoutes
 from simulator.api.billing import BillingRoutes
@@ -52,7 +53,8 @@ class Api:
         public = PublicRoutes(deps, self.document)
         parts = (
             JobRoutes(deps), self._live, WebhookRoutes(deps), TenantRoutes(deps), PlatformRoutes(deps),
-            BillingRoutes(deps), CreditRoutes(deps), AbuseRoutes(deps), EventRoutes(deps), ChainRoutes(deps), public,
+            BillingRoutes(deps), CreditRoutes(deps), AbuseRoutes(deps), EventRoutes(deps), ChainRoutes(deps),
+            JobActRoutes(deps), public,
             *(more(deps) for more in EXTRA),
         )  # fmt: skip
         self.operations: list[Operation] = [one for part in parts for one in part.operations()]

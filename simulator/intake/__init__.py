@@ -190,10 +190,22 @@ class Intake:
         self._wake()
         return accepted
 
-    async def cancel(self, tenant_id: str, public_id: str) -> None:
-        """Cancel a job: at once while it is pending, by request while it runs (R13, C23). Raises `Problem`."""
+    async def cancel(
+        self, tenant_id: str | None, public_id: str, note: Callable[[Tx, Row], None] = lambda tx, row: None
+    ) -> None:
+        """Cancel a job: at once while it is pending, by request while it runs (R13, C23). Raises `Problem`.
+
+        `note` gets the job as it was, in the transaction of the act.
+        """
         now = self._clock.now_ms()
-        state = await self._store.transact(lambda tx: request_cancel(tx, self._ids, tenant_id, public_id, now))
+
+        def cancelled(tx: Tx) -> str:
+            row = request_cancel(tx, self._ids, tenant_id, public_id, now)
+            note(tx, row)
+            state: str = row["status"]
+            return state
+
+        state = JobState(await self._store.transact(cancelled))
         self._wake()
         if state is JobState.PROCESSING or state is JobState.CANCELLED:
             await self._signal(cancel_subject(public_id))

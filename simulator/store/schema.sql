@@ -175,6 +175,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS deliveries_by_tenant ON deliveries (tenant, at, id);
+CREATE INDEX IF NOT EXISTS deliveries_by_job ON deliveries (job_id);
 CREATE TABLE IF NOT EXISTS delivery_attempts (
   delivery TEXT NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, status INTEGER, error TEXT, ms INTEGER NOT NULL,
   PRIMARY KEY (delivery, n)

@@ -314,6 +314,7 @@ async def _operators(play: Play) -> None:
     await play.go("liftBan", token, path="/v1/admin/abuse/bans/203.0.113.9")
     await play.go("liftBan", token)
     await _credits(play, token)
+    await _acts(play, token)
     await _batches(play, token)
     await _dead_letters(play, token)
 
@@ -377,6 +378,30 @@ async def _dead_letters(play: Play, token: str) -> None:
     first = await play.go("retryDeadLetter", token, {}, path=here)
     again = await play.go("retryDeadLetter", token, {}, path=here)
     assert first.json()["jobId"] == again.json()["jobId"] != job
+
+
+async def _acts(play: Play, token: str) -> None:
+    """On jobs and deliveries of any tenant."""
+    stage, why = play.stage, {"reason": "test"}
+    owner = await stage.client("olga", "enterprise")
+    made = await stage.ask("POST", "/v1/webhooks/endpoints", owner, {"url": "http://127.0.0.1:9/hook"})
+    job, slow = await stage.job(owner), await stage.job(owner, SLOW)
+    await _until(stage, owner, job, "confirmed")
+    for name in (slow, job, NOBODY):
+        await play.go("cancelAnyJob", token, why, path=f"/v1/admin/jobs/{name}/cancel")
+    await _until(stage, owner, slow, "cancelled")
+    found = await play.go("findDeliveries", token, {"jobIds": [job, slow]})
+    told = [(one["jobId"], one["type"], one["tenant"]) for one in found.json()["deliveries"]]
+    assert told == [(job, "job.completed", "olga"), (job, "job.confirmed", "olga"), (slow, "job.cancelled", "olga")]
+    await play.go("findDeliveries", token, {"jobIds": ["no"]})
+    here = f"/v1/admin/deliveries/{found.json()['deliveries'][0]['deliveryId']}/redeliver"
+    assert (await play.go("redeliverAny", token, why, path=here)).status_code == 202
+    await stage.ask("DELETE", f"/v1/webhooks/endpoints/{made.json()['endpointId']}", owner)
+    assert (await play.go("redeliverAny", token, why, path=here)).status_code == 409
+    await play.go("redeliverAny", token, why)
+    for id in ("cancelAnyJob", "findDeliveries", "redeliverAny"):
+        await play.go(id, token, {"reason": ""})
+        await play.go(id, token, why, Content_Type="text/plain")
 
 
 class _Hasty(LimitedProtocol):

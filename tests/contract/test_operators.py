@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from simulator.api.admin.base import BASE
@@ -77,3 +78,60 @@ async def test_jobs_across_tenants_come_in_keyset_pages_and_by_reservation(stage
     ]  # fmt: skip
     charged = (await stage.ask("GET", f"{BASE}/jobs?charge=charged", operator)).json()["jobs"]
     assert len(charged) == 6
+
+
+async def test_cancelling_any_job_tells_who_why_and_how_it_was(stage: Stage) -> None:
+    operator, owner = await stage.operator(), await stage.client("acme")
+    job = await stage.job(owner, SLOW)
+    await eventually(lambda: _has_status(stage, owner, job, "processing"))
+    reply = await stage.ask("POST", f"{BASE}/jobs/{job}/cancel", operator, {"reason": "runs wild"})
+    assert reply.json() == {"jobId": job, "status": "cancellation_requested"}
+    (entry,) = await entries(stage, operator, "job.cancel")
+    assert (entry["actor"], entry["target"], entry["reason"]) == ("c-operations", "acme", "runs wild")
+    assert entry["details"] == {"job": job, "before": "processing"}
+    (told,) = await _ops(stage, "job.cancel")
+    assert (told["actor"], told["reason"], told["values"]) == ("c-operations", "runs wild", entry["details"])
+    await eventually(lambda: _has_status(stage, owner, job, "cancelled"))
+
+
+async def test_a_cancellation_that_is_refused_leaves_job_and_events_alone(stage: Stage) -> None:
+    operator, owner = await stage.operator(), await stage.client("acme")
+    job = await stage.job(owner)
+    await eventually(lambda: _has_status(stage, owner, job, "confirmed"))
+    reply = await stage.ask("POST", f"{BASE}/jobs/{job}/cancel", operator, {"reason": "too late"})
+    assert (reply.status_code, reply.json()["code"]) == (409, "job-not-cancellable")
+    assert await entries(stage, operator, "job.cancel") == await _ops(stage, "job.cancel") == []
+    assert await _has_status(stage, owner, job, "confirmed")
+
+
+async def test_a_delivery_that_an_operator_sends_again_is_attempted_and_told(stage: Stage) -> None:
+    operator, owner = await stage.operator(), await stage.client("acme")
+    await stage.ask("POST", "/v1/webhooks/endpoints", owner, {"url": "http://127.0.0.1:9/hook"})
+    job = await stage.job(owner)
+
+    async def deliveries(state: str, attempts: int) -> bool:
+        found = await stage.ask("POST", f"{BASE}/deliveries/search", operator, {"jobIds": [job]})
+        told = [(one["state"], one["attempts"]) for one in found.json()["deliveries"] if one["type"] == "job.completed"]
+        return told == [(state, attempts)]
+
+    await eventually(lambda: deliveries("failed", 5))
+    found = await stage.ask("POST", f"{BASE}/deliveries/search", operator, {"jobIds": [job, job]})
+    name = found.json()["deliveries"][0]["deliveryId"]
+    reply = await stage.ask("POST", f"{BASE}/deliveries/{name}/redeliver", operator, {"reason": "it is up again"})
+    assert (reply.status_code, reply.json()["state"], reply.json()["deliveryId"]) == (202, "pending", name)
+    await eventually(lambda: deliveries("failed", 6))
+    (entry,) = await entries(stage, operator, "delivery.redeliver")
+    assert (entry["target"], entry["reason"]) == ("acme", "it is up again")
+    assert entry["details"] == {"delivery": name, "job": job}
+    assert len(await _ops(stage, "delivery.redeliver")) == 1
+
+
+async def _has_status(stage: Stage, token: str, job: str, status: str) -> bool:
+    return bool((await stage.ask("GET", f"/v1/jobs/{job}/status", token)).json()["status"] == status)
+
+
+async def _ops(stage: Stage, action: str) -> list[dict[str, Any]]:
+    """The data of the OPS events of an action."""
+    rows = await stage.store.read(lambda tx: tx.all("outbox_after", stream="OPS", after=0, most=1000))
+    told = [json.loads(row["payload"])["data"] for row in rows]
+    return [data for data in told if data["action"] == action]

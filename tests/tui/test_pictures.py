@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 
 import pytest
+from textual.widgets import Input
 
 from tests.tui.conftest import Make, settled
 from tests.tui.picture import FOLDER, same_picture, text_of
+from tests.unit.zjops.actions.doors import ToldDoor
 from tests.unit.zjops.recording.told import job_id
 from zjops.tui.commands import VIEWS
 
@@ -43,6 +46,24 @@ async def test_help_and_a_bad_filter(make: Make) -> None:
         await pilot.press("escape", "question_mark")
         await settled(app, pilot)
         same_picture(app, "help-80x24-dark")
+
+
+async def test_the_preview_of_an_act_and_its_last_question(make: Make) -> None:
+    app = make(at_ms=None, operator=lambda: nullcontext(ToldDoor()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(app, pilot)
+        await pilot.press("2", "space", "space", "asterisk")
+        await settled(app, pilot)
+        same_picture(app, "marks-80x24-dark")
+        await pilot.press("ctrl+k")
+        await settled(app, pilot)
+        # A cursor that blinks would be there or not.
+        app.screen.query_one(Input).cursor_blink = False
+        await settled(app, pilot)
+        same_picture(app, "act-80x24-dark")
+        await pilot.press(*"drill", "enter")
+        await settled(app, pilot)
+        same_picture(app, "act-asked-80x24-dark")
 
 
 def test_pictures_load_nothing_from_elsewhere_and_hold_no_control_character() -> None:

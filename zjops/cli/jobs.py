@@ -1,4 +1,4 @@
-"""jobs: submit, read, watch, cancel, prove and verify."""
+"""jobs: submit, read, watch, cancel, retry, prove and verify."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 import typer
 
+from zjops.actions.acts import Act
+from zjops.cli.acts import Operating
 from zjops.cli.exits import CHECK_FAILED
 from zjops.cli.options import (
     ContextName,
@@ -18,7 +20,9 @@ from zjops.cli.options import (
     Json,
     Output,
     Quiet,
+    Reason,
     Tenant,
+    Yes,
     read_object,
 )
 from zjops.cli.output import Format, Out
@@ -31,7 +35,7 @@ from zjops.client.stream import Update, update_of
 from zjops.client.websocket import Refused
 from zjops.config import Context, resolve
 from zjops.domain.clock import rfc3339
-from zjops.domain.errors import ZjopsError
+from zjops.domain.errors import UsageError, ZjopsError
 from zjops.domain.jobs import ANCHORED, JobState, JobType
 
 jobs = typer.Typer()
@@ -50,6 +54,7 @@ EXAMPLES = {
 }  # fmt: skip
 """Parameters of every type, for the help; `synthetic` is an algorithm of all types."""
 JobId = Annotated[str, typer.Argument(help="The job, job_…")]
+JobIds = Annotated[list[str], typer.Argument(metavar="JOB_ID...", help="The jobs, job_…")]
 COLUMNS = ("jobId", "status", "jobType", "submittedAt", "computeUnits", "attempt")
 
 
@@ -150,20 +155,45 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@jobs.command(help="Ask for a job's end.\n\nExample: zjops jobs cancel job_3x…")
+@jobs.command(help="Ask for the end of a job of a tenant, or, with a reason, as an operator of any jobs.\n\n"
+                   "Example: zjops jobs cancel job_3x…\n\n"
+                   "Example: zjops jobs cancel job_3x… job_4y… --reason 'runs wild' --yes")  # fmt: skip
 def cancel(
-    job_id: JobId, tenant: Tenant = None, home: Home = None, context: ContextName = None,
+    job_ids: JobIds, reason: Reason = None, yes: Yes = False, tenant: Tenant = None, home: Home = None,
+    context: ContextName = None, output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Cancel a job, or several."""
+    out, found = Out(output, json, quiet), resolve(context, home)
+    if reason is not None:
+        Operating(Act.CANCEL, found, reason, out, yes=yes).on_jobs(job_ids)
+        return
+    if len(job_ids) > 1:
+        raise UsageError("to cancel several jobs is an operator's act: say why with --reason")
+    reply = _client(found, tenant, None).cancel(job_ids[0])
+    out.done("zjops.cancelled/1", f"{reply.job_id}: {reply.status}", jobId=reply.job_id, status=reply.status)
+
+
+@jobs.command(help="Submit the work of dead letters again, as new jobs; an operator's act.\n\n"
+                   "Example: zjops jobs retry --all --reason 'the model is back' --yes")  # fmt: skip
+def retry(
+    job_ids: Annotated[list[str] | None, typer.Argument(metavar="JOB_ID...", help="Dead letters, job_…")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All dead letters that wait.")] = False,
+    reason: Reason = None, yes: Yes = False, home: Home = None, context: ContextName = None,
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Cancel a job."""
-    reply = _open(home, context, tenant).cancel(job_id)
-    out = Out(output, json, quiet)
-    out.done("zjops.cancelled/1", f"{reply.job_id}: {reply.status}", jobId=reply.job_id, status=reply.status)
+    """Retry dead letters."""
+    if every == bool(job_ids):
+        raise UsageError("name dead letters, or --all of them")
+    operating = Operating(Act.RETRY, resolve(context, home), reason, Out(output, json, quiet), yes=yes)
+    if job_ids:
+        operating.on_jobs(job_ids)
+    else:
+        operating.on_dead_letters()
 
 
 @jobs.command(help="Follow jobs until they have ended.\n\nExample: zjops jobs watch job_3x… --final")
 def watch(
-    job_ids: Annotated[list[str], typer.Argument(metavar="JOB_ID...", help="The jobs, job_…")],
+    job_ids: JobIds,
     final: Annotated[bool, typer.Option("--final", help="Until they are final on chain.")] = False,
     within: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 3600,
     tenant: Tenant = None, home: Home = None, context: ContextName = None, history: HistoryFile = None,

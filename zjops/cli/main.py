@@ -31,7 +31,7 @@ COMMANDS: dict[str, Command] = {
     "context": Command("context", "Which platform to speak to.", "zjops context list"),
     "tenants": Command("tenants", "List, add, change, credit, suspend tenants.", "zjops tenants add acme --plan pro"),
     "token": Command("tenants", "Print an access token.", "zjops token --tenant demo-pro"),
-    "jobs": Command("jobs", "Submit, read, watch, cancel and verify jobs.", "zjops jobs list --status failed"),
+    "jobs": Command("jobs", "Submit, read, watch, cancel, retry and verify jobs.", "zjops jobs list --status failed"),
     "top": Command("top", "Watch jobs, budgets, tenants, chain and errors.", "zjops top --replay FILE --speed 10"),
     "record": Command("record", "Keep what happens in a file for zjops top.", "zjops record --for 10m"),
     "chain": Command("chain", "The chain, its batches and relayer; reorg, mine, pause.", "zjops chain status"),

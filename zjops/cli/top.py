@@ -22,6 +22,9 @@ from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from zjops.actions.acts import Door, Opener
     from zjops.feed.feed import Feed
     from zjops.feed.messages import Pulse
     from zjops.recording.reader import Recording
@@ -39,9 +42,10 @@ def top(
     plain_lines: Annotated[bool, typer.Option("--plain", help="Lines, for pipes and screen readers.")] = False,
     every: Annotated[int, typer.Option("--every", help="Seconds between lines of --plain.", min=1)] = 5,
     theme: Annotated[str | None, typer.Option("--theme", help="dark, light, 16 or 16-light.")] = None,
+    allow_actions: Annotated[bool, typer.Option("--allow-actions", help="Acts also where this is not local.")] = False,
     hours: Hours = 24.0, megabytes: Megabytes = 2_000, home: Home = None, context: ContextName = None,
 ) -> None:  # fmt: skip
-    """Watch jobs, budgets, tenants, chain, errors and logs; everything seen is recorded. Only reads."""
+    """Watch jobs, budgets, tenants, chain, errors and logs, and act on them; everything seen is recorded."""
     clock = SystemClock()
     at_ms = None if at is None else moment_ms(at, clock.now_ms(), "--at")
     if speed != 1.0 and replay is None:
@@ -57,6 +61,7 @@ def top(
 
     writer = new_recorder(found, clock, limits_of(hours, megabytes))
     station = _station(writer.path, found, home)
+    station.operator, station.allow_actions = _operator(found, context, home), allow_actions
     if found.log_dir is not None and Path(found.log_dir).is_dir():
         station.budgets = LogBudgets(Path(found.log_dir), clock.monotonic)
 
@@ -139,6 +144,19 @@ def _station(path: Path, found: Context | None, home: Path | None, speed: float 
         logs=Logs(log) if log is not None and log.is_dir() else None, replayed=speed,
         incidents=recordings_folder(found if same else None, home).parent / "incidents",
     )  # fmt: skip
+
+
+def _operator(found: Context, context: str | None, home: Path | None) -> Opener | None:
+    """What opens the door for acts; None without operator credentials."""
+    if found.operator is None:
+        return None
+
+    def door() -> AbstractContextManager[Door]:
+        from zjops.actions.door import opened
+
+        return opened(lambda: resolve(context, home))
+
+    return door
 
 
 def _run(

@@ -9,13 +9,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 import typer
 
+from zjops.actions.acts import Act
+from zjops.cli.acts import Operating
 from zjops.cli.exits import CHECK_FAILED
-from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Tenant
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet, Reason, Tenant, Yes
 from zjops.cli.output import Format, Out
 from zjops.client.jobs import Jobs
 from zjops.client.webhooks import Received, Receiver, Webhooks
 from zjops.config import resolve
 from zjops.domain.errors import UsageError
+from zjops.domain.ids import JOB_PREFIX
 from zjops.domain.wire_webhooks import EndpointCreate
 
 webhooks = typer.Typer()
@@ -105,13 +108,28 @@ def deliveries(
     out.rows("zjops.delivery/1", found, LOG_COLUMNS)
 
 
-@webhooks.command(help="Deliver once more.\n\nExample: zjops webhooks redeliver msg_…")
+@webhooks.command(help="Deliver once more: a tenant's delivery, or, with a reason, any as an operator.\n\n"
+                       "Example: zjops webhooks redeliver msg_…\n\n"
+                       "Example: zjops webhooks redeliver job_3x… --reason 'their endpoint is back' --yes")  # fmt: skip
 def redeliver(
-    delivery: Annotated[str, typer.Argument(help="The delivery, msg_…")],
-    tenant: Tenant = None, home: Home = None, context: ContextName = None,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Deliveries, msg_…; an operator's: jobs too.")],
+    delivered: Annotated[bool, typer.Option("--delivered", help="Of jobs: also what has arrived.")] = False,
+    reason: Reason = None, yes: Yes = False, tenant: Tenant = None, home: Home = None, context: ContextName = None,
+    output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """The same message id, a fresh time."""
-    _open(home, context, tenant).redeliver(delivery)
+    if reason is not None:
+        operating = Operating(Act.REDELIVER, resolve(context, home), reason, Out(output, json, quiet), yes=yes)
+        if all(name.startswith(JOB_PREFIX) for name in names):
+            operating.on_jobs(names, delivered=delivered)
+        elif delivered or any(name.startswith(JOB_PREFIX) for name in names):
+            raise UsageError("name deliveries or jobs, not both; --delivered goes with jobs")
+        else:
+            operating.on_deliveries(names)
+        return
+    if len(names) > 1 or names[0].startswith(JOB_PREFIX) or delivered:
+        raise UsageError("a tenant sends one delivery again, msg_…; an operator says why with --reason")
+    _open(home, context, tenant).redeliver(names[0])
 
 
 groups = {"webhooks": webhooks}

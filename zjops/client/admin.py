@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,15 @@ from zjops.client.http import Http, decode
 from zjops.client.oauth import ClientCredentials
 from zjops.config import Context
 from zjops.domain.errors import UsageError
-from zjops.domain.wire import TenantChange, TenantCreate, TenantCreated, TenantView
-from zjops.domain.wire_admin import EventsReplayed
+from zjops.domain.ids import job_key
+from zjops.domain.wire import JobAccepted, TenantChange, TenantCreate, TenantCreated, TenantView
+from zjops.domain.wire_admin import AdminDeliveries, AdminDelivery, AdminJob, AdminJobPage, EventsReplayed
 from zjops.domain.wire_billing import CreditGrant, CreditPage, CreditView
 from zjops.domain.wire_chain import BatchDetail, BatchPage, ReanchorView, RelayerView
 
 BASE = "/v1/admin"
 PAGE = 1_000
+SEARCHED_AT_ONCE = 100
 
 
 class _Tenants(msgspec.Struct):
@@ -70,6 +72,38 @@ class Admin:
             found, after = found + page.credits, page.next
         return found
 
+    def job(self, job_id: str) -> AdminJob | None:
+        """A job of any tenant, found in the list of all jobs just behind the key before its own."""
+        try:
+            before = (int.from_bytes(job_key(job_id), "big") - 1).to_bytes(16, "big")
+        except (ValueError, OverflowError):
+            return None
+        page: AdminJobPage = self.http.get(f"{BASE}/jobs", AdminJobPage, params={"after": before.hex(), "limit": 1})
+        return next((one for one in page.jobs if one.job.job_id == job_id), None)
+
+    def cancel_job(self, job_id: str, reason: str) -> None:
+        """Ask for the end of any tenant's job; asked twice is asked once, so an outage is repeated."""
+        self._send("POST", f"{BASE}/jobs/{job_id}/cancel", {"reason": reason}, {})
+
+    def retry_dead_letter(self, job_id: str, reason: str) -> str:
+        """Submit a dead letter's work again; returns the id of its successor, which stays the same when repeated."""
+        made: JobAccepted = decode(
+            self._send("POST", f"{BASE}/dead-letters/{job_id}/retry", {"reason": reason}, {}), JobAccepted
+        )
+        return made.job_id
+
+    def redeliver(self, delivery_id: str, reason: str) -> None:
+        """Deliver a webhook of any tenant once more."""
+        self._send("POST", f"{BASE}/deliveries/{delivery_id}/redeliver", {"reason": reason})
+
+    def deliveries_of(self, job_ids: Sequence[str]) -> list[AdminDelivery]:
+        """The webhook deliveries of these jobs, whosever they are."""
+        found: list[AdminDelivery] = []
+        for start in range(0, len(job_ids), SEARCHED_AT_ONCE):
+            asked = {"jobIds": list(job_ids[start : start + SEARCHED_AT_ONCE])}
+            found += decode(self._send("POST", f"{BASE}/deliveries/search", asked, {}), AdminDeliveries).deliveries
+        return found
+
     def pause_relayer(self, paused: bool, reason: str | None = None) -> None:
         """Hold confirmations back, or let them go on."""
         self._send("POST", f"{BASE}/relayer", {"paused": paused, "reason": reason})
@@ -97,10 +131,18 @@ class Admin:
         view: BatchDetail = self.http.get(f"{BASE}/batches/{number}", BatchDetail)
         return view
 
-    def dead_letters(self) -> list[dict[str, Any]]:
-        """Jobs whose attempts are used up."""
-        found: list[dict[str, Any]] = self.http.get(f"{BASE}/dead-letters")["jobs"]
-        return found
+    def dead_letters(self) -> Iterator[AdminJob]:
+        """Jobs whose attempts are used up and that nobody has retried."""
+        after: str | None = ""
+        while after is not None:
+            params = {"limit": PAGE} | ({"after": after} if after else {})
+            page: AdminJobPage = self.http.get(f"{BASE}/dead-letters", AdminJobPage, params=params)
+            yield from page.jobs
+            after = page.next
+
+    def dead_letter_ids(self) -> frozenset[str]:
+        """The ids of these."""
+        return frozenset(one.job.job_id for one in self.dead_letters())
 
     def replay(self, asked: dict[str, Any]) -> Iterator[EventsReplayed]:
         """Have events published again, call after call to the end of the range, under one name."""
@@ -122,7 +164,7 @@ class Admin:
             raise UsageError(f"{path} cannot be written ({exc.strerror})") from exc
 
     def _send(self, method: str, path: str, value: Any, more: dict[str, str] | None = None) -> bytes:
-        """Send a document; with an idempotency key among its headers it may be sent again."""
+        """Send a document; given headers of its own, such as an idempotency key, it may be sent again."""
         headers = {"Content-Type": "application/json"} | (more or {})
         content, repeat = msgspec.json.encode(value), more is not None
         return self.http.request(method, path, content=content, headers=headers, repeat=repeat).content

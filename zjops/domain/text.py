@@ -1,8 +1,9 @@
-"""Text for terminals: what came from elsewhere is shown and never obeyed."""
+"""Text for terminals: what came from elsewhere is shown and never obeyed; money as people read it."""
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters other than tab and line feed, marks that turn the direction of writing, halves of characters."""
@@ -27,3 +28,9 @@ def one_line(text: str) -> str:
 def shortened(text: str) -> str:
     """The same with long hashes cut in the middle, for people; programs get them whole."""
     return _SHORT.sub(r"0x\1…\2", text)
+
+
+def dollars(microusd: int) -> str:
+    """Money, from micro-dollars; small amounts keep their digits."""
+    value = Decimal(microusd) / 10**6
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.6f}".rstrip("0")

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from zjops.domain.jobs import Charge, JobState, JobType
+from zjops.domain.webhooks import WebhookType
 from zjops.domain.wire import JobView, TenantView, Wire
 
 Reason = Annotated[str, Meta(max_length=500)]
@@ -134,6 +135,38 @@ class ActReason(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why an operator does something."""
 
     reason: Reason | None = None
+
+
+class ActWhy(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why an operator does something to a tenant's own; it must be said."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class DeliverySearch(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The jobs whose deliveries are looked for."""
+
+    job_ids: Annotated[list[Annotated[str, Meta(max_length=40)]], Meta(min_length=1, max_length=100)]
+
+
+class AdminDelivery(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """A delivery of any tenant. `gone` says that its endpoint was taken away: it cannot be delivered again."""
+
+    tenant: str
+    delivery_id: str
+    endpoint_id: str | None
+    url: str
+    job_id: str
+    type: WebhookType
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int
+    gone: bool
+
+
+class AdminDeliveries(Wire, frozen=True, kw_only=True, omit_defaults=False):
+    """The deliveries of some jobs, in the order of the jobs as asked and then of time."""
+
+    deliveries: list[AdminDelivery]
 
 
 Moment = Annotated[str, Meta(max_length=40, extra_json_schema={"format": "date-time"})]

@@ -107,7 +107,7 @@ def check_queue(state: PlatformState, oldest_pending_s: float | None, ages: Ages
         findings.append(Finding(found, text, "zjops status"))
     if state.dead_letters:
         text = f"{state.dead_letters:,} dead letters"
-        findings.append(Finding(State.WARNING, text, "zjops jobs list --status failed"))
+        findings.append(Finding(State.WARNING, text, "zjops jobs retry --all --reason WHY"))
     limits = f"{ages.warning_s:g}", f"{ages.critical_s:g}"
     figures = [
         Figure("oldest pending", round(waits, 1), "s", *limits), Figure("active jobs", state.active_jobs),

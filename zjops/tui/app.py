@@ -19,12 +19,13 @@ from zjops.domain.clock import Clock
 from zjops.domain.errors import UsageError, ZjopsError
 from zjops.feed.feed import Feed
 from zjops.feed.messages import Pulse
-from zjops.tui import commands, themes
+from zjops.tui import acting, commands, themes
 from zjops.tui.commandline import CommandLine
 from zjops.tui.header import footer, header
 from zjops.tui.incident import write_incident
 from zjops.tui.ink import content
 from zjops.tui.moment import Instant, TimeMachine
+from zjops.tui.palette import system_commands
 from zjops.tui.pipeline import RATE_S, sum_of
 from zjops.tui.screens import Over, help_lines, json_lines
 from zjops.tui.station import Station
@@ -65,7 +66,7 @@ class TopApp(App[int]):
         Binding("t", "theme", "theme", show=False), Binding("e", "header", "header", show=False),
         Binding("r", "refresh", "refresh", show=False), Binding("c", "copy", "copy", show=False),
         Binding("y", "raw", "JSON", show=False), Binding("I", "incident", "incident", show=False),
-        Binding("ctrl+z", "faults", "faults", show=False, priority=True),
+        Binding("ctrl+z", "faults", "faults", show=False, priority=True), *acting.BINDINGS,
     ]  # fmt: skip
 
     class Told(Message):
@@ -88,7 +89,8 @@ class TopApp(App[int]):
         for one in themes.OURS.values():
             self.register_theme(one)
         self.theme = theme
-        self.station, self._clock, self._moments = station, clock, moments
+        self.station, self.clock, self._moments = station, clock, moments
+        self.acting = acting.Acting(self, self._say)
         self.machine = TimeMachine(clock.now_ms() if now_ms is None else now_ms, window_s, at_ms)
         self.pulse: Pulse | None = None
         self._make_feed = make_feed
@@ -125,6 +127,7 @@ class TopApp(App[int]):
 
     def on_unmount(self) -> None:
         self._timer.stop()
+        self.acting.stop()
 
     async def _run(self, feed: Feed) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -141,20 +144,21 @@ class TopApp(App[int]):
         self.machine.moved(pulse.at_ms)
 
     def _tick(self) -> None:
+        self.acting.tick()
         self._draw_edges()
-        if self.machine.instant.live and self._clock.monotonic() - self._loaded_s >= LOAD_EVERY_S:
+        if self.machine.instant.live and self.clock.monotonic() - self._loaded_s >= LOAD_EVERY_S:
             self.reload()
 
     def _draw_edges(self) -> None:
         """Header and footer, when they say something else than before."""
         instant, width = self.machine.instant, self.size.width
         _update(self._header, content(header(self.station, self.view.TITLE, instant, self.pulse, self._per_s, width)))
-        _update(self._footer, content([footer(self.view.HINTS, self._note, width)]))
+        _update(self._footer, content([footer(self.view.HINTS, self._note or self.acting.line, width)]))
 
     @property
     def busy(self) -> bool:
         """Whether something is being read that will be drawn."""
-        return self._loading
+        return self._loading or self.acting.looks
 
     def reload(self) -> None:
         """Read and draw the view again; while that lasts, once more afterwards and not at the same time."""
@@ -168,7 +172,7 @@ class TopApp(App[int]):
         try:
             while True:
                 self._again = False
-                self._loaded_s = self._clock.monotonic()
+                self._loaded_s = self.clock.monotonic()
                 await self._read(self.view)
                 if not self._again:
                     return
@@ -232,10 +236,21 @@ class TopApp(App[int]):
         self.open_view(name)
 
     def action_leave(self) -> None:
-        """Where one came from."""
-        if len(self.stack) > 1:
+        """Stop an act that runs, else back to where one came from."""
+        if not self.acting.stop() and len(self.stack) > 1:
             self._before = self.stack.pop()
             self._shown()
+
+    async def action_quit(self) -> None:
+        """Leave, unless an act would be left half done."""
+        if self.acting.holds is None:
+            await super().action_quit()
+        else:
+            self._say(self.acting.holds)
+
+    def action_act(self, verb: str) -> None:
+        """Show what an act would do to what is marked or chosen."""
+        self.acting.ask(verb)
 
     def action_last(self) -> None:
         """The view before this one, and back again."""
@@ -336,6 +351,9 @@ class TopApp(App[int]):
         verb, argument = command
         if verb in commands.VIEWS:
             self.open_view(verb, argument)
+        elif verb in commands.ACTS:
+            self.acting.ask(verb, argument)
+            return
         elif verb == "at":
             self.machine.go(self._moments(argument or "", self.machine.now_ms, "at"))
         elif verb == "window":
@@ -361,13 +379,7 @@ class TopApp(App[int]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What the palette offers."""
-        for number, name in enumerate(commands.VIEWS, 1):
-            yield SystemCommand(f"View: {name}", f"key {number}", lambda name=name: self.open_view(name))
-        yield SystemCommand("Time: freeze or go on", "key p", self.action_freeze)
-        yield SystemCommand("Time: live", "key L", self.action_live)
-        yield SystemCommand("Theme: next", "key t", self.action_theme)
-        yield SystemCommand("Help", "key ?", self.action_help)
-        yield SystemCommand("Quit", "key q", self.action_quit)
+        return system_commands(self)
 
 
 def _update(widget: Static, shown: Content) -> None:

@@ -11,6 +11,8 @@ VIEWS = ("overview", "jobs", "job", "slos", "tenants", "chain", "errors", "logs"
 """The views in the order of their keys, 1 to 8."""
 THEMES = ("dark", "light", "16", "16-light")
 OTHERS = {"at": "TIME", "window": "1m 5m 15m 1h 6h 24h", "theme": " ".join(THEMES), "live": "", "help": "", "quit": ""}
+ACTS = {"cancel": "filter", "retry": "filter", "redeliver": "filter delivered", "pause": "", "resume": ""}
+"""Acts with the words that may follow them, besides ids of jobs. They are written out: none begins by a slip."""
 WINDOWS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400}
 
 
@@ -25,10 +27,12 @@ def parse_command(text: str) -> Command:
     """What somebody typed; a beginning that is clear is enough. Raises `UsageError`."""
     word, _, rest = text.strip().removeprefix(":").partition(" ")
     argument = rest.strip() or None
+    if word in ACTS:
+        return _act(word, argument)
     known = (*VIEWS, *OTHERS)
     found = [word] if word in known else [name for name in known if word and name.startswith(word)]
     if not found:
-        raise UsageError(f"there is no command {word or '(nothing)'}; there are {', '.join(known)}")
+        raise UsageError(f"there is no command {word or '(nothing)'}; there are {', '.join((*known, *ACTS))}")
     if len(found) > 1:
         raise UsageError(f"{word} may be {' or '.join(found)}")
     verb = found[0]
@@ -41,10 +45,18 @@ def parse_command(text: str) -> Command:
     return Command(verb, argument)
 
 
+def _act(verb: str, argument: str | None) -> Command:
+    wrong = [word for word in (argument or "").split() if word not in ACTS[verb].split()]
+    if any(not word.startswith("job_") for word in wrong) or (wrong and not ACTS[verb]):
+        words = " ".join((*ACTS[verb].split(), "JOB_ID …")) if ACTS[verb] else "nothing"
+        raise UsageError(f"after {verb} there may be {words}, not {wrong[0]}")
+    return Command(verb, argument)
+
+
 def complete_command(text: str) -> Sequence[str]:
     """Ways to finish a command."""
     word, space, rest = text.partition(" ")
     if not space:
-        return [name for name in (*VIEWS, *OTHERS) if word and name.startswith(word) and name != word]
-    values = OTHERS.get(word, "").split()
+        return [name for name in (*VIEWS, *OTHERS, *ACTS) if word and name.startswith(word) and name != word]
+    values = (OTHERS | ACTS).get(word, "").split()
     return [f"{word} {value}" for value in values if rest and value.startswith(rest) and value != rest]

@@ -9,6 +9,7 @@ from rich.cells import cell_len, set_cell_size
 
 from zjops.domain.clock import rfc3339
 from zjops.domain.requests import LATENCY_BOUNDS_MS
+from zjops.domain.text import dollars as dollars
 from zjops.domain.text import one_line
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -85,12 +86,6 @@ def coin(wei: int | None) -> str:
     if value >= 1:
         return f"{value:,.3f}"
     return f"{value:.9f}".rstrip("0").rstrip(".") if wei >= 10**9 else f"{wei:,} wei"
-
-
-def dollars(microusd: int) -> str:
-    """Money, from micro-dollars; small amounts keep their digits."""
-    value = Decimal(microusd) / 10**6
-    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.6f}".rstrip("0")
 
 
 def sparkline(values: Sequence[float], width: int, top: float | None = None) -> str:

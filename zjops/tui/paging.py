@@ -53,6 +53,13 @@ class Window(Generic[Item]):
         if self.start is None and self.rows:
             self.start = self.rows[0][0]
 
+    def hold(self, meant: Callable[[Item], bool]) -> None:
+        """Stand still on the row that is meant, while it is here: at the head newer ones may have come above it."""
+        place = next((index for index, (_, item) in enumerate(self.rows) if meant(item)), None)
+        if place is not None:
+            self._pin()
+            self.cursor = place
+
     def move(self, by: int, fetch: Fetch[Item]) -> None:
         """Choose a row further down or up; beyond the screen the window moves with it."""
         self._pin()

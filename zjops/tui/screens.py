@@ -27,6 +27,11 @@ TIME = (
     ("p", "freeze all panels at this instant, and go on"), ("[ ]", "a twelfth of the window back, and forth"),
     ("{ }", "narrower and wider window"), ("L", "live again"),
 )  # fmt: skip
+ACTS = (
+    ("^K", "cancel"), ("a", "retry dead letters"), ("w", "send webhooks again that failed"),
+    ("h", "hold the relayer, or let it go on"), ("Esc", "stop an act that runs"),
+    (":redeliver", "filter delivered: those of the filter, also what arrived"),
+)  # fmt: skip
 FILTER = (
     ("status:failed", "one state, or several: failed,cancelled"), ("tenant:acme*", "* is anything"),
     ("age>5m took<2s", "durations: ms s m h d; also run, final"), ("units>=100", "also attempt, bytes, batch, gas"),
@@ -35,15 +40,15 @@ FILTER = (
 
 
 class Over(ModalScreen[None]):
-    """Lines in a frame, closed by Esc."""
+    """Lines in a frame, closed by Esc; as high as the screen has room, unless so many rows are enough."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,y", "dismiss", "close", show=False),
     ]
 
-    def __init__(self, lines: list[Line], name: str) -> None:
+    def __init__(self, lines: list[Line], name: str, *, rows: int | None = None) -> None:
         super().__init__(name=name)
-        self._lines, self._title = lines, name
+        self._lines, self._title, self._rows = lines, name, rows
 
     def compose(self) -> ComposeResult:
         frame = Vertical(Sheet(id="over-sheet"), id="over")
@@ -51,8 +56,11 @@ class Over(ModalScreen[None]):
         yield frame
 
     def on_mount(self) -> None:
-        self.query_one(Sheet).put(self._lines)
-        self.query_one(Sheet).focus()
+        sheet = self.query_one(Sheet)
+        if self._rows is not None:
+            sheet.styles.height = sheet.styles.min_height = self._rows
+        sheet.put(self._lines)
+        sheet.focus()
 
 
 def help_lines(view: str, hints: Sequence[tuple[str, str]], filters: bool) -> list[Line]:
@@ -60,7 +68,17 @@ def help_lines(view: str, hints: Sequence[tuple[str, str]], filters: bool) -> li
     lines = [title(f"Keys of {view}"), *map(_line, hints), []]
     if filters and view == "jobs":
         lines += [title("Filter"), *map(_line, FILTER), []]
-    return [*lines, title("Time machine"), *map(_line, TIME), [], title("Everywhere"), *map(_line, GENERAL)]
+    return [
+        *lines,
+        title("Time machine"),
+        *map(_line, TIME),
+        [],
+        title("Acts", "on what is marked, else chosen; shown first and asked"),
+        *map(_line, ACTS),
+        [],
+        title("Everywhere"),
+        *map(_line, GENERAL),
+    ]
 
 
 def _line(pair: tuple[str, str]) -> Line:

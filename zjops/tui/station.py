@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from zjops.actions.acts import Opener
 from zjops.recording.reader import Recording
 from zjops.tui.applog import Logs
 from zjops.tui.budgets import Budgets, RecordedBudgets
@@ -18,7 +19,8 @@ class Station:
 
     `details` fetches a job with its result from the platform, and is None where there is none to ask; `logs` are the
     platform's own, where they lie on this machine. `replayed` is the speed of a recording that is played;
-    `incidents` is the folder for incident folders.
+    `incidents` is the folder for incident folders. `operator` opens the door for acts and is None without operator
+    credentials; elsewhere than on this machine they need `allow_actions`; `read_only` says why there are none at all.
     """
 
     recording: Recording
@@ -29,3 +31,6 @@ class Station:
     budgets: Budgets = field(default_factory=RecordedBudgets)
     replayed: float | None = None
     incidents: Path | None = None
+    operator: Opener | None = None
+    allow_actions: bool = False
+    read_only: str | None = None

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from zjops.tui.figures import cell
-from zjops.tui.ink import BOLD, CHOSEN, DIM, Line, Span, content
+from zjops.tui.ink import BOLD, CHOSEN, DIM, WARN, Line, Span, content
 
 MOVES: list[BindingType] = [
     Binding("j,down", "move(1)", "down", show=False),
@@ -81,6 +81,7 @@ class Row(NamedTuple):
 
     key: str
     cells: Sequence[Span]
+    marked: bool = False
 
 
 class Table(Widget, can_focus=True):
@@ -166,8 +167,8 @@ class Table(Widget, can_focus=True):
         return line
 
     def _line(self, row: Row, columns: Sequence[tuple[int, Column]], widths: Sequence[int], chosen: bool) -> Line:
-        mark = "▸ " if chosen else "  "
-        line: Line = [(mark, CHOSEN if chosen else "")]
+        mark = ("▸" if chosen else "") + ("◆" if row.marked else "")
+        line: Line = [(f"{mark:<2}", CHOSEN if chosen else WARN if row.marked else "")]
         for (index, column), width in zip(columns, widths, strict=True):
             text, style = row.cells[index]
             line.append((cell(text, width, right=column.right) + " ", CHOSEN if chosen else style))

@@ -64,6 +64,15 @@ UPDATE deliveries SET state = 'failed', next_at = NULL WHERE endpoint = :endpoin
 -- name: delivery_get
 SELECT * FROM deliveries WHERE id = :id AND tenant = :tenant;
 
+-- name: deliveries_of_job
+-- `gone`: what was for an endpoint cannot be delivered any more without it.
+SELECT d.*, d.endpoint IS NOT NULL AND e.id IS NULL AS gone FROM deliveries d
+LEFT JOIN webhook_endpoints e ON e.id = d.endpoint AND e.tenant = d.tenant
+WHERE d.job_id = :job ORDER BY d.at, d.id;
+
+-- name: delivery_tenant
+SELECT tenant FROM deliveries WHERE id = :id;
+
 -- name: deliveries_page
 SELECT * FROM deliveries WHERE tenant = :tenant AND (:before IS NULL OR (at, id) <
   (SELECT at, id FROM deliveries WHERE id = :before AND tenant = :tenant))

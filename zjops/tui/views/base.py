@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from textual.widget import Widget
 
+from zjops.actions.targets import Aim
 from zjops.recording.reader import Recording
 from zjops.tui.moment import Instant
 from zjops.tui.station import Station
@@ -22,6 +23,8 @@ class View(Widget):
     """Keys of this view, for footer and help."""
     FILTERS: ClassVar[bool] = False
     """Whether `/` opens a filter here."""
+    job_id: str | None = None
+    """The one job that the view is about, where it is about one."""
 
     def __init__(self, station: Station) -> None:
         super().__init__(id=self.NAME)
@@ -42,6 +45,13 @@ class View(Widget):
     def copied(self) -> str | None:
         """What `c` takes along."""
         return None
+
+    def aim(self, whole: bool) -> Aim | None:
+        """What an act is about here; `whole` asks for everything that the filter shows."""
+        return None if self.job_id is None else Aim(f"{self.job_id}", (self.job_id,))
+
+    def unmark(self) -> None:
+        """Forget what was marked."""
 
     def raw(self) -> Any:
         """What `y` shows as JSON."""

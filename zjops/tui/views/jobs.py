@@ -8,7 +8,9 @@ from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.message import Message
 
+from zjops.actions.targets import Aim
 from zjops.recording.filters import EVERYTHING, Filter, completions, parse
 from zjops.recording.reader import Recording, Sort
 from zjops.recording.rows import JobRow
@@ -45,12 +47,18 @@ class Jobs(View):
 
     NAME, TITLE, FILTERS = "jobs", "jobs", True
     HINTS = (
-        ("Enter", "open"), ("/", "filter"), ("^Z", "faults only"), ("A T U", "sort by age, took, units"),
-        ("g G", "newest, oldest"), ("c", "copy id"),
+        ("Enter", "open"), ("/", "filter"), ("Space", "mark"), ("^Z", "faults only"),
+        ("A T U", "sort by age, took, units"), ("g G", "newest, oldest"), ("c", "copy id"),
+        ("*", "mark all that pass the filter when an act begins"), ("u", "no marks"),
     )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key, f"sort('{by}')", by, show=False) for key, by in (("A", "age"), ("T", "took"), ("U", "units"))
-    ]
+        *(Binding(key, f"sort('{by}')", by, show=False) for key, by in (("A", "age"), ("T", "took"), ("U", "units"))),
+        Binding("space", "mark", "mark", show=False), Binding("asterisk", "mark_all", "mark all", show=False),
+        Binding("u", "unmark", "no marks", show=False),
+    ]  # fmt: skip
+
+    class Marked(Message):
+        """The chosen row is to be marked, or its mark taken away."""
 
     def __init__(self, station: Station) -> None:
         super().__init__(station)
@@ -58,6 +66,8 @@ class Jobs(View):
         self._window: Window[JobRow] = Window()
         self._counted: tuple[Filter, int, int] | None = None
         self._instant: Instant | None = None
+        self.marks: dict[str, None] = {}
+        self.whole = False
 
     def compose(self) -> ComposeResult:
         yield FilterBar(lambda text: completions(text, self.station.recording.tenants()), parse, id="jobs-filter")
@@ -86,7 +96,10 @@ class Jobs(View):
         return self._found(recording, instant)
 
     def _found(self, recording: Recording, instant: Instant) -> Found:
-        rows = [_row(job, instant.at_ms) for _, job in self._window.rows]
+        marked = frozenset(self.marks)
+        rows = [
+            _row(job, instant.at_ms)._replace(marked=self.whole or job.job_id in marked) for _, job in self._window.rows
+        ]
         return Found(rows, self._window.cursor, self._count(recording, instant), self._window.follows)
 
     def _count(self, recording: Recording, instant: Instant) -> int:
@@ -108,20 +121,24 @@ class Jobs(View):
         if self.sort.turned:
             order = {"age": "oldest first", "took": "quickest first", "units": "fewest units first"}[self.sort.by]
         held = "" if found.follows else ", held still; g follows"
-        bar.tell(f"{count(found.total)} jobs, {order}{held}" + (", faults only" if self.faults_only else ""))
+        marks = "ALL marked, " if self.whole else f"{count(len(self.marks))} marked, " if self.marks else ""
+        bar.tell(f"{marks}{count(found.total)} jobs, {order}{held}" + (", faults only" if self.faults_only else ""))
 
     async def on_table_walked(self, event: Table.Walked) -> None:
         """Move the window; what it shows then is read in a thread."""
         event.stop()
+        await self._walk(event.by, end=event.end)
+
+    async def _walk(self, by: int | None, *, end: bool = False) -> None:
         if self._instant is None:
             return
         instant, recording = self._instant, self.station.recording
         fetch = self._fetch(recording, instant.at_ms)
 
         def walk() -> Found:
-            if event.by is not None:
-                self._window.move(event.by, fetch)
-            elif event.end:
+            if by is not None:
+                self._window.move(by, fetch)
+            elif end:
                 self._window.last(fetch)
             else:
                 self._window.first(fetch)
@@ -149,6 +166,47 @@ class Jobs(View):
         self.sort = Sort(by, not self.sort.turned if self.sort.by == by else False)
         self._window = Window(self._window.height, ascending=self._window_ascending())
         self.app.reload()  # type: ignore[attr-defined]
+
+    def action_mark(self) -> None:
+        """Mark the chosen job or take its mark away, and go on to the next; time and filters keep marks."""
+        self.post_message(self.Marked())
+
+    async def on_jobs_marked(self, event: Marked) -> None:
+        """One after the other: the next one marks what was gone on to, however quickly it comes."""
+        event.stop()
+        row = self.query_one(Table).chosen
+        if row is None:
+            return
+        self.whole = False
+        if row.key in self.marks:
+            del self.marks[row.key]
+        else:
+            self.marks[row.key] = None
+        self._window.hold(lambda job: job.job_id == row.key)
+        await self._walk(1)
+
+    def action_mark_all(self) -> None:
+        """All that pass the filter, whichever these are when an act begins; once more, none."""
+        self.whole, self.marks = not self.whole, {}
+        self.app.reload()  # type: ignore[attr-defined]
+
+    def action_unmark(self) -> None:
+        """No marks."""
+        self.unmark()
+        self.app.reload()  # type: ignore[attr-defined]
+
+    def unmark(self) -> None:
+        self.whole, self.marks = False, {}
+
+    def aim(self, whole: bool) -> Aim | None:
+        """What is marked, else the chosen row."""
+        if whole or self.whole:
+            text = self._all.text.strip()
+            return Aim(f"all jobs of {text}" if text else "all jobs", where=self._all, sort=self.sort)
+        if self.marks:
+            return Aim(f"{count(len(self.marks))} marked", tuple(self.marks))
+        row = self.query_one(Table).chosen
+        return None if row is None else Aim(row.key, (row.key,))
 
     def copied(self) -> str | None:
         row = self.query_one(Table).chosen

@@ -75,3 +75,19 @@ def test_it_follows_the_head_until_another_row_is_chosen(numbers: list[int], hei
     assert (window.chosen, [key for key, _ in window.rows]) == (chosen, shown)
     window.first(listed.fetch)
     assert window.chosen == 2_000 + more - 1
+
+
+def test_a_row_is_held_though_newer_ones_came_above_it() -> None:
+    """What somebody saw at the head is what the next move begins at."""
+    listed = Listed([1, 2, 3, 4], ascending=False)
+    window: Window[int] = Window(5)
+    window.load(listed.fetch)
+    seen = window.chosen
+    listed.add(1_000)
+    window.load(listed.fetch)
+    window.hold(lambda item: item == seen)
+    assert window.chosen == seen
+    window.move(1, listed.fetch)
+    assert window.chosen == 3
+    window.hold(lambda item: item == 77)
+    assert window.chosen == 3

@@ -250,7 +250,9 @@ class TestCommands:
         [
             ("jobs", ("jobs", None)), (":chain", ("chain", None)), ("jobs age>5m x", ("jobs", "age>5m x")),
             ("ov", ("overview", None)), ("theme light", ("theme", "light")), (" at -10m ", ("at", "-10m")),
-            ("job job_1", ("job", "job_1")),
+            ("job job_1", ("job", "job_1")), ("c", ("chain", None)), ("cancel", ("cancel", None)),
+            ("redeliver filter delivered", ("redeliver", "filter delivered")),
+            ("retry job_1 job_2", ("retry", "job_1 job_2")), ("pause", ("pause", None)),
         ],
     )  # fmt: skip
     def test_that_mean_something(self, text: str, wanted: tuple[str, str | None]) -> None:
@@ -261,6 +263,8 @@ class TestCommands:
         [
             ("", "no command"), ("fly", "no command fly"), ("l", "l may be"), ("window 7m", "window is"),
             ("window", "window is"), ("theme pink", "theme is"), ("at", "at needs a moment"),
+            ("canc", "no command canc"), ("cancel all", "after cancel there may be filter JOB_ID …, not all"),
+            ("retry delivered", "not delivered"), ("resume job_1", "after resume there may be nothing, not job_1"),
         ],
     )  # fmt: skip
     def test_that_mean_nothing(self, text: str, said: str) -> None:
@@ -272,6 +276,8 @@ class TestCommands:
         assert complete_command("") == []
         assert complete_command("window 1") == ["window 1m", "window 15m", "window 1h"]
         assert complete_command("theme 16") == ["theme 16-light"]
+        assert complete_command("re") == ["retry", "redeliver", "resume"]
+        assert complete_command("redeliver de") == ["redeliver delivered"]
 
 
 @pytest.mark.parametrize(
