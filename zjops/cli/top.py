@@ -16,10 +16,12 @@ from zjops.cli.options import ContextName, Home
 from zjops.cli.record import Hours, Megabytes, limits_of
 from zjops.cli.text import plain
 from zjops.cli.times import moment_ms
+from zjops.cli.topweb import PORT, Open, Port, ReadOnly, Web, check_pages, serve_pages, terminal_argv
 from zjops.cli.waiting import until_asked
 from zjops.config import LOCAL, Context, resolve
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UsageError
+from zjops.recording.files import check_file
 
 if TYPE_CHECKING:
     from zjops.feed.feed import Feed
@@ -39,6 +41,7 @@ def top(
     plain_lines: Annotated[bool, typer.Option("--plain", help="Lines, for pipes and screen readers.")] = False,
     every: Annotated[int, typer.Option("--every", help="Seconds between lines of --plain.", min=1)] = 5,
     theme: Annotated[str | None, typer.Option("--theme", help="dark, light, 16 or 16-light.")] = None,
+    web: Web = False, port: Port = PORT, open_it: Open = False, read_only: ReadOnly = False,
     hours: Hours = 24.0, megabytes: Megabytes = 2_000, home: Home = None, context: ContextName = None,
 ) -> None:  # fmt: skip
     """Watch jobs, budgets, tenants, chain, errors and logs; everything seen is recorded. Only reads."""
@@ -46,6 +49,11 @@ def top(
     at_ms = None if at is None else moment_ms(at, clock.now_ms(), "--at")
     if speed != 1.0 and replay is None:
         raise UsageError("--speed goes with --replay FILE")
+    if web:
+        check_pages(plain_lines, theme)
+        over = _recorded(replay, at_ms, context, home)
+        serve_pages(terminal_argv(over, at_ms, speed, theme, hours, megabytes, home, context), port, open_it)
+        return
     if not plain_lines and not sys.stdout.isatty():
         raise UsageError("this is no terminal; for a pipe: zjops top --plain")
     if replay is not None or at_ms is not None:
@@ -57,6 +65,7 @@ def top(
 
     writer = new_recorder(found, clock, limits_of(hours, megabytes))
     station = _station(writer.path, found, home)
+    station.read_only = read_only
     if found.log_dir is not None and Path(found.log_dir).is_dir():
         station.budgets = LogBudgets(Path(found.log_dir), clock.monotonic)
 
@@ -69,6 +78,16 @@ def top(
 
     _run(station, clock, make, plain_lines, every, theme)
     _close(writer, station.recording)
+
+
+def _recorded(replay: Path | None, at_ms: int | None, context: str | None, home: Path | None) -> Path | None:
+    """The recording that is meant, or None for the platform itself. Raises when what is meant is not there."""
+    if replay is None and at_ms is None:
+        resolve(context, home)
+        return None
+    found = _found(replay, at_ms, context, home)
+    check_file(found)
+    return found
 
 
 def _found(replay: Path | None, at_ms: int | None, context: str | None, home: Path | None) -> Path:
@@ -136,7 +155,7 @@ def _station(path: Path, found: Context | None, home: Path | None, speed: float 
     live = speed is None and found is not None and found.operator is not None
     return Station(
         recording, name, local=name == LOCAL, details=details if live else None,
-        logs=Logs(log) if log is not None and log.is_dir() else None, replayed=speed,
+        logs=Logs(log) if log is not None and log.is_dir() else None, replayed=speed, read_only=speed is not None,
         incidents=recordings_folder(found if same else None, home).parent / "incidents",
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -119,7 +120,8 @@ class TopApp(App[int]):
         self.reload()
 
     def _begin(self) -> None:
-        """Start the feed, once there is something to see."""
+        """Start the feed, once there is something to see. Asked to end from outside, leave in order."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         if self._make_feed is not None:
             self.run_worker(self._run(self._make_feed(self.heard)), name="feed", exit_on_error=True)
 

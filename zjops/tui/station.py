@@ -18,7 +18,7 @@ class Station:
 
     `details` fetches a job with its result from the platform, and is None where there is none to ask; `logs` are the
     platform's own, where they lie on this machine. `replayed` is the speed of a recording that is played;
-    `incidents` is the folder for incident folders.
+    `incidents` is the folder for incident folders. `read_only` has no actions, whatever else is allowed.
     """
 
     recording: Recording
@@ -29,3 +29,4 @@ class Station:
     budgets: Budgets = field(default_factory=RecordedBudgets)
     replayed: float | None = None
     incidents: Path | None = None
+    read_only: bool = False
