@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from zjops.cli.waiting import until_asked
 from zjops.config import LOCAL, Context, resolve
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UsageError
-from zjops.recording.files import check_file
+from zjops.recording.files import Limits, check_file
 
 if TYPE_CHECKING:
     from zjops.feed.feed import Feed
@@ -59,13 +60,26 @@ def top(
     if replay is not None or at_ms is not None:
         _replayed(_found(replay, at_ms, context, home), clock, speed, at_ms, plain_lines, every, theme, context, home)
         return
+    only = "this terminal only reads (--read-only)" if read_only else None
+    watch(clock, limits_of(hours, megabytes), context, home, plain_lines, every, theme, only)
+
+
+def watch(
+    clock: SystemClock, limits: Limits, context: str | None, home: Path | None, plain_lines: bool = False,
+    every: int = 5, theme: str | None = None, read_only: str | None = None, says: Callable[[], str] = str,
+    opened: Callable[[], None] = lambda: None,
+) -> None:  # fmt: skip
+    """Show a platform and record it, until somebody has had enough.
+
+    `read_only` and `says` are the station's; `opened` is called once there is something to see.
+    """
     found = resolve(context, home)
     from zjops.feed.recordings import new_recorder
     from zjops.tui.objectives import LogBudgets
 
-    writer = new_recorder(found, clock, limits_of(hours, megabytes))
+    writer = new_recorder(found, clock, limits)
     station = _station(writer.path, found, home)
-    station.read_only = read_only
+    station.read_only, station.says = read_only, says
     if found.log_dir is not None and Path(found.log_dir).is_dir():
         station.budgets = LogBudgets(Path(found.log_dir), clock.monotonic)
 
@@ -74,10 +88,13 @@ def top(
         from zjops.feed.feed import Feed
         from zjops.feed.live import live_sources
 
+        opened()
         return Feed(live_sources(lambda: resolve(context, home), clock), clock, post, writer)
 
-    _run(station, clock, make, plain_lines, every, theme)
-    _close(writer, station.recording)
+    try:
+        _run(station, clock, make, plain_lines, every, theme)
+    finally:
+        _close(writer, station.recording)
 
 
 def _recorded(replay: Path | None, at_ms: int | None, context: str | None, home: Path | None) -> Path | None:
@@ -155,7 +172,7 @@ def _station(path: Path, found: Context | None, home: Path | None, speed: float 
     live = speed is None and found is not None and found.operator is not None
     return Station(
         recording, name, local=name == LOCAL, details=details if live else None,
-        logs=Logs(log) if log is not None and log.is_dir() else None, replayed=speed, read_only=speed is not None,
+        logs=Logs(log) if log is not None and log.is_dir() else None, replayed=speed,
         incidents=recordings_folder(found if same else None, home).parent / "incidents",
     )  # fmt: skip
 
@@ -179,6 +196,7 @@ def _run(
     # What is loaded by now stays for good: a collection that walks through it all is felt as a key that hangs.
     gc.freeze()
     app.run()
+    signal.alarm(0)
     if app.return_code:
         raise typer.Exit(app.return_code)
 

@@ -18,7 +18,8 @@ class Station:
 
     `details` fetches a job with its result from the platform, and is None where there is none to ask; `logs` are the
     platform's own, where they lie on this machine. `replayed` is the speed of a recording that is played;
-    `incidents` is the folder for incident folders. `read_only` has no actions, whatever else is allowed.
+    `incidents` is the folder for incident folders. `read_only` says why nothing may be done here, whatever else is
+    allowed. `says` tells, for the footer, what else this process is at.
     """
 
     recording: Recording
@@ -29,4 +30,5 @@ class Station:
     budgets: Budgets = field(default_factory=RecordedBudgets)
     replayed: float | None = None
     incidents: Path | None = None
-    read_only: bool = False
+    read_only: str | None = None
+    says: Callable[[], str] = str
