@@ -32,12 +32,12 @@ ADDRESS = re.compile(rb"""(?:https?:|wss?:)?//[a-z0-9][a-z0-9.-]*\.[a-z]{2,}""",
 class Web:
     """A server and what its first visitor got."""
 
-    def __init__(self, recording: Path, *options: str) -> None:
+    def __init__(self, recording: Path, *options: str, **extra: str) -> None:
         env = {k: v for k, v in os.environ.items() if not k.startswith("ZJOPS_") and k not in ("TERM", "NO_COLOR")}
         argv = [sys.executable, "-m", "zjops", "top", "--web", "--replay", str(recording), *options]
         self.process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=env | {"XDG_CONFIG_HOME": str(recording.parent)}, start_new_session=True,
+            env=env | {"XDG_CONFIG_HOME": str(recording.parent)} | extra, start_new_session=True,
         )  # fmt: skip
         assert self.process.stdout is not None
         self.link = self.process.stdout.readline().strip()
@@ -182,6 +182,24 @@ class TestDoor:
         assert other.end()[0] == 0
 
 
+def test_open_opens_the_link_in_a_browser(recording: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "asked")
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/asked\n')
+    browser.chmod(0o700)
+    web = Web(recording, "--open", BROWSER=f"{browser} %s")
+    assert (tmp_path / "asked").read_text() == f"{web.link}\n"
+    assert web.end()[0] == 0
+
+
+def test_where_there_is_no_browser_it_says_so(recording: Path) -> None:
+    web = Web(recording, "--open", BROWSER="/nonexistent/browser %s", PATH="/nonexistent", DISPLAY="")
+    assert web.process.stderr is not None
+    assert "the link works once" in web.process.stderr.readline()
+    assert web.process.stderr.readline() == "no browser was found here to open it in\n"
+    assert web.end()[0] == 0
+
+
 class _Loads(HTMLParser):
     """What a page loads."""
 
@@ -204,7 +222,7 @@ class TestPage:
         for path in loads:
             answer = web.get(path)
             assert answer.status_code == 200, path
-            if not path.endswith(("textual.js", ".ttf")):
+            if not path.endswith(".ttf"):
                 assert ADDRESS.findall(re.sub(rb"/\*.*?\*/", b"", answer.content, flags=re.DOTALL)) == [], path
         assert ADDRESS.findall(page.content) == []
         assert re.findall(rb"fetch\([^)]*\)", web.get("/static/textual.js").content) == [

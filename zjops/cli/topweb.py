@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +59,13 @@ def serve_pages(argv: list[str], port: int, open_it: bool) -> None:
     def opened(url: str) -> None:
         print(url, flush=True)
         out.say("the link works once, in one browser on this machine; stop with Ctrl-C")
-        if open_it and not webbrowser.open(url):
-            out.say("no browser was found here to open it in")
+        if open_it:
+            # Beside the server: the browser waits for it, and some are waited for themselves.
+            threading.Thread(target=_open, args=(url, out), daemon=True).start()
 
     until_asked(serve(argv, port, opened, SystemIds(SystemClock())))
+
+
+def _open(url: str, out: Out) -> None:
+    if not webbrowser.open(url):
+        out.say("no browser was found here to open it in")
