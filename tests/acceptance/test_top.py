@@ -66,6 +66,16 @@ def test_from_a_cold_start_to_a_job_and_through_an_outage(stage: Stage, tmp_path
     recording.close()
 
 
+def test_hung_up_on_it_leaves_in_order(stage: Stage, tmp_path: Path) -> None:
+    """As when a window is closed or a line breaks: the recording is one whole file."""
+    terminal = Terminal({"ZJOPS_HOME": str(stage.home), "XDG_CONFIG_HOME": str(tmp_path)}, "top")
+    terminal.until("LIVE")
+    terminal.process.send_signal(signal.SIGHUP)
+    assert terminal.close() == 130
+    assert len(list((stage.home / "recordings").glob(f"*-{terminal.process.pid}.zjrec"))) == 1
+    assert list((stage.home / "recordings").glob(f"*-{terminal.process.pid}.zjrec-*")) == []
+
+
 def test_what_is_recorded_is_what_happened_and_plays_again(stage: Stage, zjops: Cli, tmp_path: Path) -> None:
     _submitted(stage, 30)
     stage.audit()

@@ -114,7 +114,7 @@ def a_poison_job_ends_as_a_dead_letter(within_s: float) -> bool:
     with _client() as jobs, closing(admin.http):
         job_id = jobs.submit(POISON).job.job_id
         ended = _until(lambda: jobs.get(job_id).status in TERMINAL, float(within_s))
-        return ended and job_id in {row["job"]["jobId"] for row in admin.dead_letters()}
+        return ended and job_id in {row.job.job_id for row in admin.dead_letters()}
 
 
 def rotate_signing_key() -> str:

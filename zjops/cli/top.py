@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +17,12 @@ from zjops.cli.options import ContextName, Home
 from zjops.cli.record import Hours, Megabytes, limits_of
 from zjops.cli.text import plain
 from zjops.cli.times import moment_ms
+from zjops.cli.topweb import PORT, Open, Port, ReadOnly, Web, check_pages, serve_pages, terminal_argv
 from zjops.cli.waiting import until_asked
 from zjops.config import LOCAL, Context, resolve
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UsageError
+from zjops.recording.files import Limits, check_file
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -43,6 +46,7 @@ def top(
     every: Annotated[int, typer.Option("--every", help="Seconds between lines of --plain.", min=1)] = 5,
     theme: Annotated[str | None, typer.Option("--theme", help="dark, light, 16 or 16-light.")] = None,
     allow_actions: Annotated[bool, typer.Option("--allow-actions", help="Acts also where this is not local.")] = False,
+    web: Web = False, port: Port = PORT, open_it: Open = False, read_only: ReadOnly = False,
     hours: Hours = 24.0, megabytes: Megabytes = 2_000, home: Home = None, context: ContextName = None,
 ) -> None:  # fmt: skip
     """Watch jobs, budgets, tenants, chain, errors and logs, and act on them; everything seen is recorded."""
@@ -50,18 +54,39 @@ def top(
     at_ms = None if at is None else moment_ms(at, clock.now_ms(), "--at")
     if speed != 1.0 and replay is None:
         raise UsageError("--speed goes with --replay FILE")
+    if web:
+        check_pages(plain_lines, theme)
+        over = _recorded(replay, at_ms, context, home)
+        serve_pages(terminal_argv(over, at_ms, speed, theme, hours, megabytes, home, context), port, open_it)
+        return
     if not plain_lines and not sys.stdout.isatty():
         raise UsageError("this is no terminal; for a pipe: zjops top --plain")
     if replay is not None or at_ms is not None:
         _replayed(_found(replay, at_ms, context, home), clock, speed, at_ms, plain_lines, every, theme, context, home)
         return
+    only = "this terminal only reads (--read-only)" if read_only else None
+    watch(
+        clock, limits_of(hours, megabytes), context, home, plain_lines, every, theme, only, allow_actions=allow_actions
+    )
+
+
+def watch(
+    clock: SystemClock, limits: Limits, context: str | None, home: Path | None, plain_lines: bool = False,
+    every: int = 5, theme: str | None = None, read_only: str | None = None, says: Callable[[], str] = str,
+    opened: Callable[[], None] = lambda: None, allow_actions: bool = False,
+) -> None:  # fmt: skip
+    """Show a platform and record it, until somebody has had enough.
+
+    `read_only` and `says` are the station's; `opened` is called once there is something to see.
+    """
     found = resolve(context, home)
     from zjops.feed.recordings import new_recorder
     from zjops.tui.objectives import LogBudgets
 
-    writer = new_recorder(found, clock, limits_of(hours, megabytes))
+    writer = new_recorder(found, clock, limits)
     station = _station(writer.path, found, home)
     station.operator, station.allow_actions = _operator(found, context, home), allow_actions
+    station.read_only, station.says = read_only, says
     if found.log_dir is not None and Path(found.log_dir).is_dir():
         station.budgets = LogBudgets(Path(found.log_dir), clock.monotonic)
 
@@ -70,10 +95,23 @@ def top(
         from zjops.feed.feed import Feed
         from zjops.feed.live import live_sources
 
+        opened()
         return Feed(live_sources(lambda: resolve(context, home), clock), clock, post, writer)
 
-    _run(station, clock, make, plain_lines, every, theme)
-    _close(writer, station.recording)
+    try:
+        _run(station, clock, make, plain_lines, every, theme)
+    finally:
+        _close(writer, station.recording)
+
+
+def _recorded(replay: Path | None, at_ms: int | None, context: str | None, home: Path | None) -> Path | None:
+    """The recording that is meant, or None for the platform itself. Raises when what is meant is not there."""
+    if replay is None and at_ms is None:
+        resolve(context, home)
+        return None
+    found = _found(replay, at_ms, context, home)
+    check_file(found)
+    return found
 
 
 def _found(replay: Path | None, at_ms: int | None, context: str | None, home: Path | None) -> Path:
@@ -178,6 +216,7 @@ def _run(
     # What is loaded by now stays for good: a collection that walks through it all is felt as a key that hangs.
     gc.freeze()
     app.run()
+    signal.alarm(0)
     if app.return_code:
         raise typer.Exit(app.return_code)
 

@@ -8,6 +8,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 
+def end_in_order() -> None:
+    """From here on a hang-up and a request to end are as Ctrl-C: what was started is ended too."""
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 def until_asked(work: Coroutine[Any, Any, None], *, seconds: float | None = None) -> None:
     """Run until it is done, a signal asks for the end, or the time is over; it is then cancelled and waited for."""
     asyncio.run(_until_asked(work, seconds))

@@ -13,20 +13,24 @@ from typing import Any
 import msgspec
 
 from zjops.client.platform import Platform
-from zjops.demo.acts import ACTS
 from zjops.demo.memory import PeakMemory
+from zjops.demo.story import Story
+from zjops.demo.talk import Talk
 from zjops.demo.world import World
-from zjops.domain.errors import UsageError, ZjopsError
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import UsageError
 
 SCHEMA = "zjops.demo/1"
 OPTIONS = ("--set", "batch_max_age_s=1", "--set", "prober=false")
 """Soon on chain, and with no jobs but the story's own, which its audit counts."""
 Say = Callable[[str], None]
+Watch = Callable[[Path, Story], None]
+"""Shows the platform of a folder until somebody has had enough, and begins the story once there is something to see."""
 
 
-def run(*, as_json: bool, keep: bool, step: bool, out: Path | None) -> bool:
-    """Play the demo; whether every check held."""
-    say: Say = (lambda text: None) if as_json else (lambda text: print(text, flush=True))
+def run(*, as_json: bool, keep: bool, step: bool, out: Path | None, watch: Watch | None = None) -> bool:
+    """Play the demo; whether every check held. With `watch` it is played beside that, which then has the screen."""
+    talk = Talk(SystemClock(), quiet=as_json)
     folder = Path(tempfile.mkdtemp(prefix="zjops-demo-"))
     home, evidence = folder / "home", out or folder / "evidence"
     try:
@@ -38,10 +42,15 @@ def run(*, as_json: bool, keep: bool, step: bool, out: Path | None) -> bool:
     platform = Platform(home, OPTIONS)
     memory = PeakMemory()
     memory.start()
-    world = World(home, evidence, say)
+    world = World(home, evidence, talk.say)
     kept = False
     try:
-        _play(world, platform, say, step, keep)
+        # What it says must not go to a screen that is somebody else's, nor end with us.
+        _start(world, platform, home / "process-logs" / "supervisor.log" if keep or watch else None)
+        if watch is None:
+            Story(world).play(_wait_for_enter if step else lambda: None)
+        else:
+            _play_beside(watch, Story(world), talk)
         kept = keep
     finally:
         world.close()
@@ -50,22 +59,21 @@ def run(*, as_json: bool, keep: bool, step: bool, out: Path | None) -> bool:
         memory.stop()
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
-    return _finish(world, memory, say, as_json, kept, out)
+    return _finish(world, memory, talk.say, as_json, kept, out)
 
 
-def _play(world: World, platform: Platform, say: Say, step: bool, keep: bool) -> None:
-    say("Starting a broker, a chain, an API and a backend, all on this machine")
-    log = world.home / "process-logs" / "supervisor.log" if keep else None
+def _start(world: World, platform: Platform, log: Path | None) -> None:
+    world.say("Starting a broker, a chain, an API and a backend, all on this machine")
     seconds = platform.start(log=log)
     world.check("the platform is up", True, f"{seconds:.1f} s, in {world.home}")
-    for number, act in enumerate(ACTS, 1):
-        if step:
-            _wait_for_enter()
-        say(f"\n{number}. {act.title}")
-        try:
-            act.play(world)
-        except ZjopsError as exc:
-            world.check(act.title.lower(), False, str(exc))
+
+
+def _play_beside(watch: Watch, story: Story, talk: Talk) -> None:
+    with talk.to_logs(story.world.home):
+        watch(story.world.home, story)
+    if not story.ended:
+        talk.say("The terminal is closed, and the demo goes on")
+    story.finish()
 
 
 def _wait_for_enter() -> None:
@@ -78,7 +86,7 @@ def _finish(world: World, memory: PeakMemory, say: Say, as_json: bool, kept: boo
     passed, total = sum(check.ok for check in world.checks), len(world.checks)
     summary: dict[str, Any] = {
         "schema": SCHEMA, "ok": passed == total, "checks_passed": passed, "checks_total": total,
-        "first_confirmation_s": _rounded(world.first_confirmation_s), "duration_s": _rounded(world.elapsed_s()),
+        "first_confirmation_s": _rounded(world.first_confirmation_s), "duration_s": _rounded(world.duration_s),
         "peak_pss_mb": round(memory.peak / 1e6), "audit": world.audit,
     }  # fmt: skip
     if as_json:

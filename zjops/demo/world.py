@@ -42,6 +42,7 @@ class World:
         self.tenants: dict[str, Jobs] = {}
         self.accepted: dict[str, list[str]] = {}
         self.first_confirmation_s: float | None = None
+        self.duration_s: float | None = None
         self.audit: dict[str, Any] = {}
         self._context: Context | None = None
         self._control: Control | None = None

@@ -33,14 +33,31 @@ def new_file(folder: Path, at_ms: int) -> Path:
 
 
 def drop_old(folder: Path, now_ms: int, limits: Limits) -> None:
-    """Remove former recordings that are older than the limit, and the oldest ones where all together are too large."""
+    """Remove former recordings that are older than the limit, and the oldest ones where all together are too large.
+
+    One that another process is writing stays: it would go on writing into a file that nobody can find.
+    """
     room = limits.bytes
     for path in sorted(folder.glob(f"*{SUFFIX}"), key=lambda found: found.stat().st_mtime, reverse=True):
         told = path.stat()
         room -= told.st_size
-        if room < 0 or told.st_mtime * 1000 < now_ms - limits.hours * 3_600_000:
+        late = room < 0 or told.st_mtime * 1000 < now_ms - limits.hours * 3_600_000
+        if late and not _being_written(path):
             for part in (path, *(path.with_name(path.name + more) for more in ("-wal", "-shm"))):
                 part.unlink(missing_ok=True)
+
+
+def _being_written(path: Path) -> bool:
+    """Whether the process of its name lives, and lived when it began: a later one may have got the same number."""
+    import psutil
+
+    began, pid = _began(path), path.stem.rpartition("-")[2]
+    if began is None or not pid.isdecimal():
+        return False
+    try:
+        return bool(psutil.Process(int(pid)).create_time() * 1000 < began + 1000)
+    except psutil.Error:
+        return False
 
 
 def check_file(path: Path) -> None:

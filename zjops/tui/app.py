@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -42,6 +43,9 @@ from zjops.tui.views.tenants import Tenants
 LOAD_EVERY_S = 0.5
 """How often a view is read again while it is live."""
 LEAST = (60, 15)
+INTERRUPTED = 130
+END_WITHIN_S = 10
+"""How long a terminal that is told to end may take; whoever runs it takes the alarm back."""
 Moments = Callable[[str, int, str], int]
 """A moment that somebody typed, with what counts as now and what to call it. Raises `UsageError`."""
 
@@ -121,9 +125,16 @@ class TopApp(App[int]):
         self.reload()
 
     def _begin(self) -> None:
-        """Start the feed, once there is something to see."""
+        """Start the feed, once there is something to see. Ended from outside or hung up on, leave in order."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._end)
         if self._make_feed is not None:
             self.run_worker(self._run(self._make_feed(self.heard)), name="feed", exit_on_error=True)
+
+    def _end(self) -> None:
+        """Asked to end from outside. What it still draws may find no terminal to take it: that must not hold it up."""
+        signal.alarm(END_WITHIN_S)
+        self.exit(return_code=INTERRUPTED)
 
     def on_unmount(self) -> None:
         self._timer.stop()
@@ -153,7 +164,8 @@ class TopApp(App[int]):
         """Header and footer, when they say something else than before."""
         instant, width = self.machine.instant, self.size.width
         _update(self._header, content(header(self.station, self.view.TITLE, instant, self.pulse, self._per_s, width)))
-        _update(self._footer, content([footer(self.view.HINTS, self._note or self.acting.line, width)]))
+        note = self._note or self.acting.line
+        _update(self._footer, content([footer(self.view.HINTS, note, width, self.station.says())]))
 
     @property
     def busy(self) -> bool:

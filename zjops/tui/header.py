@@ -66,11 +66,13 @@ def _away(stale: Sequence[Stale], at_ms: int, width: int) -> Line:
     return [(cell(f" ◌ {told}", width), BAD)]
 
 
-def footer(hints: Sequence[tuple[str, str]], note: str, width: int) -> Line:
-    """Keys, as many as fit, the most general ones last."""
+def footer(hints: Sequence[tuple[str, str]], note: str, width: int, standing: str = "") -> Line:
+    """A note alone; else what stands there all the time, if anything, and as many keys as fit."""
     line: Line = [(" ", PLAIN)]
     if note:
         return [(cell(f" {note}", width), WARN)]
+    if standing:
+        line = [(f" {cell(standing, width - 2).rstrip()}", BOLD), ("  ", PLAIN)]
     for key, what in [("1-8", "views"), ("?", "help"), ("q", "quit"), *hints]:
         more: Line = [(key, HEAD), (f" {what}  ", DIM)]
         if width_of(line) + width_of(more) > width:

@@ -21,6 +21,7 @@ class Station:
     platform's own, where they lie on this machine. `replayed` is the speed of a recording that is played;
     `incidents` is the folder for incident folders. `operator` opens the door for acts and is None without operator
     credentials; elsewhere than on this machine they need `allow_actions`; `read_only` says why there are none at all.
+    `says` tells, for the footer, what else this process is at.
     """
 
     recording: Recording
@@ -34,3 +35,4 @@ class Station:
     operator: Opener | None = None
     allow_actions: bool = False
     read_only: str | None = None
+    says: Callable[[], str] = str

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.zjops.recording.told import START, TRACE, answered, job_id, life, recorded
+from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UsageError
 from zjops.domain.wire_chain import BatchView
 from zjops.recording.changes import Changes
@@ -167,12 +168,19 @@ class TestLimits:
         assert newest.job_id == job_id(3_999)
 
     def test_former_recordings_go_too(self, tmp_path: Path) -> None:
-        for name in ("20261126T080000Z-1.zjrec", "20261126T090000Z-1.zjrec"):
+        for name in ("20261126T080000Z-99999999.zjrec", "20261126T090000Z-99999999.zjrec"):
             (tmp_path / name).write_bytes(b"x" * 1_000)
         drop_old(tmp_path, 0, Limits(bytes=1_500))
         assert len(list(tmp_path.glob("*.zjrec"))) == 1
         drop_old(tmp_path, 2**53, Limits())
         assert list(tmp_path.glob("*.zjrec")) == []
+
+    def test_but_none_that_a_process_is_writing(self, tmp_path: Path) -> None:
+        now = SystemClock().now_ms()
+        for path in (mine := new_file(tmp_path, now), new_file(tmp_path, 0)):
+            path.write_bytes(b"x")
+        drop_old(tmp_path, 2**53, Limits())
+        assert list(tmp_path.glob("*.zjrec")) == [mine], "the other began before this process, whatever its number"
 
 
 class TestBrokenFiles:
