@@ -53,12 +53,9 @@ def top(
         return
     found = resolve(context, home)
     from zjops.feed.recordings import new_recorder
-    from zjops.tui.objectives import LogBudgets
 
     writer = new_recorder(found, clock, limits_of(hours, megabytes))
     station = _station(writer.path, found, home)
-    if found.log_dir is not None and Path(found.log_dir).is_dir():
-        station.budgets = LogBudgets(Path(found.log_dir), clock.monotonic)
 
     def make(post: Callable[[Pulse], None]) -> Feed:
         # Only now: what speaks to a platform takes longer to load than the first picture may take.

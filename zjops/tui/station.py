@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zjops.recording.reader import Recording
 from zjops.tui.applog import Logs
-from zjops.tui.budgets import Budgets, RecordedBudgets
 
 
 @dataclass
@@ -26,6 +25,5 @@ class Station:
     local: bool = True
     details: Callable[[str], dict[str, Any] | None] | None = None
     logs: Logs | None = None
-    budgets: Budgets = field(default_factory=RecordedBudgets)
     replayed: float | None = None
     incidents: Path | None = None
