@@ -124,6 +124,48 @@ class TestTime:
             await settled(app, pilot)
             assert "is not in this recording at 08:05:00Z" in hands.screen()
 
+    async def test_the_first_breach_then_the_next_and_after_the_last_none(self, make: Make) -> None:
+        app = make(at_ms=None)
+        app.machine.window_s = 3_600
+        async with app.run_test(size=(120, 40)) as pilot:
+            hands = await _hands(app, pilot)
+            screen = await hands.press("b")
+            assert "first breach of " in screen
+            assert "gateway failing: " in screen
+            assert "FROZEN" in screen
+            seen = [app.machine.instant.at_ms]
+            while "no later breach" not in (screen := await hands.press("b")):
+                assert f"breach {len(seen) + 1} of " in screen
+                seen.append(app.machine.instant.at_ms)
+            assert seen == sorted(set(seen))
+            assert seen[-1] == app.machine.instant.at_ms == START + 480_000
+            assert "the relayer is paused" in screen
+            assert "first breach of " in await hands.press("L", "b")
+            assert app.machine.instant.at_ms == seen[0]
+
+    async def test_the_first_breach_of_the_window_by_command(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=(120, 40)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("colon", *"at 08:05:10", "enter", "left_curly_bracket")
+            screen = await hands.press("colon", *"breach", "enter")
+            assert "API away: Connection refused" in screen
+            assert app.machine.instant == (START + 300_000, 60, False)
+
+    async def test_a_recording_that_is_played_is_known_to_its_end(self, make: Make) -> None:
+        """What has not been played yet can be gone to, and stepped about in."""
+        app = make(at_ms=None, replayed=1.0)
+        app.machine.now_ms = START + 30_000
+        async with app.run_test(size=(120, 40)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("colon", *"at 08:07", "enter", "right_square_bracket")
+            assert app.machine.instant.at_ms == START + 420_000 + STEP
+            await hands.press("L")
+            assert app.machine.instant == (START + 30_000, 300, True)
+            for _ in range(3):
+                await hands.press("b")
+            assert app.machine.instant.at_ms == START + 300_000
+
     async def test_stepping_ends_at_the_beginning_of_the_recording(self, make: Make) -> None:
         app = make()
         async with app.run_test() as pilot:

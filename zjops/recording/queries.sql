@@ -109,6 +109,12 @@ SELECT stage, jobs, oldest_at FROM depths WHERE at = (SELECT max(at) FROM depths
 -- name: depth_series
 SELECT at / 1000, stage, jobs FROM depths WHERE at BETWEEN ? AND ? ORDER BY at;
 
+-- name: oldest_series
+SELECT at, oldest_at FROM depths WHERE stage = ? AND at <= ? ORDER BY at;
+
+-- name: readings_until
+SELECT at, body FROM readings WHERE kind = ? AND at <= ? ORDER BY at;
+
 -- name: reading_at
 SELECT at, body FROM readings WHERE kind = ? AND at <= ? ORDER BY at DESC LIMIT 1;
 
@@ -117,6 +123,9 @@ SELECT at, body FROM readings WHERE kind = ? ORDER BY at LIMIT 1;
 
 -- name: outages_at
 SELECT source, since, reason FROM outages WHERE since <= ? AND (until IS NULL OR until > ?) ORDER BY source;
+
+-- name: outage_spans
+SELECT source, since, until, reason FROM outages WHERE since <= ? ORDER BY since;
 
 -- name: away_ms
 SELECT sum(min(coalesce(until, :last), :last) - max(since, :first)) FROM outages
@@ -130,6 +139,9 @@ SELECT (SELECT min(n) FROM jobs), (SELECT max(n) FROM jobs);
 -- Batches that were closed by a moment, newest first.
 SELECT batch_id, jobs, closed_at, sent_at, mined_at, final_at, block_number, tx_hash, gas_used, gas_price_wei, repairs
 FROM batches WHERE closed_at <= ? ORDER BY batch_id DESC LIMIT ?;
+
+-- name: batch_spans
+SELECT closed_at, final_at FROM batches WHERE closed_at <= ? ORDER BY closed_at;
 
 -- name: batch_series
 SELECT closed_at / 1000, count(*) FROM batches WHERE closed_at BETWEEN ? AND ? GROUP BY 1;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -151,6 +151,17 @@ class Recording:
         """What waited, by second and state."""
         return self._ask(statement("depth_series"), (first_ms, last_ms))
 
+    def oldest_series(self, stage: str, last_ms: int) -> list[tuple[int, int | None]]:
+        """At every look up to a moment: since when the oldest job waited at a stage, None where none did."""
+        return self._ask(statement("oldest_series"), (stage, last_ms))
+
+    def readings(self, kind: str, last_ms: int, model: type[Model]) -> Iterator[tuple[int, Model]]:
+        """Every answer of a kind up to a moment that differs from the one before, decoded one at a time."""
+        for row in self._ask(statement("readings_until"), (kind, last_ms)):
+            found = self._decoded(kind, [row], model)
+            assert found is not None
+            yield found
+
     def reading(self, kind: str, at: int, model: type[Model]) -> tuple[int, Model] | None:
         """The newest answer of a kind up to a moment, and since when it was the same."""
         return self._decoded(kind, self._ask(statement("reading_at"), (kind, at)), model)
@@ -169,6 +180,10 @@ class Recording:
         """Which sources did not answer at a moment."""
         return [Outage(*row) for row in self._ask(statement("outages_at"), (at, at))]
 
+    def outage_spans(self, last_ms: int) -> list[tuple[Outage, int | None]]:
+        """Every time that a source went away up to a moment, and when it came back."""
+        return [(Outage(row[0], row[1], row[3]), row[2]) for row in self._ask(statement("outage_spans"), (last_ms,))]
+
     def away_ms(self, source: str, first_ms: int, last_ms: int) -> int:
         """For how long a source was away between two moments."""
         asked = {"source": source, "first": first_ms, "last": last_ms}
@@ -182,6 +197,10 @@ class Recording:
     def batches(self, at: int, most: int = 200) -> list[BatchRow]:
         """Batches, newest first."""
         return [BatchRow(*row) for row in self._ask(statement("batches_at"), (at, most))]
+
+    def batch_spans(self, last_ms: int) -> list[tuple[int, int | None]]:
+        """When each batch up to a moment was closed, and when it became final."""
+        return self._ask(statement("batch_spans"), (last_ms,))
 
     def batch_series(self, first_ms: int, last_ms: int) -> list[tuple[int, int]]:
         """How many batches were closed in which second."""

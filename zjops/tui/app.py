@@ -19,7 +19,7 @@ from zjops.domain.clock import Clock
 from zjops.domain.errors import UsageError, ZjopsError
 from zjops.feed.feed import Feed
 from zjops.feed.messages import Pulse
-from zjops.tui import commands, themes
+from zjops.tui import breaches, commands, themes
 from zjops.tui.commandline import CommandLine
 from zjops.tui.header import footer, header
 from zjops.tui.incident import write_incident
@@ -62,6 +62,7 @@ class TopApp(App[int]):
         Binding("right_square_bracket", "step(1)", "forth", show=False),
         Binding("left_curly_bracket", "widen(-1)", "narrower", show=False),
         Binding("right_curly_bracket", "widen(1)", "wider", show=False), Binding("L", "live", "live", show=False),
+        Binding("b", "breach", "first breach", show=False),
         Binding("t", "theme", "theme", show=False), Binding("e", "header", "header", show=False),
         Binding("r", "refresh", "refresh", show=False), Binding("c", "copy", "copy", show=False),
         Binding("y", "raw", "JSON", show=False), Binding("I", "incident", "incident", show=False),
@@ -89,7 +90,10 @@ class TopApp(App[int]):
             self.register_theme(one)
         self.theme = theme
         self.station, self._clock, self._moments = station, clock, moments
-        self.machine = TimeMachine(clock.now_ms() if now_ms is None else now_ms, window_s, at_ms)
+        span = None if station.replayed is None else station.recording.span()
+        self.machine = TimeMachine(
+            clock.now_ms() if now_ms is None else now_ms, window_s, at_ms, end_ms=None if span is None else span[1]
+        )  # fmt: skip
         self.pulse: Pulse | None = None
         self._make_feed = make_feed
         self._per_s = 0.0
@@ -98,6 +102,7 @@ class TopApp(App[int]):
         self._loading = self._again = False
         self._loaded_s = float("-inf")
         self._note = ""
+        self._breach_ms: int | None = None
 
         # Held here and not asked of a screen: another screen may lie above, or be on its way out.
         made = (Overview, Jobs, Job, Slos, Tenants, Chain, Errors, Logs)
@@ -272,6 +277,27 @@ class TopApp(App[int]):
         self.machine.live()
         self._moved()
 
+    def action_breach(self) -> None:
+        """To the first moment at which something began to be wrong; from there to the next one."""
+        self._say("looking for the first breach …")
+        self.run_worker(self._seek(), group="breach", exclusive=True)
+
+    async def _seek(self) -> None:
+        instant, recording = self.machine.instant, self.station.recording
+        standing = instant.at_ms == self._breach_ms and not instant.live
+        try:
+            choice, words = await asyncio.to_thread(
+                breaches.seek, recording, instant, self.machine.last_ms, standing
+            )  # fmt: skip
+        except UsageError as exc:
+            self._say(str(exc))
+            return
+        if choice.breach is not None:
+            self._breach_ms = choice.breach.at_ms
+            self.machine.go(self._breach_ms)
+            self._moved()
+        self._say(words)
+
     def _moved(self) -> None:
         self._draw_edges()
         self.reload()
@@ -337,16 +363,23 @@ class TopApp(App[int]):
         if verb in commands.VIEWS:
             self.open_view(verb, argument)
         elif verb == "at":
-            self.machine.go(self._moments(argument or "", self.machine.now_ms, "at"))
+            self.machine.go(self._moment(argument or ""))
         elif verb == "window":
             self.machine.window_s = commands.WINDOWS[argument or ""]
         elif verb == "theme":
             self.theme = argument or themes.DARK.name
         elif verb == "live":
             self.machine.live()
+        elif verb == "breach":
+            self.action_breach()
         else:
             self.call_later(self.action_help if verb == "help" else self.action_quit)
         self._moved()
+
+    def _moment(self, text: str) -> int:
+        """A moment that was typed: back from now, or a time of day, the last one that there is."""
+        machine = self.machine
+        return self._moments(text, machine.now_ms if text.startswith("-") else machine.last_ms, "at")
 
     def _say(self, text: str) -> None:
         """A sentence in the footer, until the next key."""
@@ -365,6 +398,7 @@ class TopApp(App[int]):
             yield SystemCommand(f"View: {name}", f"key {number}", lambda name=name: self.open_view(name))
         yield SystemCommand("Time: freeze or go on", "key p", self.action_freeze)
         yield SystemCommand("Time: live", "key L", self.action_live)
+        yield SystemCommand("Time: first breach", "key b", self.action_breach)
         yield SystemCommand("Theme: next", "key t", self.action_theme)
         yield SystemCommand("Help", "key ?", self.action_help)
         yield SystemCommand("Quit", "key q", self.action_quit)
