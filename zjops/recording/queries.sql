@@ -1,13 +1,14 @@
 -- name: put_job
 -- What an event tells of a job, on top of what is known: a hop is told once, and what is told no more stays.
 INSERT INTO jobs (
-  job_id, tenant, plan, job_type, state, outcome, accepted_at, started_at, ended_at, final_at, attempt, processing_ms,
-  payload_bytes, compute_units, charge, error_code, batch_id, chain_sequence, leaf_index, tx_hash, block_number,
-  gas_share, trace_id
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  job_id, tenant, plan, job_type, state, outcome, accepted_at, seen_at, started_at, ended_at, final_at, attempt,
+  processing_ms, payload_bytes, compute_units, charge, error_code, batch_id, chain_sequence, leaf_index, tx_hash,
+  block_number, gas_share, trace_id
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job_id) DO UPDATE SET
   state = excluded.state,
   outcome = coalesce(excluded.outcome, outcome),
+  seen_at = min(seen_at, excluded.seen_at),
   started_at = coalesce(started_at, excluded.started_at),
   ended_at = coalesce(excluded.ended_at, ended_at),
   final_at = coalesce(excluded.final_at, final_at),
@@ -160,7 +161,7 @@ WHERE error_code IS NOT NULL AND ended_at BETWEEN ? AND ?
 GROUP BY error_code, job_type ORDER BY count(*) DESC, error_code, job_type;
 
 -- name: job_named
-SELECT {columns} FROM jobs WHERE job_id = ?;
+SELECT {columns} FROM jobs WHERE job_id = ? AND seen_at <= ?;
 
 -- name: job_numbered
 SELECT {columns} FROM jobs WHERE n = ?;

@@ -12,14 +12,14 @@ import msgspec
 
 from zjops.domain.errors import UsageError
 from zjops.recording.files import APPLICATION_ID, VERSION, check_file, damaged
-from zjops.recording.filters import EVERYTHING, STATE_AT, Filter
+from zjops.recording.filters import ATTEMPT_AT, EVERYTHING, STATE_AT, Filter
 from zjops.recording.rows import COLUMNS, Act, BatchRow, Depth, ErrorGroup, JobRow, Outage, Second, Traffic
 from zjops.recording.statements import statement
 
 Model = TypeVar("Model")
 SORTS = {
     "age": "n", "took": "coalesce(CASE WHEN ended_at <= :at THEN ended_at END, :at) - accepted_at",
-    "units": "compute_units", "attempt": "attempt",
+    "units": "compute_units", "attempt": ATTEMPT_AT,
 }  # fmt: skip
 """By what jobs can be sorted, most first; `age` is the order in which they came, newest first."""
 
@@ -84,7 +84,7 @@ class Recording:
         order, compare = ("ASC", ">") if up else ("DESC", "<")
         by = SORTS[sort.by]
         params: dict[str, Any] = {"at": at, "limit": limit} | where.params
-        conditions = ["accepted_at <= :at", where.sql]
+        conditions = ["seen_at <= :at", where.sql]
         if key is not None:
             params |= {"by": key[0], "n": key[1]}
             conditions.append(f"n {compare} :n" if by == "n" else f"({by}, n) {compare} (:by, :n)")
@@ -100,18 +100,18 @@ class Recording:
 
     def count(self, at: int, where: Filter = EVERYTHING) -> int:
         """How many jobs pass a filter at a moment."""
-        sql = f"SELECT count(*) FROM jobs WHERE accepted_at <= :at AND {where.sql}"  # noqa: S608 - values are named
+        sql = f"SELECT count(*) FROM jobs WHERE seen_at <= :at AND {where.sql}"  # noqa: S608 - values are named
         return int(self._ask(sql, {"at": at} | where.params)[0][0])
 
     def states(self, at: int) -> dict[str, int]:
         """How many jobs were in which state."""
         return dict(self._ask(
-            f"SELECT {STATE_AT} AS s, count(*) FROM jobs WHERE accepted_at <= :at GROUP BY s", {"at": at}  # noqa: S608
+            f"SELECT {STATE_AT} AS s, count(*) FROM jobs WHERE seen_at <= :at GROUP BY s", {"at": at}  # noqa: S608
         ))  # fmt: skip
 
     def job(self, job_id: str, at: int) -> JobRow | None:
-        """One job as of a moment."""
-        found = self._ask(statement("job_named"), (job_id,))
+        """One job as of a moment; None before the first that was heard of it."""
+        found = self._ask(statement("job_named"), (job_id, at))
         return JobRow(*found[0]).as_of(at) if found else None
 
     def numbered(self, n: int) -> JobRow | None:
@@ -196,7 +196,7 @@ class Recording:
 
     def batches(self, at: int, most: int = 200) -> list[BatchRow]:
         """Batches, newest first."""
-        return [BatchRow(*row) for row in self._ask(statement("batches_at"), (at, most))]
+        return [BatchRow(*row).as_of(at) for row in self._ask(statement("batches_at"), (at, most))]
 
     def batch_spans(self, last_ms: int) -> list[tuple[int, int | None]]:
         """When each batch up to a moment was closed, and when it became final."""
@@ -206,10 +206,10 @@ class Recording:
         """How many batches were closed in which second."""
         return self._ask(statement("batch_series"), (first_ms, last_ms))
 
-    def batch(self, number: int) -> BatchRow | None:
-        """One batch."""
+    def batch(self, number: int, at: int) -> BatchRow | None:
+        """One batch as of a moment."""
         found = self._ask(statement("batch"), (number,))
-        return BatchRow(*found[0]) if found else None
+        return BatchRow(*found[0]).as_of(at) if found else None
 
     def acts(self, at: int, most: int = 50) -> list[Act]:
         """What operators and policies did, newest first."""

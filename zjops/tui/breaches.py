@@ -71,16 +71,18 @@ def of_budgets(series: Iterable[tuple[int, BudgetsSeen]]) -> Iterator[tuple[int,
             continue
         wrong = {key: words for budget in seen.budgets for key, words in _wrong(budget)}
         if before is not None:
-            for key in sorted(wrong.keys() - before.keys()):
-                yield at_ms, wrong[key]
+            yield from ((at_ms, words) for words in dict.fromkeys(wrong[key] for key in sorted(wrong.keys() - before)))
         before = wrong
 
 
 def _wrong(budget: Budget) -> Iterator[tuple[tuple[str, ...], str]]:
     name = f"{budget.name} of plan {budget.plan}"
     if budget.alert is not None:
-        severity = budget.alert.split()[0]
-        yield (name, severity), f"{name} burns ({budget.alert})"
+        words = f"{name} burns ({budget.alert})"
+        yield (name, "burns"), words
+        # An alert that grows louder is a breach of its own; one that grows quieter is none.
+        if budget.alert.startswith("PAGE"):
+            yield (name, "pages"), words
     if budget.left_share is not None and budget.left_share < 0:
         yield (name, "spent"), f"{name}: budget spent"
 

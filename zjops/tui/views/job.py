@@ -76,9 +76,9 @@ class Job(View):
 
     def read(self, recording: Recording, instant: Instant) -> Seen | None:
         job = None if self.job_id is None else recording.job(self.job_id, instant.at_ms)
-        if job is None or job.accepted_at > instant.at_ms:
+        if job is None:
             return None
-        batch = None if job.batch_id is None else recording.batch(job.batch_id)
+        batch = None if job.batch_id is None else recording.batch(job.batch_id, instant.at_ms)
         return Seen(job, batch, facts_of(recording, instant))
 
     def show(self, found: Seen | None, instant: Instant) -> None:
@@ -128,7 +128,6 @@ def draw(seen: Seen, told: dict[str, Any] | str | None, width: int) -> list[Line
 def hops(seen: Seen) -> list[Hop]:
     """Every moment of the way to finality, in order."""
     job, batch = seen.job, seen.batch
-    at = seen.facts.instant.at_ms
     attempt = f"attempt {job.attempt}" if job.attempt else ""
     made = [Hop("accepted", job.accepted_at, f"{job.payload_bytes:,} bytes"), Hop("started", job.started_at, attempt)]
     ran = "" if job.processing_ms is None else f"ran {span(job.processing_ms)}"
@@ -138,11 +137,10 @@ def hops(seen: Seen) -> list[Hop]:
     if batch is None:
         made += [Hop("batch closed", None), Hop("sent", None), Hop("mined", None)]
     else:
-        mined = batch.mined_at if batch.mined_at is not None and batch.mined_at <= at else None
         made += [
             Hop("batch closed", batch.closed_at, f"batch {batch.batch_id}, {batch.jobs:,} jobs"),
             Hop("sent", batch.sent_at, shortened(batch.tx_hash or "")),
-            Hop("mined", mined, f"block {count(batch.block_number)}" if batch.block_number else ""),
+            Hop("mined", batch.mined_at, f"block {count(batch.block_number)}" if batch.block_number else ""),
         ]
     rule = seen.facts.relayer.finality if seen.facts.relayer else ""
     return [*made, Hop("final", job.final_at, f"{rule}, number {count(job.chain_sequence)}" if job.final_at else "")]

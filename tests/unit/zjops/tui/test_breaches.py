@@ -94,11 +94,13 @@ def test_alerts_that_begin_and_budgets_that_are_spent() -> None:
 
     series = [
         (1, seen(None, 0)), (2, seen("TICKET 1x 3d", 5)), (3, BudgetsSeen(0, why="no log")),
-        (4, seen("TICKET 3x 1d", 9)), (5, seen("PAGE 14.4x 1h", 10)), (6, seen(None, 11)),
+        (4, seen("TICKET 3x 1d", 9)), (5, seen("PAGE 14.4x 1h", 10)), (6, seen("TICKET 3x 1d", 10)),
+        (7, seen(None, 11)), (8, seen("PAGE 14.4x 1h", 11)),
     ]  # fmt: skip
     name = "availability of plan pro"
     assert list(of_budgets(series)) == [
-        (2, f"{name} burns (TICKET 1x 3d)"), (5, f"{name} burns (PAGE 14.4x 1h)"), (6, f"{name}: budget spent"),
+        (2, f"{name} burns (TICKET 1x 3d)"), (5, f"{name} burns (PAGE 14.4x 1h)"), (7, f"{name}: budget spent"),
+        (8, f"{name} burns (PAGE 14.4x 1h)"),
     ]  # fmt: skip
     assert list(of_budgets([(1, seen("PAGE 14.4x 1h", 99))])) == []
 
