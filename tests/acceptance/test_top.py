@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,9 +15,19 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import Cli
+from tests.support.nats import eventually
 from tests.support.platform import Stage, running_platform
+from tests.support.shown import breaches_at, shown
 from tests.support.terminal import WITHIN_S, Terminal
+from zjops.domain.clock import SystemClock
+from zjops.feed.feed import Feed
+from zjops.feed.live import live_sources
+from zjops.feed.messages import Pulse
 from zjops.recording.reader import Recording
+from zjops.recording.recorder import Recorder
+
+COME_MS = 8_000
+"""After so long everything that tells of an instant has come: the API's rollups wait as long as it is away."""
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +163,41 @@ def test_a_moment_that_was_recorded_is_shown(stage: Stage, zjops: Cli) -> None:
     assert (status, err) == (0, ""), json.dumps(err)
     assert out
     assert last > 0
+
+
+def test_what_was_live_is_replayed_and_the_first_breach_is_the_outage(stage: Stage, tmp_path: Path) -> None:
+    """Through the real broker, API, chain and logs: an instant once all of it has come, and again at the end."""
+    path, seen = tmp_path / "outage.zjrec", dict[int, dict[str, object]]()
+    clock, writer = SystemClock(), Recorder(tmp_path / "outage.zjrec", {"context": "local"})
+    recording, away = Recording(path), list[str]()
+
+    def heard(pulse: Pulse) -> None:
+        away.extend(one.source for one in pulse.stale)
+        at_ms = (pulse.at_ms - COME_MS) // 2_000 * 2_000
+        if at_ms > began_ms:
+            seen.setdefault(at_ms, shown(recording, at_ms, 60))
+
+    async def main() -> None:
+        feed = asyncio.create_task(Feed(live_sources(lambda: stage.context, clock), clock, heard, writer).run())
+        await asyncio.to_thread(_submitted, stage, 60)
+        await eventually(lambda: len(seen) >= 2, WITHIN_S)
+        fault = await asyncio.to_thread(lambda: stage.control.fault("api", "stop", lease_s=60))
+        await eventually(lambda: "API" in away, WITHIN_S)
+        await asyncio.to_thread(stage.control.heal, fault)
+        await asyncio.to_thread(_submitted, stage, 20)
+        healed_ms = clock.now_ms()
+        await eventually(lambda: max(seen) > healed_ms, WITHIN_S)
+        feed.cancel()
+        await asyncio.gather(feed, return_exceptions=True)
+
+    began_ms = clock.now_ms()
+    asyncio.run(main())
+    for at_ms, told in seen.items():
+        again = shown(recording, at_ms, 60)
+        for view, value in told.items():
+            assert again[view] == value, f"{view} at {at_ms}"
+    assert len({told["count"] for told in seen.values()}) >= 2
+    assert len({"API away" in str(told["overview"]) for told in seen.values()}) == 2, "before it and during it"
+    found = [one for one in breaches_at(recording) if one.at_ms > began_ms + 2_000]
+    assert found[0].what[0].startswith("API away: "), found
+    recording.close()
