@@ -19,6 +19,7 @@ from simulator.api.admin.abuse import AbuseRoutes
 from simulator.api.admin.chain import ChainRoutes
 from simulator.api.admin.credits import CreditRoutes
 from simulator.api.admin.events import EventRoutes
+from simulator.api.admin.jobdetail import JobDetailRoutes
 from simulator.api.admin.platform import PlatformRoutes
 from simulator.api.admin.tenants import TenantRoutes
 from simulator.api.billing import BillingRoutes
@@ -53,7 +54,7 @@ class Api:
         parts = (
             JobRoutes(deps), self._live, WebhookRoutes(deps), TenantRoutes(deps), PlatformRoutes(deps),
             BillingRoutes(deps), CreditRoutes(deps), AbuseRoutes(deps), EventRoutes(deps), ChainRoutes(deps), public,
-            *(more(deps) for more in EXTRA),
+            JobDetailRoutes(deps), *(more(deps) for more in EXTRA),
         )  # fmt: skip
         self.operations: list[Operation] = [one for part in parts for one in part.operations()]
         self._routing = Routing(self.operations)
