@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from tests.tui.conftest import Make, settled
 from tests.tui.picture import normalised, text_of
 from tests.tui.world import END
 from tests.unit.zjops.recording.told import START, TRACE, job_id
-from zjops.feed.messages import Pulse, Stale
+from zjops.domain.clock import rfc3339
+from zjops.domain.errors import UnreachableError
+from zjops.feed.messages import Pulse, Stale, Verdict
 from zjops.recording.reader import Recording, Sort
 from zjops.tui.app import TopApp
 from zjops.tui.commands import VIEWS
@@ -292,6 +295,70 @@ class TestJobs:
             screen = await hands.press("2", "pagedown", "enter")
             assert "stuck for" in screen
             assert "because the relayer is paused by an operator" in screen
+
+
+class TestJob:
+    """One job: what the platform tells of it, and its proof."""
+
+    async def test_verifying_says_in_words_what_was_found(self, make: Make) -> None:
+        answers = iter((Verdict(True, "verified: leaf 0 of batch 1"), Verdict(False, "REFUSED: root: another")))
+        asked: list[str] = []
+
+        def verify(name: str) -> Verdict:
+            asked.append(name)
+            return next(answers)
+
+        app = make(verify=verify)
+        async with app.run_test(size=(80, 24)) as pilot:
+            hands = await _hands(app, pilot)
+            assert "not checked here yet: v" in await hands.press("2", "G", "enter")
+            assert "● verified: leaf 0 of batch 1" in await hands.press("v")
+            assert "✖ REFUSED: root: another" in await hands.press("v")
+            assert asked == [job_id(1), job_id(1)]
+            assert "not checked here yet" in await hands.press("escape", "k", "enter")
+
+    async def test_a_platform_that_is_gone_is_said_and_one_that_is_not_there(self, make: Make) -> None:
+        def verify(name: str) -> Verdict:
+            raise UnreachableError("http://127.0.0.1:9: Connection refused\x1b[2J")
+
+        app = make(verify=verify)
+        async with app.run_test(size=(120, 40)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2", "G", "enter")
+            assert "▲ not checked: http://127.0.0.1:9: Connection refused\\x1b[2J" in await hands.press("v")
+            app.station.verify = None
+            assert "▲ there is no platform to ask for the proof" in await hands.press("v")
+
+    async def test_deliveries_and_result_are_asked_of_the_platform_while_it_is_live(self, make: Make) -> None:
+        attempt = {"attempt": 1, "at": "2026-11-26T08:00:01Z", "status": 503, "error": None, "milliseconds": 12}
+        delivery = {
+            "deliveryId": "msg_1", "endpointId": "ep", "url": "https://a.example/in", "jobId": job_id(1),
+            "type": "job.completed", "state": "pending", "createdAt": "2026-11-26T08:00:01Z",
+            "nextAttemptAt": rfc3339(END + 29_000), "attempts": [attempt],
+        }  # fmt: skip
+        failed = delivery | {
+            "url": "https://b.example/\x1b[2J", "type": "job.confirmed", "state": "failed", "nextAttemptAt": None,
+            "attempts": [attempt | {"status": None, "error": "timed out"}],
+        }  # fmt: skip
+        told = {"job": {"result": {"label": "cat"}}, "proof": None, "deliveries": [delivery, failed]}
+        app = make(at_ms=None, details=lambda name: told)
+        async with app.run_test(size=(120, 50)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2", "G", "enter")
+            screen = await hands.press("r")
+            assert '"label": "cat"' in screen
+            assert "◐ pending   completed 1 attempt, 503 in 12 ms, next in 29 s  https://a.example/in" in screen
+            assert "✖ failed    confirmed 1 attempt, timed out in 12 ms  https://b.example/\\x1b[2J" in screen
+            assert "asked of the platform only while it is live" in await hands.press("p")
+
+    async def test_attempts_and_what_a_recording_does_not_know(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=(120, 50)) as pilot:
+            hands = await _hands(app, pilot)
+            screen = await hands.press("2", "G", "enter")
+            assert re.search(r"● attempt 1 +from 08:00:0\dZ to 08:00:0\dZ  ran \d+ ms  completed", screen)
+            assert re.search(r"leaf \d+ of batch 1, number \d+ +block 1,009", screen)
+            assert screen.count("asked of the platform only while it is live") == 3
 
 
 async def test_a_tenant_an_error_and_a_batch_lead_to_their_jobs(make: Make) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 
@@ -28,6 +30,13 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
     late_ms: int | None
     stale: tuple[Stale, ...]
     ended: bool = False
+
+
+class Verdict(NamedTuple):
+    """What became of checking a proof, in a sentence."""
+
+    ok: bool
+    words: str
 
 
 BROKER, API, CHAIN, RECORDING = "broker", "API", "chain", "recording"

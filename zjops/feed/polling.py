@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -154,10 +153,3 @@ def supervisor_poll(context: Callable[[], Context], clock: Clock) -> Poll:
         return [Read(PROCESSES, msgspec.convert(control.status()["processes"], list[ProcessSeen]))]
 
     return Poll("supervisor", 2.0, context, clock, opened, ask)
-
-
-def job_result(context: Context, after: str, job_id: str) -> dict[str, Any] | None:
-    """One job with its result or error, from the operators' list of all jobs just after a key (hex)."""
-    with closing(admin_of(context).http) as http:
-        found = http.get(f"{BASE}/jobs", params={"after": after, "limit": 1})["jobs"]
-    return next((one for one in found if one["job"]["jobId"] == job_id), None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zjops.feed.messages import Verdict
 from zjops.recording.reader import Recording
 from zjops.tui.applog import Logs
 
@@ -15,15 +16,16 @@ from zjops.tui.applog import Logs
 class Station:
     """One recording and what belongs to it.
 
-    `details` fetches a job with its result from the platform, and is None where there is none to ask; `logs` are the
-    platform's own, where they lie on this machine. `replayed` is the speed of a recording that is played;
-    `incidents` is the folder for incident folders.
+    `details` fetches a job with its result and deliveries from the platform, and is None where there is none to ask;
+    `verify` checks its proof against the chain; `logs` are the platform's own, where they lie on this machine.
+    `replayed` is the speed of a recording that is played; `incidents` is the folder for incident folders.
     """
 
     recording: Recording
     context: str
     local: bool = True
     details: Callable[[str], dict[str, Any] | None] | None = None
+    verify: Callable[[str], Verdict] | None = None
     logs: Logs | None = None
     replayed: float | None = None
     incidents: Path | None = None
