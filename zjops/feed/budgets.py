@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from zjops.domain.errors import ZjopsError
 from zjops.feed.feed import Intake
 
 if TYPE_CHECKING:
+    from zjops.analytics.warehouse import Warehouse
     from zjops.slo.report import Standing
 
 MILLION = 1_000_000
@@ -63,8 +65,13 @@ class BudgetsSeen(msgspec.Struct, frozen=True):
     why: str | None = None
 
 
-def read_budgets(log_dir: Path, minute: int) -> BudgetsSeen:
-    """What the logs say at a minute, as `zjops slo` counts. May take seconds; a log that cannot be read is said."""
+def read_budgets(
+    log_dir: Path, minute: int, opened: Callable[[Warehouse], None] = lambda warehouse: None
+) -> BudgetsSeen:  # fmt: skip
+    """What the logs say at a minute, as `zjops slo` counts. May take seconds; a log that cannot be read is said.
+
+    `opened` gets what is asked, so that another thread can interrupt it.
+    """
     # Only now: DuckDB takes longer to load than the first picture may take.
     from zjops.analytics.warehouse import Warehouse
     from zjops.slo.catalogue import objectives_of
@@ -72,6 +79,7 @@ def read_budgets(log_dir: Path, minute: int) -> BudgetsSeen:
 
     try:
         with Warehouse(log_dir) as warehouse:
+            opened(warehouse)
             return BudgetsSeen(minute, [_budget(one) for one in standings(warehouse, objectives_of(), minute)])
     except ZjopsError as exc:
         return BudgetsSeen(minute, why=str(exc))
@@ -82,15 +90,34 @@ class LogBudgets:
 
     def __init__(self, log_dir: Path, clock: Clock) -> None:
         self._log_dir, self._clock = log_dir, clock
+        self._asked: Warehouse | None = None
 
     async def run(self, intake: Intake) -> None:
         """Until it is cancelled."""
         while True:
             began, minute = self._clock.monotonic(), self._clock.now_ms() // MINUTE_MS
-            seen = await asyncio.to_thread(read_budgets, self._log_dir, minute)
+            seen = await self._read(minute)
             intake.changes.reading(BUDGETS, intake.now_ms(), seen)
             due = (minute + stride(self._clock.monotonic() - began)) * MINUTE_MS
             await self._clock.sleep(max(0.0, due - self._clock.now_ms()) / 1000)
+
+    async def _read(self, minute: int) -> BudgetsSeen:
+        """Read in a thread. Whoever leaves is not kept waiting by a large log: what is asked of it is given up."""
+        try:
+            return await asyncio.to_thread(read_budgets, self._log_dir, minute, self._opened)
+        except asyncio.CancelledError:
+            if self._asked is not None:
+                from duckdb import ConnectionException
+
+                # It may have ended by itself in this moment.
+                with contextlib.suppress(ConnectionException):
+                    self._asked.db.interrupt()
+            raise
+        finally:
+            self._asked = None
+
+    def _opened(self, warehouse: Warehouse) -> None:
+        self._asked = warehouse
 
 
 def stride(took_s: float) -> int:
