@@ -24,7 +24,7 @@ from zjops.tui.moment import Instant
 from zjops.tui.pipeline import facts_of, stages_of
 from zjops.tui.screens import Over
 from zjops.tui.views.jobs import Jobs
-from zjops.tui.widgets import Table
+from zjops.tui.widgets import Sheet, Table
 
 AT = END - 1_000
 STEP = 300_000 // 12
@@ -204,6 +204,36 @@ class TestJobs:
             assert seen[-1] == job_id(1)
             await hands.press("pageup", "home")
             assert hands.chosen() == newest
+
+    @pytest.mark.parametrize(("down", "up"), [("ctrl+f", "ctrl+b"), ("ctrl+d", "ctrl+u"), ("pagedown", "pageup")])
+    async def test_pages_as_in_other_programs(self, make: Make, down: str, up: str) -> None:
+        app = make()
+        async with app.run_test(size=(80, 24)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2", "j")
+            second = hands.chosen()
+            await hands.press(down)
+            assert hands.chosen() != second
+            await hands.press(up)
+            assert hands.chosen() == second
+            await hands.press("end")
+            assert hands.chosen() == job_id(1)
+
+    async def test_a_sheet_scrolls_by_the_same_keys(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=(80, 15)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2", "G", "enter")
+            sheet = app.view.query_one(Sheet)
+            for down, up in (("ctrl+f", "ctrl+b"), ("ctrl+d", "ctrl+u"), ("pagedown", "pageup"), ("j", "k")):
+                await hands.press(down)
+                assert sheet.top > 0, down
+                await hands.press(up)
+                assert sheet.top == 0, up
+            await hands.press("end")
+            assert sheet.top == len(sheet.lines) - sheet.size.height
+            await hands.press("home")
+            assert sheet.top == 0
 
     async def test_a_filter_its_completion_and_its_errors(self, make: Make) -> None:
         app = make()
