@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -599,6 +600,9 @@ class TestHeader:
             assert "its clock is 60 s ahead" in await hands.press("r")
             app.heard(_pulse(END, late_ms=9_000))
             assert "events 9.0 s late" in await hands.press("r")
+            app.heard(msgspec.structs.replace(_pulse(END - 600_000), ahead_ms=-600_000))
+            assert "this machine's clock is 10 m ahead" in await hands.press("r")
+            assert app.machine.instant.at_ms == END - 600_000
 
 
 def _pulse(at_ms: int, *stale: Stale, late_ms: int | None = None) -> Pulse:

@@ -95,11 +95,11 @@ class LogBudgets:
     async def run(self, intake: Intake) -> None:
         """Until it is cancelled."""
         while True:
-            began, minute = self._clock.monotonic(), self._clock.now_ms() // MINUTE_MS
+            began, minute = self._clock.monotonic(), intake.now_ms() // MINUTE_MS
             seen = await self._read(minute)
             intake.changes.reading(BUDGETS, intake.now_ms(), seen)
             due = (minute + stride(self._clock.monotonic() - began)) * MINUTE_MS
-            await self._clock.sleep(max(0.0, due - self._clock.now_ms()) / 1000)
+            await self._clock.sleep(max(0.0, due - intake.now_ms()) / 1000)
 
     async def _read(self, minute: int) -> BudgetsSeen:
         """Read in a thread. Whoever leaves is not kept waiting by a large log: what is asked of it is given up."""

@@ -39,11 +39,13 @@ class Intake:
         self.clock, self.changes = clock, Changes()
         self.stale_by: dict[str, Stale] = {}
         self.moment_ms: int | None = None
+        self.ahead_ms = 0
+        """By how much the platform's clock is ahead of ours."""
         self.ended = False
 
     def now_ms(self) -> int:
-        """The moment that counts as now: a recording's own while one is played."""
-        return self.clock.now_ms() if self.moment_ms is None else self.moment_ms
+        """The moment that counts as now: by the platform's clock, or a recording's own while one is played."""
+        return self.clock.now_ms() + self.ahead_ms if self.moment_ms is None else self.moment_ms
 
     def stale(self, source: str, reason: str, since_ms: int | None = None) -> None:
         """A source does not answer; the newest reason counts, and the first moment."""
@@ -108,7 +110,7 @@ class Feed:
         if self._writer is not None:
             if self._writing is not None:
                 await asyncio.wait([self._writing])
-            self._write(self.intake.take(), self._clock.now_ms())
+            self._write(self.intake.take(), self.intake.now_ms())
             self._writer.close()
         self._thread.shutdown()
 
@@ -136,6 +138,7 @@ class Feed:
             late_ms=None if newest is None else now_ms - newest,
             stale=tuple(sorted(self.intake.stale_by.values(), key=lambda one: one.source)),
             ended=self.intake.ended,
+            ahead_ms=self.intake.ahead_ms,
         )  # fmt: skip
 
     def _write(self, changes: Changes, now_ms: int) -> str | None:

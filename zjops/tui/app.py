@@ -143,7 +143,7 @@ class TopApp(App[int]):
     def heard(self, pulse: Pulse) -> None:
         """A pulse of the feed: it is kept, and what is drawn follows in its own time."""
         self.pulse = pulse
-        self.machine.moved(pulse.at_ms)
+        self.machine.moved(pulse.at_ms, pulse.ahead_ms)
 
     def _tick(self) -> None:
         self._draw_edges()

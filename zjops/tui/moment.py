@@ -40,6 +40,7 @@ class TimeMachine:
         self, now_ms: int, window_s: int = 300, at_ms: int | None = None, *, end_ms: int | None = None
     ) -> None:  # fmt: skip
         self.now_ms, self.window_s, self.frozen_ms, self._end_ms = now_ms, window_s, at_ms, end_ms
+        self._ahead_ms = 0
 
     @property
     def last_ms(self) -> int:
@@ -52,9 +53,13 @@ class TimeMachine:
         live = self.frozen_ms is None
         return Instant(self.now_ms if self.frozen_ms is None else self.frozen_ms, self.window_s, live)
 
-    def moved(self, now_ms: int) -> None:
-        """Now is later; a clock that was set back does not take anything away that was seen."""
-        self.now_ms = max(self.now_ms, now_ms)
+    def moved(self, now_ms: int, ahead_ms: int = 0) -> None:
+        """Now is later; a clock that was set back does not take anything away that was seen.
+
+        Where it turns out that the platform's clock differs from ours, now is what it says.
+        """
+        self.now_ms = max(self.now_ms, now_ms) if ahead_ms == self._ahead_ms else now_ms
+        self._ahead_ms = ahead_ms
 
     def freeze(self) -> None:
         """Stand still, or go on when it stands."""

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ STATE = PlatformState(
     active_jobs=1, unpublished=0, oldest_unpublished_ms=None, open_batches=0, dead_letters=0, relayer_paused=False,
     loop_lag_seconds=0.1, versions=[{"version": "v1"}],
 )  # fmt: skip
+
+
+LATER = formatdate(START // 1000 + 300, usegmt=True)
 
 
 class Script:
@@ -308,13 +312,15 @@ def test_the_operators_door_is_asked_for_what_is_slow_to_change_less_often() -> 
             "platform": STATE, "relayer": QUIET, "batches": BatchPage(batches=[], next=None),
             "tenants": {"tenants": []},
         }[name]  # fmt: skip
-        return httpx2.Response(200, content=msgspec.json.encode(body))
+        return httpx2.Response(200, content=msgspec.json.encode(body), headers={"Date": LATER})
 
-    questions, admin = _Questions(), Admin(CONTEXT, Http("http://x", transport=httpx2.MockTransport(answer)))
+    questions = _Questions(ManualClock(START))
+    admin = Admin(CONTEXT, Http("http://x", transport=httpx2.MockTransport(answer)))
     for _ in range(20):
         reads = questions(admin)
     assert asked == {"platform": 20, "relayer": 20, "batches": 10, "tenants": 2}
-    assert [read.kind for read in reads] == ["platform", "relayer"]
+    assert [read.kind for read in reads] == ["clock", "platform", "relayer"]
+    assert abs(reads[0].body - 300_000) < 1_000, "its clock is five minutes ahead"
 
 
 class TestPlayback:
