@@ -12,15 +12,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.support.cli import Cli
-from tests.support.nats import eventually
-from tests.support.platform import Stage, running_platform
+from tests.support.nats import eventually, free_port
+from tests.support.platform import WORK, Stage, running_platform
 from tests.support.shown import breaches_at, shown
 from tests.support.terminal import WITHIN_S, Terminal
 from zjops.domain.clock import SystemClock
+from zjops.domain.errors import ChainUnavailable
 from zjops.feed.feed import Feed
+from zjops.feed.jobdetail import verify_job
 from zjops.feed.live import live_sources
 from zjops.feed.messages import Pulse
 from zjops.recording.reader import Recording
@@ -203,3 +206,25 @@ def test_what_was_live_is_replayed_and_the_first_breach_is_the_outage(stage: Sta
     found = [one for one in breaches_at(recording) if one.at_ms > began_ms + 2_000]
     assert found[0].what[0].startswith("API away: "), found
     recording.close()
+
+
+def test_a_proof_that_does_not_hold_is_refused_and_a_chain_that_is_away_is_said(stage: Stage) -> None:
+    client = stage.jobs()
+    job = client.submit(WORK[1]).job.job_id
+    for _ in client.follow([job], final=True, within_s=WITHIN_S):
+        pass
+    found = verify_job(stage.context, job)
+    assert found.ok, found.words
+    assert re.fullmatch(
+        r"verified: leaf \d+ of batch \d+ is under root 0x\w+…\w+, in block \d+, \d+ confirmations, \d+ needed",
+        found.words,
+    )
+    other = verify_job(msgspec.structs.replace(stage.context, chain_id=1), job)
+    assert not other.ok
+    assert other.words.startswith("REFUSED: chain: the node serves chain ")
+    with pytest.raises(ChainUnavailable):
+        verify_job(msgspec.structs.replace(stage.context, rpc_url=f"http://127.0.0.1:{free_port()}"), job)
+    assert (
+        verify_job(stage.context, "job_1111111111111111AAAAAA").words == "the platform does not know this job any more"
+    )
+    client.http.close()

@@ -125,14 +125,12 @@ def _station(path: Path, found: Context | None, home: Path | None, speed: float 
     def details(job_id: str) -> dict[str, Any] | None:
         from zjops.feed.jobdetail import job_detail
 
-        assert found is not None
-        return job_detail(found, job_id)
+        return job_detail(resolve(name, home), job_id)
 
     def verify(job_id: str) -> Verdict:
         from zjops.feed.jobdetail import verify_job
 
-        assert found is not None
-        return verify_job(found, job_id)
+        return verify_job(resolve(name, home), job_id)
 
     live = speed is None and found is not None and found.operator is not None
     return Station(
