@@ -22,6 +22,7 @@ MILLION = 1_000_000
 MINUTE_MS = 60_000
 SHARE = 30
 """A reading may take a thirtieth of the time until the next: a large log is read more seldom."""
+GIVE_UP_S = 0.05
 BUDGETS = "budgets"
 """The kind of reading."""
 
@@ -103,18 +104,26 @@ class LogBudgets:
 
     async def _read(self, minute: int) -> BudgetsSeen:
         """Read in a thread. Whoever leaves is not kept waiting by a large log: what is asked of it is given up."""
+        reading = asyncio.ensure_future(asyncio.to_thread(read_budgets, self._log_dir, minute, self._opened))
         try:
-            return await asyncio.to_thread(read_budgets, self._log_dir, minute, self._opened)
+            return await asyncio.shield(reading)
         except asyncio.CancelledError:
-            if self._asked is not None:
-                from duckdb import ConnectionException
-
-                # It may have ended by itself in this moment.
-                with contextlib.suppress(ConnectionException):
-                    self._asked.db.interrupt()
+            # Again and again: between two questions there is nothing to interrupt.
+            while not reading.done():
+                self._give_up()
+                await asyncio.wait([reading], timeout=GIVE_UP_S)
+            reading.exception()
             raise
         finally:
             self._asked = None
+
+    def _give_up(self) -> None:
+        if self._asked is not None:
+            from duckdb import ConnectionException
+
+            # It may have ended by itself in this moment.
+            with contextlib.suppress(ConnectionException):
+                self._asked.db.interrupt()
 
     def _opened(self, warehouse: Warehouse) -> None:
         self._asked = warehouse

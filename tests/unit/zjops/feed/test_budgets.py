@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import duckdb
 import msgspec
 import pytest
 
@@ -99,3 +103,30 @@ def test_a_log_that_was_away_leaves_the_window_and_the_reason(tmp_path: Path) ->
     assert shown.scope == f"{WINDOW} (there is no log)"
     assert [one.name for one in shown.budgets] == ["job success"]
     recording.close()
+
+
+def test_whoever_leaves_does_not_wait_for_a_large_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The end of the loop waits for its threads: the reading ends because what it asks of DuckDB is given up."""
+    begun, given_up = threading.Event(), list[str]()
+
+    def endless(log_dir: Path, minute: int, opened: Callable[[Any], None]) -> BudgetsSeen:
+        with duckdb.connect() as db:
+            opened(SimpleNamespace(db=db))
+            begun.set()
+            try:
+                db.execute("SELECT count(*) FROM range(100_000_000_000) a, range(1_000) b").fetchall()
+            except duckdb.InterruptException as exc:
+                given_up.append(str(exc))
+        return BudgetsSeen(minute)
+
+    monkeypatch.setattr("zjops.feed.budgets.read_budgets", endless)
+
+    async def leave() -> None:
+        clock = ManualClock(0)
+        reading = asyncio.create_task(LogBudgets(tmp_path, clock).run(Intake(clock)))
+        await asyncio.to_thread(begun.wait, 10)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+    asyncio.run(leave())
+    assert len(given_up) == 1
