@@ -64,10 +64,12 @@ def test_every_key_stands_in_the_help(app: TopApp) -> None:
     from zjops.tui.screens import ACTS, GENERAL, TIME
 
     general = " ".join(key for key, _ in (*GENERAL, *TIME, *ACTS))
-    named = {"question_mark": "?", "colon": ":", "slash": "/", "escape": "Esc", "minus": "-", "ctrl+z": "^Z", "ctrl+k": "^K",
+    named = {"question_mark": "?", "colon": ":", "slash": "/", "escape": "Esc", "minus": "-", "ctrl+z": "^Z", "ctrl+k": "^K", "space": "Space", "asterisk": "*",
              "left_square_bracket": "[", "right_square_bracket": "]", "left_curly_bracket": "{",
              "right_curly_bracket": "}"} | {str(number): "1 … 8" for number in range(1, 9)}  # fmt: skip
     assert [key for key in _keys(TopApp.BINDINGS) if named.get(key, key) not in general] == []
     for view in app._views.values():
         hints = " ".join(key for key, _ in view.HINTS)
-        assert [key for key in _keys(type(view).__dict__.get("BINDINGS", ())) if key not in hints] == [], view.NAME
+        assert [k for k in _keys(type(view).__dict__.get("BINDINGS", ())) if named.get(k, k) not in hints] == [], (
+            view.NAME
+        )
