@@ -64,7 +64,8 @@ def test_every_key_stands_in_the_help(app: TopApp) -> None:
     from zjops.tui.screens import ACTS, GENERAL, TIME
 
     general = " ".join(key for key, _ in (*GENERAL, *TIME, *ACTS))
-    named = {"question_mark": "?", "colon": ":", "slash": "/", "escape": "Esc", "minus": "-", "ctrl+z": "^Z", "ctrl+k": "^K", "space": "Space", "asterisk": "*",
+    named = {"question_mark": "?", "colon": ":", "slash": "/", "escape": "Esc", "minus": "-", "ctrl+z": "^Z",
+             "ctrl+k": "^K", "space": "Space", "asterisk": "*",
              "left_square_bracket": "[", "right_square_bracket": "]", "left_curly_bracket": "{",
              "right_curly_bracket": "}"} | {str(number): "1 … 8" for number in range(1, 9)}  # fmt: skip
     assert [key for key in _keys(TopApp.BINDINGS) if named.get(key, key) not in general] == []
