@@ -19,6 +19,7 @@ from simulator.api.admin.abuse import AbuseRoutes
 from simulator.api.admin.chain import ChainRoutes
 from simulator.api.admin.credits import CreditRoutes
 from simulator.api.admin.events import EventRoutes
+from simulator.api.admin.jobdetail import JobDetailRoutes
 from simulator.api.admin.jobs import JobActRoutes
 from simulator.api.admin.platform import PlatformRoutes
 from simulator.api.admin.tenants import TenantRoutes
@@ -54,8 +55,7 @@ class Api:
         parts = (
             JobRoutes(deps), self._live, WebhookRoutes(deps), TenantRoutes(deps), PlatformRoutes(deps),
             BillingRoutes(deps), CreditRoutes(deps), AbuseRoutes(deps), EventRoutes(deps), ChainRoutes(deps),
-            JobActRoutes(deps), public,
-            *(more(deps) for more in EXTRA),
+            JobActRoutes(deps), public, JobDetailRoutes(deps), *(more(deps) for more in EXTRA),
         )  # fmt: skip
         self.operations: list[Operation] = [one for part in parts for one in part.operations()]
         self._routing = Routing(self.operations)

@@ -170,7 +170,7 @@ class WebhookRoutes:
         def read(tx: Tx) -> list[DeliveryView]:
             rows = tx.all("deliveries_page", tenant=tenant, before=query.before, endpoint=query.endpoint_id,
                           state=query.state, most=query.limit)  # fmt: skip
-            return [_delivery(row, tx.all("attempts_of", delivery=row["id"])) for row in rows]
+            return [delivery_view(row, tx.all("attempts_of", delivery=row["id"])) for row in rows]
 
         views = await self._store.read(read)
         more = views[-1].delivery_id if len(views) == query.limit else None
@@ -189,7 +189,7 @@ class WebhookRoutes:
                 raise Problem("not-found", "There is no such delivery.")
             row = tx.one("delivery_get", id=name, tenant=tenant)
             assert row is not None
-            return _delivery(row, tx.all("attempts_of", delivery=name))
+            return delivery_view(row, tx.all("attempts_of", delivery=name))
 
         return answer(await self._store.transact(again), 202)
 
@@ -222,7 +222,8 @@ def _secret(row: Row) -> SecretView:
     return SecretView(secret=row["secret"], former_until=None if until is None else rfc3339(until))
 
 
-def _delivery(row: Row, attempts: list[Row]) -> DeliveryView:
+def delivery_view(row: Row, attempts: list[Row]) -> DeliveryView:
+    """One delivery with its attempts."""
     return DeliveryView(
         delivery_id=row["id"], endpoint_id=row["endpoint"], url=row["url"], job_id=job_id(row["job_id"]),
         type=WebhookType(row["type"]), state=row["state"], created_at=rfc3339(row["at"]),

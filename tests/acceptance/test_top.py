@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -11,12 +12,25 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.support.cli import Cli
-from tests.support.platform import Stage, running_platform
+from tests.support.nats import eventually, free_port
+from tests.support.platform import WORK, Stage, running_platform
+from tests.support.shown import breaches_at, shown
 from tests.support.terminal import WITHIN_S, Terminal
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import ChainUnavailable
+from zjops.feed.feed import Feed
+from zjops.feed.jobdetail import verify_job
+from zjops.feed.live import live_sources
+from zjops.feed.messages import Pulse
 from zjops.recording.reader import Recording
+from zjops.recording.recorder import Recorder
+
+COME_MS = 8_000
+"""After so long everything that tells of an instant has come: the API's rollups wait as long as it is away."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +59,9 @@ def test_from_a_cold_start_to_a_job_and_through_an_outage(stage: Stage, tmp_path
         terminal.until(r"[1-9]\d* jobs, newest first")
         terminal.until(r"job_\w{21} +crowd")
         terminal.press("\r")
-        terminal.until("Units and money")
+        terminal.until(r"final +\+")
+        terminal.press("v")
+        terminal.until(r"verified: leaf \d+ of batch \d+ is under root 0x")
         terminal.press("6")
         terminal.until(r"relayer active")
         fault = stage.control.fault("api", "stop", lease_s=20)
@@ -162,3 +178,63 @@ def test_a_moment_that_was_recorded_is_shown(stage: Stage, zjops: Cli) -> None:
     assert (status, err) == (0, ""), json.dumps(err)
     assert out
     assert last > 0
+
+
+def test_what_was_live_is_replayed_and_the_first_breach_is_the_outage(stage: Stage, tmp_path: Path) -> None:
+    """Through the real broker, API, chain and logs: an instant once all of it has come, and again at the end."""
+    path, seen = tmp_path / "outage.zjrec", dict[int, dict[str, object]]()
+    clock, writer = SystemClock(), Recorder(tmp_path / "outage.zjrec", {"context": "local"})
+    recording, away = Recording(path), list[str]()
+
+    def heard(pulse: Pulse) -> None:
+        away.extend(one.source for one in pulse.stale)
+        at_ms = (pulse.at_ms - COME_MS) // 2_000 * 2_000
+        if at_ms > began_ms:
+            seen.setdefault(at_ms, shown(recording, at_ms, 60))
+
+    async def main() -> None:
+        feed = asyncio.create_task(Feed(live_sources(lambda: stage.context, clock), clock, heard, writer).run())
+        await asyncio.to_thread(_submitted, stage, 60)
+        await eventually(lambda: len(seen) >= 2, WITHIN_S)
+        fault = await asyncio.to_thread(lambda: stage.control.fault("api", "stop", lease_s=60))
+        await eventually(lambda: "API" in away, WITHIN_S)
+        await asyncio.to_thread(stage.control.heal, fault)
+        await asyncio.to_thread(_submitted, stage, 20)
+        healed_ms = clock.now_ms()
+        await eventually(lambda: max(seen) > healed_ms, WITHIN_S)
+        feed.cancel()
+        await asyncio.gather(feed, return_exceptions=True)
+
+    began_ms = clock.now_ms()
+    asyncio.run(main())
+    for at_ms, told in seen.items():
+        again = shown(recording, at_ms, 60)
+        for view, value in told.items():
+            assert again[view] == value, f"{view} at {at_ms}"
+    assert len({told["count"] for told in seen.values()}) >= 2
+    assert len({"API away" in str(told["overview"]) for told in seen.values()}) == 2, "before it and during it"
+    found = [one for one in breaches_at(recording) if one.at_ms > began_ms + 2_000]
+    assert found[0].what[0].startswith("API away: "), found
+    recording.close()
+
+
+def test_a_proof_that_does_not_hold_is_refused_and_a_chain_that_is_away_is_said(stage: Stage) -> None:
+    client = stage.jobs()
+    job = client.submit(WORK[1]).job.job_id
+    for _ in client.follow([job], final=True, within_s=WITHIN_S):
+        pass
+    found = verify_job(stage.context, job)
+    assert found.ok, found.words
+    assert re.fullmatch(
+        r"verified: leaf \d+ of batch \d+ is under root 0x\w+…\w+, in block \d+, \d+ confirmations, \d+ needed",
+        found.words,
+    )
+    other = verify_job(msgspec.structs.replace(stage.context, chain_id=1), job)
+    assert not other.ok
+    assert other.words.startswith("REFUSED: chain: the node serves chain ")
+    with pytest.raises(ChainUnavailable):
+        verify_job(msgspec.structs.replace(stage.context, rpc_url=f"http://127.0.0.1:{free_port()}"), job)
+    assert (
+        verify_job(stage.context, "job_1111111111111111AAAAAA").words == "the platform does not know this job any more"
+    )
+    client.http.close()

@@ -34,6 +34,8 @@ FLAT = 0.10
 PART_S = 0.05
 SETTLE_S = 5.0
 KEYS = 100
+PRESSED, PRESS_EVERY_S = "2jjG1gb[[]L4567}{82ptL3-1", 0.1
+LEAVE_S = 5.0
 HOPS = (
     ("submitted", "pending"), ("processing", "processing"), ("completed", "completed"), ("confirmed", "confirmed")
 )  # fmt: skip
@@ -128,6 +130,29 @@ def _under_load(env: dict[str, str], url: str, per_s: int, seconds: float) -> tu
     return share, answers[int(len(answers) * 0.99) - 1]
 
 
+def _leave_s(env: dict[str, str], url: str, per_s: int, seconds: float) -> float:
+    """From `q` to the end of the process, in s, after so long under load with keys pressed all through."""
+    done = multiprocessing.Event()
+    feeder = multiprocessing.Process(target=publish, args=(url, per_s, seconds + 2 * SETTLE_S + 30, done))
+    feeder.start()
+    terminal = Terminal(env, "top")
+    try:
+        terminal.until("LIVE")
+        end, pressed = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            terminal.press(PRESSED[pressed % len(PRESSED)])
+            pressed += 1
+            terminal.forget(PRESS_EVERY_S)
+        begun = time.monotonic()
+    finally:
+        code = terminal.close()
+        feeder.terminate()
+        feeder.join()
+    if code:
+        raise SystemExit(f"zjops top ended with {code}")
+    return time.monotonic() - begun
+
+
 def _key_ms(terminal: Terminal, key: str, drawn: str) -> float:
     """From a key to what only this key draws."""
     terminal.drawn, begun = "", time.monotonic()
@@ -172,6 +197,7 @@ def _judge(name: str, value: float, bar: float, show: Callable[[float], str]) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--pressed", type=float, default=60, help="Seconds of keys under the highest load.")
     parser.add_argument("--jobs", type=int, default=1_000_000)
     asked = parser.parse_args()
     good = []
@@ -189,6 +215,9 @@ def main() -> None:
                 good.append(
                     _judge(f"key to repaint, p99, at {per_s:,} events/s", key, KEY_P99_MS, lambda ms: f"{ms:.0f} ms")
                 )
+            left = _leave_s(env, server.url, max(SHARES), asked.pressed)
+            name = f"q to the end, {asked.pressed:.0f} s of keys at {max(SHARES):,} events/s"
+            good.append(_judge(name, left, LEAVE_S, lambda s: f"{s:.1f} s"))
         finally:
             server.stop()
         few, many = folder / "few.zjrec", folder / "many.zjrec"

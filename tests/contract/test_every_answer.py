@@ -347,6 +347,9 @@ async def _batches(play: Play, token: str) -> None:
         await asyncio.sleep(0.02)
     await play.go("getBatch", token, path="/v1/admin/batches/1")
     await play.go("getBatch", token)
+    job = (await stage.ask("GET", "/v1/admin/jobs?limit=1", token)).json()["jobs"][0]["job"]["jobId"]
+    assert (await play.go("getAnyJob", token, path=f"/v1/admin/jobs/{job}")).status_code == 200
+    await play.go("getAnyJob", token)
     await _reanchoring(play, token)
 
 

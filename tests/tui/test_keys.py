@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -13,7 +15,9 @@ from tests.tui.conftest import Make, settled
 from tests.tui.picture import normalised, text_of
 from tests.tui.world import END
 from tests.unit.zjops.recording.told import START, TRACE, job_id
-from zjops.feed.messages import Pulse, Stale
+from zjops.domain.clock import rfc3339
+from zjops.domain.errors import UnreachableError
+from zjops.feed.messages import Pulse, Stale, Verdict
 from zjops.recording.reader import Recording, Sort
 from zjops.tui.app import TopApp
 from zjops.tui.commands import VIEWS
@@ -21,7 +25,7 @@ from zjops.tui.moment import Instant
 from zjops.tui.pipeline import facts_of, stages_of
 from zjops.tui.screens import Over
 from zjops.tui.views.jobs import Jobs
-from zjops.tui.widgets import Table
+from zjops.tui.widgets import Sheet, Table
 
 AT = END - 1_000
 STEP = 300_000 // 12
@@ -124,6 +128,48 @@ class TestTime:
             await settled(app, pilot)
             assert "is not in this recording at 08:05:00Z" in hands.screen()
 
+    async def test_the_first_breach_then_the_next_and_after_the_last_none(self, make: Make) -> None:
+        app = make(at_ms=None)
+        app.machine.window_s = 3_600
+        async with app.run_test(size=(120, 40)) as pilot:
+            hands = await _hands(app, pilot)
+            screen = await hands.press("b")
+            assert "first breach of " in screen
+            assert "gateway failing: " in screen
+            assert "FROZEN" in screen
+            seen = [app.machine.instant.at_ms]
+            while "no later breach" not in (screen := await hands.press("b")):
+                assert f"breach {len(seen) + 1} of " in screen
+                seen.append(app.machine.instant.at_ms)
+            assert seen == sorted(set(seen))
+            assert seen[-1] == app.machine.instant.at_ms == START + 480_000
+            assert "the relayer is paused" in screen
+            assert "first breach of " in await hands.press("L", "b")
+            assert app.machine.instant.at_ms == seen[0]
+
+    async def test_the_first_breach_of_the_window_by_command(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=(120, 40)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("colon", *"at 08:05:10", "enter", "left_curly_bracket")
+            screen = await hands.press("colon", *"breach", "enter")
+            assert "API away: Connection refused" in screen
+            assert app.machine.instant == (START + 300_000, 60, False)
+
+    async def test_a_recording_that_is_played_is_known_to_its_end(self, make: Make) -> None:
+        """What has not been played yet can be gone to, and stepped about in."""
+        app = make(at_ms=None, replayed=1.0)
+        app.machine.now_ms = START + 30_000
+        async with app.run_test(size=(120, 40)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("colon", *"at 08:07", "enter", "right_square_bracket")
+            assert app.machine.instant.at_ms == START + 420_000 + STEP
+            await hands.press("L")
+            assert app.machine.instant == (START + 30_000, 300, True)
+            for _ in range(3):
+                await hands.press("b")
+            assert app.machine.instant.at_ms == START + 300_000
+
     async def test_stepping_ends_at_the_beginning_of_the_recording(self, make: Make) -> None:
         app = make()
         async with app.run_test() as pilot:
@@ -159,6 +205,36 @@ class TestJobs:
             assert seen[-1] == job_id(1)
             await hands.press("pageup", "home")
             assert hands.chosen() == newest
+
+    @pytest.mark.parametrize(("down", "up"), [("ctrl+f", "ctrl+b"), ("ctrl+d", "ctrl+u"), ("pagedown", "pageup")])
+    async def test_pages_as_in_other_programs(self, make: Make, down: str, up: str) -> None:
+        app = make()
+        async with app.run_test(size=(80, 24)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2", "j")
+            second = hands.chosen()
+            await hands.press(down)
+            assert hands.chosen() != second
+            await hands.press(up)
+            assert hands.chosen() == second
+            await hands.press("end")
+            assert hands.chosen() == job_id(1)
+
+    async def test_a_sheet_scrolls_by_the_same_keys(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=(80, 15)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2", "G", "enter")
+            sheet = app.view.query_one(Sheet)
+            for down, up in (("ctrl+f", "ctrl+b"), ("ctrl+d", "ctrl+u"), ("pagedown", "pageup"), ("j", "k")):
+                await hands.press(down)
+                assert sheet.top > 0, down
+                await hands.press(up)
+                assert sheet.top == 0, up
+            await hands.press("end")
+            assert sheet.top == len(sheet.lines) - sheet.size.height
+            await hands.press("home")
+            assert sheet.top == 0
 
     async def test_a_filter_its_completion_and_its_errors(self, make: Make) -> None:
         app = make()
@@ -250,6 +326,70 @@ class TestJobs:
             screen = await hands.press("2", "pagedown", "enter")
             assert "stuck for" in screen
             assert "because the relayer is paused by an operator" in screen
+
+
+class TestJob:
+    """One job: what the platform tells of it, and its proof."""
+
+    async def test_verifying_says_in_words_what_was_found(self, make: Make) -> None:
+        answers = iter((Verdict(True, "verified: leaf 0 of batch 1"), Verdict(False, "REFUSED: root: another")))
+        asked: list[str] = []
+
+        def verify(name: str) -> Verdict:
+            asked.append(name)
+            return next(answers)
+
+        app = make(verify=verify)
+        async with app.run_test(size=(80, 24)) as pilot:
+            hands = await _hands(app, pilot)
+            assert "not checked here yet: v" in await hands.press("2", "G", "enter")
+            assert "● verified: leaf 0 of batch 1" in await hands.press("v")
+            assert "✖ REFUSED: root: another" in await hands.press("v")
+            assert asked == [job_id(1), job_id(1)]
+            assert "not checked here yet" in await hands.press("escape", "k", "enter")
+
+    async def test_a_platform_that_is_gone_is_said_and_one_that_is_not_there(self, make: Make) -> None:
+        def verify(name: str) -> Verdict:
+            raise UnreachableError("http://127.0.0.1:9: Connection refused\x1b[2J")
+
+        app = make(verify=verify)
+        async with app.run_test(size=(120, 40)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2", "G", "enter")
+            assert "▲ not checked: http://127.0.0.1:9: Connection refused\\x1b[2J" in await hands.press("v")
+            app.station.verify = None
+            assert "▲ there is no platform to ask for the proof" in await hands.press("v")
+
+    async def test_deliveries_and_result_are_asked_of_the_platform_while_it_is_live(self, make: Make) -> None:
+        attempt = {"attempt": 1, "at": "2026-11-26T08:00:01Z", "status": 503, "error": None, "milliseconds": 12}
+        delivery = {
+            "deliveryId": "msg_1", "endpointId": "ep", "url": "https://a.example/in", "jobId": job_id(1),
+            "type": "job.completed", "state": "pending", "createdAt": "2026-11-26T08:00:01Z",
+            "nextAttemptAt": rfc3339(END + 29_000), "attempts": [attempt],
+        }  # fmt: skip
+        failed = delivery | {
+            "url": "https://b.example/\x1b[2J", "type": "job.confirmed", "state": "failed", "nextAttemptAt": None,
+            "attempts": [attempt | {"status": None, "error": "timed out"}],
+        }  # fmt: skip
+        told = {"job": {"result": {"label": "cat"}}, "proof": None, "deliveries": [delivery, failed]}
+        app = make(at_ms=None, details=lambda name: told)
+        async with app.run_test(size=(120, 50)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2", "G", "enter")
+            screen = await hands.press("r")
+            assert '"label": "cat"' in screen
+            assert "◐ pending   completed 1 attempt, 503 in 12 ms, next in 29 s  https://a.example/in" in screen
+            assert "✖ failed    confirmed 1 attempt, timed out in 12 ms  https://b.example/\\x1b[2J" in screen
+            assert "asked of the platform only while it is live" in await hands.press("p")
+
+    async def test_attempts_and_what_a_recording_does_not_know(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=(120, 50)) as pilot:
+            hands = await _hands(app, pilot)
+            screen = await hands.press("2", "G", "enter")
+            assert re.search(r"● attempt 1 +from 08:00:0\dZ to 08:00:0\dZ  ran \d+ ms  completed", screen)
+            assert re.search(r"leaf \d+ of batch 1, number \d+ +block 1,009", screen)
+            assert screen.count("asked of the platform only while it is live") == 3
 
 
 async def test_a_tenant_an_error_and_a_batch_lead_to_their_jobs(make: Make) -> None:
@@ -460,6 +600,9 @@ class TestHeader:
             assert "its clock is 60 s ahead" in await hands.press("r")
             app.heard(_pulse(END, late_ms=9_000))
             assert "events 9.0 s late" in await hands.press("r")
+            app.heard(msgspec.structs.replace(_pulse(END - 600_000), ahead_ms=-600_000))
+            assert "this machine's clock is 10 m ahead" in await hands.press("r")
+            assert app.machine.instant.at_ms == END - 600_000
 
 
 def _pulse(at_ms: int, *stale: Stale, late_ms: int | None = None) -> Pulse:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from zjops.actions.acts import Door, Opener
     from zjops.feed.feed import Feed
-    from zjops.feed.messages import Pulse
+    from zjops.feed.messages import Pulse, Verdict
     from zjops.recording.reader import Recording
     from zjops.recording.recorder import Recorder
     from zjops.tui.station import Station
@@ -81,14 +81,11 @@ def watch(
     """
     found = resolve(context, home)
     from zjops.feed.recordings import new_recorder
-    from zjops.tui.objectives import LogBudgets
 
     writer = new_recorder(found, clock, limits)
     station = _station(writer.path, found, home)
     station.operator, station.allow_actions = _operator(found, context, home), allow_actions
     station.read_only, station.says = read_only, says
-    if found.log_dir is not None and Path(found.log_dir).is_dir():
-        station.budgets = LogBudgets(Path(found.log_dir), clock.monotonic)
 
     def make(post: Callable[[Pulse], None]) -> Feed:
         # Only now: what speaks to a platform takes longer to load than the first picture may take.
@@ -158,7 +155,6 @@ def _replayed(
 
 def _station(path: Path, found: Context | None, home: Path | None, speed: float | None = None) -> Station:
     """What the views use. A recording names the context that it is of."""
-    from zjops.domain.ids import job_key
     from zjops.feed.recordings import recordings_folder
     from zjops.recording.reader import Recording
     from zjops.tui.applog import Logs
@@ -170,15 +166,19 @@ def _station(path: Path, found: Context | None, home: Path | None, speed: float 
     log = Path(found.log_dir) / "app" if found is not None and same and found.log_dir else None
 
     def details(job_id: str) -> dict[str, Any] | None:
-        from zjops.feed.polling import job_result
+        from zjops.feed.jobdetail import job_detail
 
-        assert found is not None
-        before = (int.from_bytes(job_key(job_id), "big") - 1).to_bytes(16, "big")
-        return job_result(found, before.hex(), job_id)
+        return job_detail(resolve(name, home), job_id)
+
+    def verify(job_id: str) -> Verdict:
+        from zjops.feed.jobdetail import verify_job
+
+        return verify_job(resolve(name, home), job_id)
 
     live = speed is None and found is not None and found.operator is not None
     return Station(
         recording, name, local=name == LOCAL, details=details if live else None,
+        verify=verify if same and found is not None and found.operator is not None else None,
         logs=Logs(log) if log is not None and log.is_dir() else None, replayed=speed,
         incidents=recordings_folder(found if same else None, home).parent / "incidents",
     )  # fmt: skip

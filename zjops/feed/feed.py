@@ -39,11 +39,13 @@ class Intake:
         self.clock, self.changes = clock, Changes()
         self.stale_by: dict[str, Stale] = {}
         self.moment_ms: int | None = None
+        self.ahead_ms = 0
+        """By how much the platform's clock is ahead of ours."""
         self.ended = False
 
     def now_ms(self) -> int:
-        """The moment that counts as now: a recording's own while one is played."""
-        return self.clock.now_ms() if self.moment_ms is None else self.moment_ms
+        """The moment that counts as now: by the platform's clock, or a recording's own while one is played."""
+        return self.clock.now_ms() + self.ahead_ms if self.moment_ms is None else self.moment_ms
 
     def stale(self, source: str, reason: str, since_ms: int | None = None) -> None:
         """A source does not answer; the newest reason counts, and the first moment."""
@@ -88,6 +90,7 @@ class Feed:
         self._sources, self._clock, self._post, self._writer, self._every_s = sources, clock, post, writer, every_s
         self.intake = Intake(clock)
         self._unwritten: Changes | None = None
+        self._writing: asyncio.Future[str | None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recording")
 
     async def run(self) -> None:
@@ -100,17 +103,24 @@ class Feed:
                     await self._clock.sleep(self._every_s)
                     await self.tick()
         finally:
-            if self._writer is not None:
-                self._write(self.intake.take(), self._clock.now_ms())
-                self._writer.close()
-            self._thread.shutdown()
+            await self._finish()
+
+    async def _finish(self) -> None:
+        """Write what came last; a write that a cancelled tick has begun ends before, for both use one connection."""
+        if self._writer is not None:
+            if self._writing is not None:
+                await asyncio.wait([self._writing])
+            self._write(self.intake.take(), self.intake.now_ms())
+            self._writer.close()
+        self._thread.shutdown()
 
     async def tick(self) -> None:
         """Record what came, then tell of it."""
         changes, now_ms = self.intake.take(), self.intake.now_ms()
         if self._writer is not None:
             loop = asyncio.get_running_loop()
-            failed = await loop.run_in_executor(self._thread, self._write, changes, now_ms)
+            self._writing = loop.run_in_executor(self._thread, self._write, changes, now_ms)
+            failed = await asyncio.shield(self._writing)
             if failed is None:
                 self.intake.fresh(RECORDING)
             else:
@@ -128,6 +138,7 @@ class Feed:
             late_ms=None if newest is None else now_ms - newest,
             stale=tuple(sorted(self.intake.stale_by.values(), key=lambda one: one.source)),
             ended=self.intake.ended,
+            ahead_ms=self.intake.ahead_ms,
         )  # fmt: skip
 
     def _write(self, changes: Changes, now_ms: int) -> str | None:

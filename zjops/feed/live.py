@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.feed.broker import EventSource
+from zjops.feed.budgets import LogBudgets
 from zjops.feed.feed import Source
 from zjops.feed.polling import api_poll, chain_poll, supervisor_poll
 
@@ -19,4 +21,6 @@ def live_sources(context: Callable[[], Context], clock: SystemClock) -> list[Sou
         sources.append(chain_poll(context, clock))
     if found.control_url is not None:
         sources.append(supervisor_poll(context, clock))
+    if found.log_dir is not None and Path(found.log_dir).is_dir():
+        sources.append(LogBudgets(Path(found.log_dir), clock))
     return sources

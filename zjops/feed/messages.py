@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 
@@ -18,7 +20,8 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
 
     `at_ms` is the moment that counts as now; `events` counts job events by type, `requests` answered ones and `bad`
     those that count against availability. `late_ms` is how old the newest event was when it came, None for none;
-    `stale` are the sources that are away. In a recording that has come to its end `ended` is true.
+    `stale` are the sources that are away. In a recording that has come to its end `ended` is true. `ahead_ms` is by how
+    much the platform's clock, by which everything is told, is ahead of this machine's.
     """
 
     at_ms: int
@@ -28,6 +31,14 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
     late_ms: int | None
     stale: tuple[Stale, ...]
     ended: bool = False
+    ahead_ms: int = 0
+
+
+class Verdict(NamedTuple):
+    """What became of checking a proof, in a sentence."""
+
+    ok: bool
+    words: str
 
 
 BROKER, API, CHAIN, RECORDING = "broker", "API", "chain", "recording"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ import msgspec
 
 from zjops.client.admin import BASE, Admin
 from zjops.client.control import Control
-from zjops.client.http import Http
+from zjops.client.http import Http, decode
 from zjops.client.oauth import ClientCredentials
 from zjops.client.rpc import Rpc
 from zjops.config import Context
@@ -23,7 +22,7 @@ from zjops.domain.wire_chain import BatchPage
 from zjops.feed.feed import Intake
 from zjops.feed.messages import API, CHAIN
 from zjops.feed.readings import CHAIN_HEAD, PLATFORM, PROCESSES, RELAYER, TENANTS, ChainHead, ProcessSeen
-from zjops.recording.changes import Changes
+from zjops.feed.skew import ahead_ms
 
 WITHIN_S = 3.0
 """A platform that hangs for longer is away."""
@@ -36,6 +35,10 @@ class Read(NamedTuple):
     kind: str
     body: Any
     batches: BatchPage | None = None
+
+
+CLOCK = "clock"
+"""The kind of the answer to how far the platform's clock is ahead, in ms; it goes into no recording."""
 
 
 def _quiet(text: str) -> None:
@@ -74,7 +77,7 @@ class Poll:
                     if client is None:
                         client = await asyncio.to_thread(lambda: self.open(self.context()))
                     for read in await asyncio.to_thread(self.ask, client):
-                        _put(read, intake.changes, intake.now_ms())
+                        _put(read, intake)
                     intake.fresh(self.name)
                 except (UnreachableError, UsageError, Problem) as exc:
                     intake.stale(self.name, _why(exc))
@@ -85,12 +88,14 @@ class Poll:
             _close(client)
 
 
-def _put(read: Read, changes: Changes, at_ms: int) -> None:
-    if read.batches is None:
-        changes.reading(read.kind, at_ms, read.body)
-        return
-    for batch in read.batches.batches:
-        changes.batch(batch, at_ms)
+def _put(read: Read, intake: Intake) -> None:
+    if read.kind == CLOCK:
+        intake.ahead_ms = read.body
+    elif read.batches is None:
+        intake.changes.reading(read.kind, intake.now_ms(), read.body)
+    else:
+        for batch in read.batches.batches:
+            intake.changes.batch(batch, intake.now_ms())
 
 
 def _close(client: Any) -> None:
@@ -105,14 +110,14 @@ def _why(exc: Exception) -> str:
 class _Questions:
     """What is asked of the operators' door: state and relayer always, batches every other time, tenants every tenth."""
 
-    def __init__(self) -> None:
-        self._times = 0
+    def __init__(self, clock: Clock) -> None:
+        self._times, self._clock, self._ahead_ms = 0, clock, 0
 
     def __call__(self, admin: Admin) -> list[Read]:
-        found: PlatformState = admin.http.get(f"{BASE}/platform", PlatformState)
+        found = self._platform(admin)
         # The schedule of versions and the loop's lag differ with every answer and are shown nowhere.
         steady = msgspec.structs.replace(found, versions=[], loop_lag_seconds=0.0)
-        reads = [Read(PLATFORM, steady), Read(RELAYER, admin.relayer())]
+        reads = [Read(CLOCK, self._ahead_ms), Read(PLATFORM, steady), Read(RELAYER, admin.relayer())]
         if self._times % 2 == 0:
             reads.append(Read("batches", None, admin.batches(limit=BATCHES)))
         if self._times % 10 == 0:
@@ -120,10 +125,18 @@ class _Questions:
         self._times += 1
         return reads
 
+    def _platform(self, admin: Admin) -> PlatformState:
+        """The state, and from the same answer whose clock is ahead."""
+        sent_ms = self._clock.now_ms()
+        answer = admin.http.request("GET", f"{BASE}/platform")
+        self._ahead_ms = ahead_ms(answer.headers.get("date"), sent_ms, self._clock.now_ms(), self._ahead_ms)
+        found: PlatformState = decode(answer.content, PlatformState)
+        return found
+
 
 def api_poll(context: Callable[[], Context], clock: Clock) -> Poll:
     """The platform as its operators see it, every second."""
-    return Poll(API, 1.0, context, clock, admin_of, _Questions())
+    return Poll(API, 1.0, context, clock, admin_of, _Questions(clock))
 
 
 def chain_poll(context: Callable[[], Context], clock: Clock) -> Poll:
@@ -154,10 +167,3 @@ def supervisor_poll(context: Callable[[], Context], clock: Clock) -> Poll:
         return [Read(PROCESSES, msgspec.convert(control.status()["processes"], list[ProcessSeen]))]
 
     return Poll("supervisor", 2.0, context, clock, opened, ask)
-
-
-def job_result(context: Context, after: str, job_id: str) -> dict[str, Any] | None:
-    """One job with its result or error, from the operators' list of all jobs just after a key (hex)."""
-    with closing(admin_of(context).http) as http:
-        found = http.get(f"{BASE}/jobs", params={"after": after, "limit": 1})["jobs"]
-    return next((one for one in found if one["job"]["jobId"] == job_id), None)

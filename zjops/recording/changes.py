@@ -88,7 +88,7 @@ def _job(kind: str, at_ms: int, event: JobEvent, traceparent: str | None) -> Job
     if kind == EventType.CONFIRMED:
         outcome = JobState.FAILED.value if event.status == JobState.FAILED else JobState.COMPLETED.value
     return (
-        event.job_id, event.tenant, event.plan, event.job_type, event.status, outcome, event.accepted_at,
+        event.job_id, event.tenant, event.plan, event.job_type, event.status, outcome, event.accepted_at, at_ms,
         at_ms if kind == EventType.PROCESSING else None, at_ms if kind in _OUTCOME else None,
         at_ms if kind == EventType.CONFIRMED else None, event.attempt, event.processing_ms, event.payload_bytes,
         event.compute_units, event.charge, event.error_code, event.batch_id, event.chain_sequence, event.leaf_index,

@@ -2,7 +2,7 @@
 
 -- name: jobs
 INSERT INTO jobs SELECT * FROM whole.jobs
-WHERE accepted_at <= :last AND (final_at IS NULL OR final_at >= :first);
+WHERE seen_at <= :last AND (final_at IS NULL OR final_at >= :first);
 
 -- name: seconds
 INSERT INTO seconds SELECT * FROM whole.seconds WHERE second BETWEEN :first / 1000 AND :last / 1000;

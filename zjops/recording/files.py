@@ -15,7 +15,7 @@ from zjops.domain.errors import UsageError
 FOLDER = "recordings"
 SUFFIX = ".zjrec"
 APPLICATION_ID = 0x7A6A7265
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 100
 
 

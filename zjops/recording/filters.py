@@ -21,14 +21,21 @@ STATE_AT = (
     " WHEN started_at <= :at THEN 'processing' ELSE 'pending' END"
 )
 """The state of a job at a moment, in SQL: `JobRow.state_at`."""
+ENDED_AT = "coalesce(ended_at, final_at) <= :at"
+ATTEMPT_AT = (
+    f"CASE WHEN {ENDED_AT} THEN attempt WHEN coalesce(started_at, ended_at, final_at) <= :at THEN min(1, attempt)"
+    " ELSE 0 END"
+)
+"""The attempt of a job at a moment, in SQL: `JobRow.as_of`."""
 TEXT = {
-    "status": STATE_AT, "tenant": "tenant", "plan": "plan", "type": "job_type", "id": "job_id", "charge": "charge",
-    "error": "CASE WHEN coalesce(ended_at, final_at) <= :at THEN error_code END", "trace": "trace_id",
+    "status": STATE_AT, "tenant": "tenant", "plan": "plan", "type": "job_type", "id": "job_id",
+    "charge": f"CASE WHEN {ENDED_AT} THEN charge ELSE 'held' END",
+    "error": f"CASE WHEN {ENDED_AT} THEN error_code END", "trace": "trace_id",
     "tx": "CASE WHEN final_at <= :at THEN tx_hash END",
 }  # fmt: skip
 NUMBER = {
     "units": "compute_units",
-    "attempt": "CASE WHEN coalesce(started_at, ended_at, final_at) <= :at THEN attempt ELSE 0 END",
+    "attempt": ATTEMPT_AT,
     "bytes": "payload_bytes",
     "batch": "CASE WHEN final_at <= :at THEN batch_id END",
     "block": "CASE WHEN final_at <= :at THEN block_number END", "gas": "CASE WHEN final_at <= :at THEN gas_share END",

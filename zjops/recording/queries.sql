@@ -1,13 +1,14 @@
 -- name: put_job
 -- What an event tells of a job, on top of what is known: a hop is told once, and what is told no more stays.
 INSERT INTO jobs (
-  job_id, tenant, plan, job_type, state, outcome, accepted_at, started_at, ended_at, final_at, attempt, processing_ms,
-  payload_bytes, compute_units, charge, error_code, batch_id, chain_sequence, leaf_index, tx_hash, block_number,
-  gas_share, trace_id
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  job_id, tenant, plan, job_type, state, outcome, accepted_at, seen_at, started_at, ended_at, final_at, attempt,
+  processing_ms, payload_bytes, compute_units, charge, error_code, batch_id, chain_sequence, leaf_index, tx_hash,
+  block_number, gas_share, trace_id
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job_id) DO UPDATE SET
   state = excluded.state,
   outcome = coalesce(excluded.outcome, outcome),
+  seen_at = min(seen_at, excluded.seen_at),
   started_at = coalesce(started_at, excluded.started_at),
   ended_at = coalesce(excluded.ended_at, ended_at),
   final_at = coalesce(excluded.final_at, final_at),
@@ -109,6 +110,12 @@ SELECT stage, jobs, oldest_at FROM depths WHERE at = (SELECT max(at) FROM depths
 -- name: depth_series
 SELECT at / 1000, stage, jobs FROM depths WHERE at BETWEEN ? AND ? ORDER BY at;
 
+-- name: oldest_series
+SELECT at, oldest_at FROM depths WHERE stage = ? AND at <= ? ORDER BY at;
+
+-- name: readings_until
+SELECT at, body FROM readings WHERE kind = ? AND at <= ? ORDER BY at;
+
 -- name: reading_at
 SELECT at, body FROM readings WHERE kind = ? AND at <= ? ORDER BY at DESC LIMIT 1;
 
@@ -117,6 +124,9 @@ SELECT at, body FROM readings WHERE kind = ? ORDER BY at LIMIT 1;
 
 -- name: outages_at
 SELECT source, since, reason FROM outages WHERE since <= ? AND (until IS NULL OR until > ?) ORDER BY source;
+
+-- name: outage_spans
+SELECT source, since, until, reason FROM outages WHERE since <= ? ORDER BY since;
 
 -- name: away_ms
 SELECT sum(min(coalesce(until, :last), :last) - max(since, :first)) FROM outages
@@ -130,6 +140,9 @@ SELECT (SELECT min(n) FROM jobs), (SELECT max(n) FROM jobs);
 -- Batches that were closed by a moment, newest first.
 SELECT batch_id, jobs, closed_at, sent_at, mined_at, final_at, block_number, tx_hash, gas_used, gas_price_wei, repairs
 FROM batches WHERE closed_at <= ? ORDER BY batch_id DESC LIMIT ?;
+
+-- name: batch_spans
+SELECT closed_at, final_at FROM batches WHERE closed_at <= ? ORDER BY closed_at;
 
 -- name: batch_series
 SELECT closed_at / 1000, count(*) FROM batches WHERE closed_at BETWEEN ? AND ? GROUP BY 1;
@@ -148,7 +161,7 @@ WHERE error_code IS NOT NULL AND ended_at BETWEEN ? AND ?
 GROUP BY error_code, job_type ORDER BY count(*) DESC, error_code, job_type;
 
 -- name: job_named
-SELECT {columns} FROM jobs WHERE job_id = ?;
+SELECT {columns} FROM jobs WHERE job_id = ? AND seen_at <= ?;
 
 -- name: job_numbered
 SELECT {columns} FROM jobs WHERE n = ?;

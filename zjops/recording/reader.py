@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,14 +12,14 @@ import msgspec
 
 from zjops.domain.errors import UsageError
 from zjops.recording.files import APPLICATION_ID, VERSION, check_file, damaged
-from zjops.recording.filters import EVERYTHING, STATE_AT, Filter
+from zjops.recording.filters import ATTEMPT_AT, EVERYTHING, STATE_AT, Filter
 from zjops.recording.rows import COLUMNS, Act, BatchRow, Depth, ErrorGroup, JobRow, Outage, Second, Traffic
 from zjops.recording.statements import statement
 
 Model = TypeVar("Model")
 SORTS = {
     "age": "n", "took": "coalesce(CASE WHEN ended_at <= :at THEN ended_at END, :at) - accepted_at",
-    "units": "compute_units", "attempt": "attempt",
+    "units": "compute_units", "attempt": ATTEMPT_AT,
 }  # fmt: skip
 """By what jobs can be sorted, most first; `age` is the order in which they came, newest first."""
 
@@ -84,7 +84,7 @@ class Recording:
         order, compare = ("ASC", ">") if up else ("DESC", "<")
         by = SORTS[sort.by]
         params: dict[str, Any] = {"at": at, "limit": limit} | where.params
-        conditions = ["accepted_at <= :at", where.sql]
+        conditions = ["seen_at <= :at", where.sql]
         if key is not None:
             params |= {"by": key[0], "n": key[1]}
             conditions.append(f"n {compare} :n" if by == "n" else f"({by}, n) {compare} (:by, :n)")
@@ -100,18 +100,18 @@ class Recording:
 
     def count(self, at: int, where: Filter = EVERYTHING) -> int:
         """How many jobs pass a filter at a moment."""
-        sql = f"SELECT count(*) FROM jobs WHERE accepted_at <= :at AND {where.sql}"  # noqa: S608 - values are named
+        sql = f"SELECT count(*) FROM jobs WHERE seen_at <= :at AND {where.sql}"  # noqa: S608 - values are named
         return int(self._ask(sql, {"at": at} | where.params)[0][0])
 
     def states(self, at: int) -> dict[str, int]:
         """How many jobs were in which state."""
         return dict(self._ask(
-            f"SELECT {STATE_AT} AS s, count(*) FROM jobs WHERE accepted_at <= :at GROUP BY s", {"at": at}  # noqa: S608
+            f"SELECT {STATE_AT} AS s, count(*) FROM jobs WHERE seen_at <= :at GROUP BY s", {"at": at}  # noqa: S608
         ))  # fmt: skip
 
     def job(self, job_id: str, at: int) -> JobRow | None:
-        """One job as of a moment."""
-        found = self._ask(statement("job_named"), (job_id,))
+        """One job as of a moment; None before the first that was heard of it."""
+        found = self._ask(statement("job_named"), (job_id, at))
         return JobRow(*found[0]).as_of(at) if found else None
 
     def numbered(self, n: int) -> JobRow | None:
@@ -151,6 +151,17 @@ class Recording:
         """What waited, by second and state."""
         return self._ask(statement("depth_series"), (first_ms, last_ms))
 
+    def oldest_series(self, stage: str, last_ms: int) -> list[tuple[int, int | None]]:
+        """At every look up to a moment: since when the oldest job waited at a stage, None where none did."""
+        return self._ask(statement("oldest_series"), (stage, last_ms))
+
+    def readings(self, kind: str, last_ms: int, model: type[Model]) -> Iterator[tuple[int, Model]]:
+        """Every answer of a kind up to a moment that differs from the one before, decoded one at a time."""
+        for row in self._ask(statement("readings_until"), (kind, last_ms)):
+            found = self._decoded(kind, [row], model)
+            assert found is not None
+            yield found
+
     def reading(self, kind: str, at: int, model: type[Model]) -> tuple[int, Model] | None:
         """The newest answer of a kind up to a moment, and since when it was the same."""
         return self._decoded(kind, self._ask(statement("reading_at"), (kind, at)), model)
@@ -169,6 +180,10 @@ class Recording:
         """Which sources did not answer at a moment."""
         return [Outage(*row) for row in self._ask(statement("outages_at"), (at, at))]
 
+    def outage_spans(self, last_ms: int) -> list[tuple[Outage, int | None]]:
+        """Every time that a source went away up to a moment, and when it came back."""
+        return [(Outage(row[0], row[1], row[3]), row[2]) for row in self._ask(statement("outage_spans"), (last_ms,))]
+
     def away_ms(self, source: str, first_ms: int, last_ms: int) -> int:
         """For how long a source was away between two moments."""
         asked = {"source": source, "first": first_ms, "last": last_ms}
@@ -181,16 +196,20 @@ class Recording:
 
     def batches(self, at: int, most: int = 200) -> list[BatchRow]:
         """Batches, newest first."""
-        return [BatchRow(*row) for row in self._ask(statement("batches_at"), (at, most))]
+        return [BatchRow(*row).as_of(at) for row in self._ask(statement("batches_at"), (at, most))]
+
+    def batch_spans(self, last_ms: int) -> list[tuple[int, int | None]]:
+        """When each batch up to a moment was closed, and when it became final."""
+        return self._ask(statement("batch_spans"), (last_ms,))
 
     def batch_series(self, first_ms: int, last_ms: int) -> list[tuple[int, int]]:
         """How many batches were closed in which second."""
         return self._ask(statement("batch_series"), (first_ms, last_ms))
 
-    def batch(self, number: int) -> BatchRow | None:
-        """One batch."""
+    def batch(self, number: int, at: int) -> BatchRow | None:
+        """One batch as of a moment."""
         found = self._ask(statement("batch"), (number,))
-        return BatchRow(*found[0]) if found else None
+        return BatchRow(*found[0]).as_of(at) if found else None
 
     def acts(self, at: int, most: int = 50) -> list[Act]:
         """What operators and policies did, newest first."""

@@ -52,7 +52,11 @@ class JobRow(NamedTuple):
                 gas_share=None,
             )  # fmt: skip
         if not _by(self.ended_at or self.final_at, at):
-            row = row._replace(ended_at=None, outcome=None, processing_ms=None, charge="held", error_code=None)
+            # Which attempt it was by then is not told before the end: that it is started is told once.
+            row = row._replace(
+                ended_at=None, outcome=None, processing_ms=None, charge="held", error_code=None,
+                attempt=min(1, row.attempt),
+            )  # fmt: skip
         if not _by(self.started_at or self.ended_at or self.final_at, at):
             row = row._replace(attempt=0)
         return row if _by(self.started_at, at) else row._replace(started_at=None)
@@ -82,6 +86,18 @@ class BatchRow(NamedTuple):
             if _by(since, at):
                 return state
         return "closed"
+
+    def as_of(self, at: int) -> BatchRow:
+        """The same batch without what had not happened yet at a moment."""
+        state = self.state_at(at)
+        row = self._replace(
+            sent_at=self.sent_at if _by(self.sent_at, at) else None,
+            mined_at=self.mined_at if _by(self.mined_at, at) else None,
+            final_at=self.final_at if state == "final" else None,
+        )  # fmt: skip
+        if state in ("closed", "sent"):
+            row = row._replace(block_number=None, gas_used=None, gas_price_wei=None)
+        return row if state != "closed" else row._replace(tx_hash=None)
 
 
 class Second(NamedTuple):

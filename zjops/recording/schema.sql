@@ -15,6 +15,8 @@ CREATE TABLE jobs (
   state TEXT NOT NULL,
   outcome TEXT,
   accepted_at INTEGER NOT NULL,
+  -- When the first event that was heard of it happened: before, the recording does not know it.
+  seen_at INTEGER NOT NULL,
   started_at INTEGER,
   ended_at INTEGER,
   final_at INTEGER,

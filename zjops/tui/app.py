@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.events import Resize
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Input, Static
 
@@ -20,7 +19,7 @@ from zjops.domain.clock import Clock
 from zjops.domain.errors import UsageError, ZjopsError
 from zjops.feed.feed import Feed
 from zjops.feed.messages import Pulse
-from zjops.tui import acting, commands, themes
+from zjops.tui import acting, breaches, commands, keys, themes
 from zjops.tui.commandline import CommandLine
 from zjops.tui.header import footer, header
 from zjops.tui.incident import write_incident
@@ -56,33 +55,7 @@ class TopApp(App[int]):
     CSS_PATH = "top.tcss"
     TITLE = "zjops top"
     ENABLE_COMMAND_PALETTE = True
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(number), f"view('{name}')", name, show=False)
-          for number, name in enumerate(commands.VIEWS, 1)),
-        Binding("q", "quit", "quit", show=False), Binding("question_mark", "help", "help", show=False),
-        Binding("colon", "command", "command", show=False, priority=True),
-        Binding("slash", "filter", "filter", show=False, priority=True),
-        Binding("escape", "leave", "back", show=False), Binding("minus", "last", "last view", show=False),
-        Binding("p", "freeze", "freeze", show=False), Binding("left_square_bracket", "step(-1)", "back", show=False),
-        Binding("right_square_bracket", "step(1)", "forth", show=False),
-        Binding("left_curly_bracket", "widen(-1)", "narrower", show=False),
-        Binding("right_curly_bracket", "widen(1)", "wider", show=False), Binding("L", "live", "live", show=False),
-        Binding("t", "theme", "theme", show=False), Binding("e", "header", "header", show=False),
-        Binding("r", "refresh", "refresh", show=False), Binding("c", "copy", "copy", show=False),
-        Binding("y", "raw", "JSON", show=False), Binding("I", "incident", "incident", show=False),
-        Binding("ctrl+z", "faults", "faults", show=False, priority=True), *acting.BINDINGS,
-    ]  # fmt: skip
-
-    class Told(Message):
-        """The feed has posted."""
-
-        def __init__(self, pulse: Pulse) -> None:
-            super().__init__()
-            self.pulse = pulse
-
-        def can_replace(self, message: Message) -> bool:
-            """A flood never lags the screen: what is late is taken together by `TopApp.heard`."""
-            return False
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.BINDINGS, *acting.BINDINGS]
 
     def __init__(
         self, station: Station, clock: Clock, moments: Moments, *, at_ms: int | None = None, now_ms: int | None = None,
@@ -95,7 +68,10 @@ class TopApp(App[int]):
         self.theme = theme
         self.station, self.clock, self._moments = station, clock, moments
         self.acting = acting.Acting(self, self._say)
-        self.machine = TimeMachine(clock.now_ms() if now_ms is None else now_ms, window_s, at_ms)
+        span = None if station.replayed is None else station.recording.span()
+        self.machine = TimeMachine(
+            clock.now_ms() if now_ms is None else now_ms, window_s, at_ms, end_ms=None if span is None else span[1]
+        )  # fmt: skip
         self.pulse: Pulse | None = None
         self._make_feed = make_feed
         self._per_s = 0.0
@@ -104,6 +80,7 @@ class TopApp(App[int]):
         self._loading = self._again = False
         self._loaded_s = float("-inf")
         self._note = ""
+        self._breach_ms: int | None = None
 
         # Held here and not asked of a screen: another screen may lie above, or be on its way out.
         made = (Overview, Jobs, Job, Slos, Tenants, Chain, Errors, Logs)
@@ -152,7 +129,7 @@ class TopApp(App[int]):
     def heard(self, pulse: Pulse) -> None:
         """A pulse of the feed: it is kept, and what is drawn follows in its own time."""
         self.pulse = pulse
-        self.machine.moved(pulse.at_ms)
+        self.machine.moved(pulse.at_ms, pulse.ahead_ms)
 
     def _tick(self) -> None:
         self.acting.tick()
@@ -299,6 +276,27 @@ class TopApp(App[int]):
         self.machine.live()
         self._moved()
 
+    def action_breach(self) -> None:
+        """To the first moment at which something began to be wrong; from there to the next one."""
+        self._say("looking for the first breach …")
+        self.run_worker(self._seek(), group="breach", exclusive=True)
+
+    async def _seek(self) -> None:
+        instant, recording = self.machine.instant, self.station.recording
+        standing = instant.at_ms == self._breach_ms and not instant.live
+        try:
+            choice, words = await asyncio.to_thread(
+                breaches.seek, recording, instant, self.machine.last_ms, standing
+            )  # fmt: skip
+        except UsageError as exc:
+            self._say(str(exc))
+            return
+        if choice.breach is not None:
+            self._breach_ms = choice.breach.at_ms
+            self.machine.go(self._breach_ms)
+            self._moved()
+        self._say(words)
+
     def _moved(self) -> None:
         self._draw_edges()
         self.reload()
@@ -367,16 +365,23 @@ class TopApp(App[int]):
             self.acting.ask(verb, argument)
             return
         elif verb == "at":
-            self.machine.go(self._moments(argument or "", self.machine.now_ms, "at"))
+            self.machine.go(self._moment(argument or ""))
         elif verb == "window":
             self.machine.window_s = commands.WINDOWS[argument or ""]
         elif verb == "theme":
             self.theme = argument or themes.DARK.name
         elif verb == "live":
             self.machine.live()
+        elif verb == "breach":
+            self.action_breach()
         else:
             self.call_later(self.action_help if verb == "help" else self.action_quit)
         self._moved()
+
+    def _moment(self, text: str) -> int:
+        """A moment that was typed: back from now, or a time of day, the last one that there is."""
+        machine = self.machine
+        return self._moments(text, machine.now_ms if text.startswith("-") else machine.last_ms, "at")
 
     def _say(self, text: str) -> None:
         """A sentence in the footer, until the next key."""

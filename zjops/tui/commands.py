@@ -10,7 +10,10 @@ from zjops.domain.errors import UsageError
 VIEWS = ("overview", "jobs", "job", "slos", "tenants", "chain", "errors", "logs")
 """The views in the order of their keys, 1 to 8."""
 THEMES = ("dark", "light", "16", "16-light")
-OTHERS = {"at": "TIME", "window": "1m 5m 15m 1h 6h 24h", "theme": " ".join(THEMES), "live": "", "help": "", "quit": ""}
+OTHERS = {
+    "at": "TIME", "breach": "", "window": "1m 5m 15m 1h 6h 24h", "theme": " ".join(THEMES), "live": "", "help": "",
+    "quit": "",
+}  # fmt: skip
 ACTS = {"cancel": "filter", "retry": "filter", "redeliver": "filter delivered", "pause": "", "resume": ""}
 """Acts with the words that may follow them, besides ids of jobs. They are written out: none begins by a slip."""
 WINDOWS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400}

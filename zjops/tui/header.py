@@ -54,6 +54,9 @@ def _fresh(pulse: Pulse | None, stale: Sequence[Stale]) -> list[Span]:
         return []
     if stale:
         return [(f"{len(stale)} stale", BAD)]
+    if pulse.ahead_ms:
+        side = "behind" if pulse.ahead_ms > 0 else "ahead"
+        return [(f"this machine's clock is {span(abs(pulse.ahead_ms))} {side}", WARN)]
     if pulse.late_ms is not None and pulse.late_ms < -LATE_MS:
         return [(f"its clock is {span(-pulse.late_ms)} ahead", WARN)]
     if pulse.late_ms is not None and pulse.late_ms > LATE_MS:

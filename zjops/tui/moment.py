@@ -31,10 +31,21 @@ def window_text(seconds: int) -> str:
 
 
 class TimeMachine:
-    """Follows what is new, or stands at an instant. Stepping freezes, also while it was live."""
+    """Follows what is new, or stands at an instant. Stepping freezes, also while it was live.
 
-    def __init__(self, now_ms: int, window_s: int = 300, at_ms: int | None = None) -> None:
-        self.now_ms, self.window_s, self.frozen_ms = now_ms, window_s, at_ms
+    `end_ms` is the last moment of a recording that is played: beyond now, and there already.
+    """
+
+    def __init__(
+        self, now_ms: int, window_s: int = 300, at_ms: int | None = None, *, end_ms: int | None = None
+    ) -> None:  # fmt: skip
+        self.now_ms, self.window_s, self.frozen_ms, self._end_ms = now_ms, window_s, at_ms, end_ms
+        self._ahead_ms = 0
+
+    @property
+    def last_ms(self) -> int:
+        """The last moment that can be shown."""
+        return self.now_ms if self._end_ms is None else max(self.now_ms, self._end_ms)
 
     @property
     def instant(self) -> Instant:
@@ -42,19 +53,23 @@ class TimeMachine:
         live = self.frozen_ms is None
         return Instant(self.now_ms if self.frozen_ms is None else self.frozen_ms, self.window_s, live)
 
-    def moved(self, now_ms: int) -> None:
-        """Now is later; a clock that was set back does not take anything away that was seen."""
-        self.now_ms = max(self.now_ms, now_ms)
+    def moved(self, now_ms: int, ahead_ms: int = 0) -> None:
+        """Now is later; a clock that was set back does not take anything away that was seen.
+
+        Where it turns out that the platform's clock differs from ours, now is what it says.
+        """
+        self.now_ms = max(self.now_ms, now_ms) if ahead_ms == self._ahead_ms else now_ms
+        self._ahead_ms = ahead_ms
 
     def freeze(self) -> None:
         """Stand still, or go on when it stands."""
         self.frozen_ms = self.now_ms if self.frozen_ms is None else None
 
     def step(self, steps: int, first_ms: int | None = None) -> None:
-        """Go by so many steps, not before the first moment that there is and not beyond now."""
+        """Go by so many steps, not before the first moment that there is and not beyond the last."""
         least = self.now_ms if first_ms is None else min(first_ms, self.now_ms)
         moved = self.instant.at_ms + steps * self.step_ms
-        self.frozen_ms = max(least, min(self.now_ms, moved))
+        self.frozen_ms = max(least, min(self.last_ms, moved))
 
     @property
     def step_ms(self) -> int:
@@ -63,7 +78,7 @@ class TimeMachine:
 
     def go(self, at_ms: int) -> None:
         """Stand at a moment."""
-        self.frozen_ms = min(self.now_ms, at_ms)
+        self.frozen_ms = min(self.last_ms, at_ms)
 
     def widen(self, by: int) -> None:
         """The next wider window, or the next narrower one."""

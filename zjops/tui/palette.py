@@ -19,6 +19,7 @@ def system_commands(app: TopApp) -> Iterable[SystemCommand]:
         yield SystemCommand(f"View: {name}", f"key {number}", lambda name=name: app.open_view(name))
     yield SystemCommand("Time: freeze or go on", "key p", app.action_freeze)
     yield SystemCommand("Time: live", "key L", app.action_live)
+    yield SystemCommand("Time: first breach", "key b", app.action_breach)
     yield from app.acting.palette()
     yield SystemCommand("Theme: next", "key t", app.action_theme)
     yield SystemCommand("Help", "key ?", app.action_help)

@@ -20,6 +20,13 @@ RATE_S = 10
 """Rates are those of the last so many whole seconds."""
 POINTS = 120
 LATE_BLOCKS = 5
+SOURCES = {
+    "gateway": messages.API, "outbox": messages.API, "queue": messages.BROKER, "workers": messages.BROKER,
+    "relayer": messages.API, "chain": messages.CHAIN,
+}  # fmt: skip
+"""Who tells of a stage: while that one is away, nothing is known of it."""
+ANSWERED_S = 60
+"""The gateway is judged by the answers of so many seconds."""
 
 
 class Stage(NamedTuple):
@@ -62,7 +69,7 @@ def facts_of(recording: Recording, instant: Instant) -> Facts:
     bucket = max(1, instant.window_s // POINTS)
     first_s = last_s - instant.window_s + 1
     recent = recording.series(last_s - RATE_S + 1, last_s)
-    traffic = [row for row in recording.traffic(last_s - 59, last_s) if row.source == API]
+    traffic = [row for row in recording.traffic(last_s - ANSWERED_S + 1, last_s) if row.source == API]
     totals = [(row.total, row.bad) for row in traffic]
     readings = {
         kind: found[1] if (found := recording.reading(kind, at, model)) else None
@@ -88,8 +95,7 @@ def stages_of(facts: Facts) -> list[Stage]:
     """The stages in the order in which a job passes them."""
     away = {outage.source: outage for outage in facts.outages}
     made = [_gateway(facts), _outbox(facts), _queue(facts), _workers(facts), _relayer(facts), _chain(facts)]
-    sources = (messages.API, messages.API, messages.BROKER, messages.BROKER, messages.API, messages.CHAIN)
-    return [_aged(stage, away.get(source), facts.instant.at_ms) for stage, source in zip(made, sources, strict=True)]
+    return [_aged(stage, away.get(SOURCES[stage.name]), facts.instant.at_ms) for stage in made]
 
 
 def _aged(stage: Stage, outage: Outage | None, at_ms: int) -> Stage:
@@ -129,11 +135,39 @@ def _gateway(facts: Facts) -> Stage:
 def _outbox(facts: Facts) -> Stage:
     state = facts.platform
     per_s = facts.recent.submitted / RATE_S
-    found = Health(Level.UNKNOWN, "not read yet")
-    if state is not None:
-        found = health.of_age(state.oldest_unpublished_ms, health.OUTBOX_SLOW_MS, health.OUTBOX_LATE_MS)
+    found = Health(Level.UNKNOWN, "not read yet") if state is None else outbox_health(state)
     waiting, oldest = (None, None) if state is None else (state.unpublished, state.oldest_unpublished_ms)
     return Stage("outbox", per_s, waiting, oldest, found, _events(facts, "submitted"))
+
+
+def outbox_health(state: PlatformState) -> Health:
+    """Whether the relay keeps up."""
+    return health.of_age(state.oldest_unpublished_ms, health.OUTBOX_SLOW_MS, health.OUTBOX_LATE_MS)
+
+
+def queue_health(age_ms: int | None) -> Health:
+    """Whether jobs are started in time."""
+    return health.of_age(age_ms, health.START_WITHIN_MS // 3, health.START_WITHIN_MS)
+
+
+def relayer_health(view: RelayerView) -> Health:
+    """Whether anybody confirms, and in time."""
+    why = standstill(view)
+    if why is not None:
+        return Health(Level.FAILING if view.paused or not view.owner else Level.SLOW, why)
+    return health.of_age(view.oldest_waiting_ms, health.FINAL_WITHIN_MS // 2, health.FINAL_WITHIN_MS)
+
+
+def chain_late_s(head: ChainHead, view: RelayerView | None, at_ms: int) -> float | None:
+    """By how many seconds the newest block is too old to be a passing matter; None while it is not."""
+    block_s = view.block_time_seconds if view else 1.0
+    _, late_s = lag(head.made_s, at_ms / 1000, block_s)
+    return late_s if late_s > LATE_BLOCKS * max(1.0, block_s) else None
+
+
+def finality_health(oldest_ms: int | None) -> Health:
+    """Whether batches become final in time."""
+    return health.of_age(oldest_ms, health.FINAL_WITHIN_MS // 2, health.FINAL_WITHIN_MS)
 
 
 def _age(facts: Facts, *states: str) -> int | None:
@@ -147,8 +181,7 @@ def _jobs(facts: Facts, *states: str) -> int | None:
 
 def _queue(facts: Facts) -> Stage:
     age = _age(facts, "pending")
-    found = health.of_age(age, health.START_WITHIN_MS // 3, health.START_WITHIN_MS)
-    return Stage("queue", facts.recent.processing / RATE_S, _jobs(facts, "pending"), age, found,
+    return Stage("queue", facts.recent.processing / RATE_S, _jobs(facts, "pending"), age, queue_health(age),
                  _events(facts, "processing"))  # fmt: skip
 
 
@@ -168,10 +201,7 @@ def _relayer(facts: Facts) -> Stage:
     recent = sum(number for second, number in facts.closed if second >= facts.instant.at_ms // 1000 - RATE_S) / RATE_S
     if view is None:
         return Stage("relayer", recent, None, None, Health(Level.UNKNOWN, "not read yet"), series)
-    why = standstill(view)
-    waits = health.of_age(view.oldest_waiting_ms, health.FINAL_WITHIN_MS // 2, health.FINAL_WITHIN_MS)
-    found = waits if why is None else Health(Level.FAILING if view.paused or not view.owner else Level.SLOW, why)
-    return Stage("relayer", recent, view.waiting_jobs, view.oldest_waiting_ms, found, series)
+    return Stage("relayer", recent, view.waiting_jobs, view.oldest_waiting_ms, relayer_health(view), series)
 
 
 def _chain(facts: Facts) -> Stage:
@@ -184,17 +214,15 @@ def _chain(facts: Facts) -> Stage:
 
 def worst_of_chain(facts: Facts, oldest_ms: int | None) -> Health:
     """Whether blocks come, and whether batches become final in time."""
-    head, view = facts.head, facts.relayer
+    head = facts.head
     if head is None:
         return Health(Level.UNKNOWN, "not read yet")
-    block_s = view.block_time_seconds if view else 1.0
-    _, late_s = lag(head.made_s, facts.instant.at_ms / 1000, block_s)
+    late_s = chain_late_s(head, facts.relayer, facts.instant.at_ms)
     newest = next((b for b in facts.batches if b.state_at(facts.instant.at_ms) != "final"), None)
     way = f", batch {newest.batch_id} {batch_text(newest, facts)}" if newest else ""
-    if late_s > LATE_BLOCKS * max(1.0, block_s):
+    if late_s is not None:
         return Health(Level.FAILING, f"block {head.height:,} is {span(late_s * 1000)} late")
-    waits = health.of_age(oldest_ms, health.FINAL_WITHIN_MS // 2, health.FINAL_WITHIN_MS)
-    return Health(waits.level, f"block {head.height:,}{way}")
+    return Health(finality_health(oldest_ms).level, f"block {head.height:,}{way}")
 
 
 def batch_text(batch: BatchRow, facts: Facts) -> str:

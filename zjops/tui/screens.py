@@ -26,6 +26,7 @@ GENERAL = (
 TIME = (
     ("p", "freeze all panels at this instant, and go on"), ("[ ]", "a twelfth of the window back, and forth"),
     ("{ }", "narrower and wider window"), ("L", "live again"),
+    ("b", "first breach in the window, else of all recorded; again: the next"),
 )  # fmt: skip
 ACTS = (
     ("^K", "cancel"), ("a", "retry dead letters"), ("w", "send webhooks again that failed"),

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zjops.actions.acts import Opener
+from zjops.feed.messages import Verdict
 from zjops.recording.reader import Recording
 from zjops.tui.applog import Logs
-from zjops.tui.budgets import Budgets, RecordedBudgets
 
 
 @dataclass
 class Station:
     """One recording and what belongs to it.
 
-    `details` fetches a job with its result from the platform, and is None where there is none to ask; `logs` are the
-    platform's own, where they lie on this machine. `replayed` is the speed of a recording that is played;
-    `incidents` is the folder for incident folders. `operator` opens the door for acts and is None without operator
-    credentials; elsewhere than on this machine they need `allow_actions`; `read_only` says why there are none at all.
-    `says` tells, for the footer, what else this process is at.
+    `details` fetches a job with its result and deliveries from the platform, and is None where there is none to ask;
+    `verify` checks its proof against the chain; `logs` are the platform's own, where they lie on this machine.
+    `replayed` is the speed of a recording that is played; `incidents` is the folder for incident folders. `operator`
+    opens the door for acts and is None without operator credentials; elsewhere than on this machine they need
+    `allow_actions`; `read_only` says why there are none at all. `says` tells, for the footer, what else this process is
+    at.
     """
 
     recording: Recording
     context: str
     local: bool = True
     details: Callable[[str], dict[str, Any] | None] | None = None
+    verify: Callable[[str], Verdict] | None = None
     logs: Logs | None = None
-    budgets: Budgets = field(default_factory=RecordedBudgets)
     replayed: float | None = None
     incidents: Path | None = None
     operator: Opener | None = None

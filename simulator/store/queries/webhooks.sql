@@ -79,6 +79,9 @@ SELECT * FROM deliveries WHERE tenant = :tenant AND (:before IS NULL OR (at, id)
   AND (:endpoint IS NULL OR endpoint = :endpoint) AND (:state IS NULL OR state = :state)
 ORDER BY at DESC, id DESC LIMIT :most;
 
+-- name: job_deliveries
+SELECT * FROM deliveries WHERE job_id = :job ORDER BY at DESC, id DESC LIMIT :most;
+
 -- name: attempts_of
 SELECT * FROM delivery_attempts WHERE delivery = :delivery ORDER BY n;
 

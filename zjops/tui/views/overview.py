@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from textual.app import ComposeResult
 
+from zjops.feed.budgets import Budget
 from zjops.recording.reader import Recording
 from zjops.recording.rows import Act, ErrorGroup
-from zjops.tui.budgets import Budget
+from zjops.tui.budgets import budgets_at
 from zjops.tui.figures import cell, chart, clock, coin, count, fitted, jobs, rate, short, span, sparkline
 from zjops.tui.health import GLYPHS, Level
 from zjops.tui.ink import BAD, BOLD, DIM, GOOD, LEVEL_STYLES, LINK, PLAIN, SPARK, WARN, Line, Span, beside, title
@@ -46,7 +47,7 @@ class Overview(View):
     def read(self, recording: Recording, instant: Instant) -> Seen:
         facts = facts_of(recording, instant)
         return Seen(
-            facts, stages_of(facts), self.station.budgets.at(recording, instant),
+            facts, stages_of(facts), budgets_at(recording, instant).budgets,
             recording.errors(instant.first_ms, instant.at_ms)[:6], recording.acts(instant.at_ms, 4),
         )  # fmt: skip
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from textual.app import ComposeResult
 
+from zjops.feed.budgets import MILLION, Budget
 from zjops.recording.reader import Recording
-from zjops.tui.budgets import MILLION, Budget
+from zjops.tui.budgets import Shown, budgets_at
 from zjops.tui.figures import bar, cell, percent, span
 from zjops.tui.ink import BAD, BOLD, DIM, GOOD, PLAIN, WARN, Line, title
 from zjops.tui.moment import Instant, window_text
@@ -27,12 +28,12 @@ class Slos(View):
     def compose(self) -> ComposeResult:
         yield Sheet()
 
-    def read(self, recording: Recording, instant: Instant) -> Sequence[Budget]:
-        return self.station.budgets.at(recording, instant)
+    def read(self, recording: Recording, instant: Instant) -> Shown:
+        return budgets_at(recording, instant)
 
-    def show(self, found: Sequence[Budget], instant: Instant) -> None:
+    def show(self, found: Shown, instant: Instant) -> None:
         sheet = self.query_one(Sheet)
-        sheet.put(draw(found, instant, self.station.budgets.scope, sheet.size.width or 80))
+        sheet.put(draw(found.budgets, instant, found.scope, sheet.size.width or 80))
 
 
 def draw(found: Sequence[Budget], instant: Instant, scope: str, width: int) -> list[Line]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from tests.unit.zjops.recording.told import START, answered, job_id, life
 from zjops.client.admin import Admin
 from zjops.client.events import Heard
 from zjops.client.http import Http, Outage
-from zjops.domain.clock import Clock, ManualClock, VirtualClock, run_virtual
+from zjops.domain.clock import Clock, ManualClock, SystemClock, VirtualClock, run_virtual
 from zjops.domain.errors import FileUnavailable
 from zjops.domain.events import JobEvent, OpsEvent, envelope
 from zjops.domain.requests import rollup_of
@@ -39,6 +41,9 @@ STATE = PlatformState(
     active_jobs=1, unpublished=0, oldest_unpublished_ms=None, open_batches=0, dead_letters=0, relayer_paused=False,
     loop_lag_seconds=0.1, versions=[{"version": "v1"}],
 )  # fmt: skip
+
+
+LATER = formatdate(START // 1000 + 300, usegmt=True)
 
 
 class Script:
@@ -109,6 +114,47 @@ def test_a_source_that_goes_away_is_told_with_reason_and_time_until_it_is_back()
     assert stale[1] == (Stale("chain", "refused", START + 300),)
     assert stale[4] == (Stale("chain", "timed out", START + 300),)
     assert stale[6] == ()
+
+
+def test_whoever_ends_it_in_the_middle_of_a_write_loses_nothing_and_never_writes_twice_at_once() -> None:
+    class Slow:
+        """A writer whose first write lasts until the test lets it go on."""
+
+        def __init__(self) -> None:
+            self.begun, self.go_on = threading.Event(), threading.Event()
+            self.written: list[int] = []
+            self.busy = self.closed = False
+
+        def write(self, changes: Changes, now_ms: int) -> None:
+            assert not self.busy, "two writes at once"
+            assert not self.closed
+            self.busy = True
+            self.begun.set()
+            assert self.go_on.wait(10)
+            self.written.append(changes.counts()["submitted"])
+            self.busy = False
+
+        def close(self) -> None:
+            assert not self.busy, "closed under a write"
+            self.closed = True
+
+    async def main() -> Slow:
+        writer = Slow()
+        feed = Feed([], SystemClock(), lambda pulse: None, writer, every_s=0.0)
+        feed.intake.changes.event("submitted", START, _event(), None)
+        running = asyncio.create_task(feed.run())
+        await asyncio.to_thread(writer.begun.wait, 10)
+        feed.intake.changes.event("submitted", START, _event(), None)
+        running.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not running.done(), "the write that was begun is waited for"
+        writer.go_on.set()
+        await asyncio.gather(running, return_exceptions=True)
+        return writer
+
+    writer = asyncio.run(main())
+    assert (writer.written, writer.closed) == ([1, 1], True)
 
 
 def test_a_platform_whose_clock_is_ahead_is_believed() -> None:
@@ -266,13 +312,15 @@ def test_the_operators_door_is_asked_for_what_is_slow_to_change_less_often() -> 
             "platform": STATE, "relayer": QUIET, "batches": BatchPage(batches=[], next=None),
             "tenants": {"tenants": []},
         }[name]  # fmt: skip
-        return httpx2.Response(200, content=msgspec.json.encode(body))
+        return httpx2.Response(200, content=msgspec.json.encode(body), headers={"Date": LATER})
 
-    questions, admin = _Questions(), Admin(CONTEXT, Http("http://x", transport=httpx2.MockTransport(answer)))
+    questions = _Questions(ManualClock(START))
+    admin = Admin(CONTEXT, Http("http://x", transport=httpx2.MockTransport(answer)))
     for _ in range(20):
         reads = questions(admin)
     assert asked == {"platform": 20, "relayer": 20, "batches": 10, "tenants": 2}
-    assert [read.kind for read in reads] == ["platform", "relayer"]
+    assert [read.kind for read in reads] == ["clock", "platform", "relayer"]
+    assert abs(reads[0].body - 300_000) < 1_000, "its clock is five minutes ahead"
 
 
 class TestPlayback:

@@ -49,7 +49,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     folder = tmp_path_factory.mktemp("filters")
     recorder = Recorder(folder / "w.zjrec", {})
     changes = Changes()
-    changes.jobs = [tuple(row)[1:] for row in WORLD]
+    changes.jobs = [(*row[1:8], row.accepted_at, *row[8:]) for row in WORLD]
     recorder.write(changes, START)
     recorder.close()
     return Recording(folder / "w.zjrec")
@@ -60,7 +60,7 @@ def _value(row: JobRow, name: str, at: int) -> str | int | None:
     end = seen.ended_at
     values: dict[str, str | int | None] = {
         "status": seen.state, "tenant": seen.tenant, "plan": seen.plan, "type": seen.job_type, "id": seen.job_id,
-        "charge": row.charge, "error": seen.error_code, "trace": seen.trace_id, "tx": seen.tx_hash,
+        "charge": seen.charge, "error": seen.error_code, "trace": seen.trace_id, "tx": seen.tx_hash,
         "units": seen.compute_units, "attempt": seen.attempt, "bytes": seen.payload_bytes, "batch": seen.batch_id,
         "block": seen.block_number, "gas": seen.gas_share, "age": at - seen.accepted_at, "run": seen.processing_ms,
         "took": None if end is None else end - seen.accepted_at,

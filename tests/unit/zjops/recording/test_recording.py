@@ -109,7 +109,7 @@ def test_a_batch_is_followed_to_finality(tmp_path: Path) -> None:
     )  # fmt: skip
     changes = Changes()
     changes.batch(view, START + 3_000)
-    batch = recorded(tmp_path, [changes], START).batch(1)
+    batch = recorded(tmp_path, [changes], START).batch(1, START + 10_000)
     assert batch is not None
     assert [batch.state_at(START + later) for later in (1_000, 2_000, 3_000)] == ["closed", "sent", "mined"]
 

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -18,12 +18,10 @@ import yaml
 from tests.unit.zjops.slo.logs import START, Jobs, answers, probe, write_requests
 from zjops.cli.main import main
 from zjops.domain.clock import rfc3339
-from zjops.recording.reader import Recording
+from zjops.feed.budgets import read_budgets
 from zjops.slo.catalogue import objectives_of
 from zjops.slo.model import MILLION, window_text
 from zjops.slo.prometheus import rules
-from zjops.tui.moment import Instant
-from zjops.tui.objectives import LogBudgets
 
 LENGTH = 480
 """Eight hours: a bad half hour, a dead API, a time of which nothing is known."""
@@ -161,8 +159,7 @@ def test_check_and_table_agree_at_every_minute(stage: Stage) -> None:
 def test_the_terminal_shows_what_the_table_says(stage: Stage, minute: int) -> None:
     at_ms, log = (START + minute) * 60_000, stage.folder / "log"
     rows = _asked("slo", "--json", "-q", "--at", rfc3339(at_ms), "--log", str(log))["rows"]
-    # Nothing is asked of the recording while the log can be read.
-    found = LogBudgets(log, lambda: 0.0).at(cast(Recording, None), Instant(at_ms, 300, live=False))
+    found = read_budgets(log, START + minute).budgets
     assert [(one.name, one.plan, one.target_ppm, one.bad, one.allowed) for one in found] == [
         (row["slo"], row["plan"], row["target_ppm"], row["bad"], row["allowed"]) for row in rows
     ]
@@ -171,6 +168,7 @@ def test_the_terminal_shows_what_the_table_says(stage: Stage, minute: int) -> No
     assert shares == [None if ppm is None else pytest.approx(ppm / 1_000_000, abs=1e-6) for ppm in told]
     loud = {(one.name, one.plan) for one in found if {"PAGE", "TICKET"} & set((one.outlook or "").split())}
     assert loud == {(r["slo"], r["plan"]) for r in rows if any(burn["state"] == "firing" for burn in r["burns"])}
+    assert loud == {(one.name, one.plan) for one in found if one.alert is not None}
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on this machine")

@@ -15,12 +15,13 @@ from zjops.domain.errors import UsageError
 from zjops.domain.wire import TenantView
 from zjops.domain.wire_admin import PlatformState
 from zjops.domain.wire_chain import BatchView
+from zjops.feed.budgets import Budget
 from zjops.feed.readings import CHAIN_HEAD, PLATFORM, RELAYER, ChainHead
 from zjops.recording.changes import Changes
 from zjops.recording.reader import Recording
 from zjops.recording.rows import Outage
 from zjops.tui.applog import TAIL_BYTES, Logs
-from zjops.tui.budgets import Budget, RecordedBudgets
+from zjops.tui.budgets import of_window
 from zjops.tui.commands import complete_command, parse_command
 from zjops.tui.health import Health, Level, of_age, of_requests, of_work, worst
 from zjops.tui.moment import Instant
@@ -191,7 +192,7 @@ class TestBudgets:
         answered(changes, START // 1000, status=503, count=3)
         life(changes, 1, accepted=START, ended=START + 1_000)
         recording = recorded(tmp_path, [changes], START)
-        found = {(b.name, b.plan): b for b in RecordedBudgets().at(recording, Instant(START + 60_000, 300, True))}
+        found = {(b.name, b.plan): b for b in of_window(recording, Instant(START + 60_000, 300, True))}
         assert ("availability", "none") not in found
         whole = found["availability", "pro"]
         assert (whole.total, whole.bad, whole.allowed, whole.covers_s) == (6_003, 3, 6, 59)
@@ -204,7 +205,7 @@ class TestBudgets:
         answered(changes, START // 1000)
         changes.outages = [(Outage("API", START - 5_000, "refused"), START + 12_000)]
         recording = recorded(tmp_path, [changes], START)
-        found = RecordedBudgets().at(recording, Instant(START + 60_000, 60, True))
+        found = of_window(recording, Instant(START + 60_000, 60, True))
         assert found[0].words == "the API was away for 12 s of it, which is not counted"
 
     def test_nothing_is_no_budget(self) -> None:
