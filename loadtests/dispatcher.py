@@ -12,6 +12,8 @@ import gevent
 from gevent.event import Event
 from gevent.hub import get_hub
 
+from loadtests.timer import Timer
+
 NAP_S = 0.2
 
 
@@ -74,12 +76,16 @@ class Dispatcher:
 
     def pace(self, arrivals: Iterable[Arrival]) -> None:
         """Offer each arrival when it is due; comes back after the last."""
-        for arrival in arrivals:
-            while (wait_s := arrival.due - self._now()) > 0:
-                gevent.sleep(wait_s)
-            if self._closed:
-                return
-            self.offer(arrival)
+        timer = Timer()
+        try:
+            for arrival in arrivals:
+                while (wait_s := arrival.due - self._now()) > 0:
+                    timer.sleep(wait_s)
+                if self._closed:
+                    return
+                self.offer(arrival)
+        finally:
+            timer.close()
 
     def drain(self, within_s: float) -> None:
         """Wait until nothing waits and nothing is under way; what then still waits is dropped."""
