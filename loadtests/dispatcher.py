@@ -33,8 +33,11 @@ class Dispatcher:
     The connection that was used last is used next, so that no more are open than are needed.
     """
 
-    def __init__(self, now: Callable[[], float], drop_after_s: float, dropped: Callable[[Arrival], None]) -> None:
-        self._now, self._drop_after_s, self._dropped = now, drop_after_s, dropped
+    def __init__(
+        self, now: Callable[[], float], drop_after_s: float, offered: Callable[[Arrival], None],
+        dropped: Callable[[Arrival], None],
+    ) -> None:  # fmt: skip
+        self._now, self._drop_after_s, self._offered, self._dropped = now, drop_after_s, offered, dropped
         self._idle: list[gevent.Greenlet] = []
         self._backlog: deque[Arrival] = deque()
         self._loop = get_hub().loop
@@ -43,6 +46,7 @@ class Dispatcher:
 
     def offer(self, arrival: Arrival) -> None:
         """Have an arrival sent as soon as a connection is there."""
+        self._offered(arrival)
         if self._idle:
             # Switched to by the hub and not from here, so that the next arrival does not wait for this one's sending.
             self._loop.run_callback(self._idle.pop().switch, arrival)
