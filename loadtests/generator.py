@@ -173,3 +173,5 @@ class Generator:
         self._ready.set()
         self.report(Tail(worker=self.index, ran_s=ran_s, whole=whole))
         self.history.close()
+        for token in self._tokens:
+            token.close()

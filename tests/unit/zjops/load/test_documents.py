@@ -17,6 +17,7 @@ from zjops.load import report, runs
 from zjops.load.gate import Flaw
 from zjops.load.histogram import Histogram
 from zjops.load.outcome import Outcome, summary
+from zjops.load.report.chart import Band
 from zjops.load.roles import Cost, Usage, costs
 from zjops.load.thresholds import judge, parse
 
@@ -58,7 +59,11 @@ def test_a_run_that_measured_nothing_can_be_told() -> None:
 def folder(tmp_path: Path) -> Path:
     spoiled = scenario(name="made", text="<script>alert(1)</script> & more")
     measured = run(*steady(), tick(4, accepted=90, shed=10, statuses={"202": 90, "503": 10}), of=spoiled)
-    report.write(outcome(measured=measured, flaws=[Flaw("main", "speed", "slow <&>")], verdict="not_trusted"), tmp_path)
+    report.write(
+        outcome(measured=measured, flaws=[Flaw("main", "speed", "slow <&>")], verdict="not_trusted"),
+        tmp_path,
+        [Band("store frozen <30 s>", 4, 9, True)],
+    )
     return tmp_path
 
 
@@ -66,8 +71,9 @@ def test_the_page_is_whole_and_loads_nothing(folder: Path) -> None:
     text = (folder / "report.html").read_text()
     assert "://" not in text
     assert not re.search(r"<(script|link|iframe|img)|@import|url\(", text)
-    assert text.count("<svg") == text.count("</svg>") == 3
+    assert text.count("<svg") == text.count("</svg>") == 4
     assert "slow &lt;&amp;&gt;" in text
+    assert text.count(">store frozen &lt;30 s&gt;</text>") == 3
     assert "zjops load run made --seed 7" in text
     for svg in re.findall(r"<svg.*?</svg>", text):
         ET.fromstring(svg)
