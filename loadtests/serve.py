@@ -41,7 +41,7 @@ class Known(NamedTuple):
 
     caller: Caller
     job_id: str
-    wait_s: float = POLL_FIRST_S
+    wait_s: float
 
 
 class Hands(NamedTuple):
@@ -144,7 +144,7 @@ class Service:
         self._tell(caller, key, start_ms, sent, job_id)
         if job_id is None:
             return
-        known = Known(caller, job_id)
+        known = Known(caller, job_id, POLL_FIRST_S)
         self._recent.append(known)
         if arrival.op == "poll":
             self._poll_later(known)
