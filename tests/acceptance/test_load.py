@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -194,3 +195,31 @@ def test_the_scenarios_are_listed_with_nothing_running(zjops: Cli) -> None:
     status, out, _ = zjops("load", "list", "-o", "json", local=False)
     assert status == 0
     assert {row["name"] for row in msgspec.json.decode(out)["rows"]} >= {"smoke", "burst", "sustained", "soak"}
+
+
+def test_a_platform_that_dies_under_load_leaves_what_was_measured(tmp_path: Path) -> None:
+    with running_platform(tmp_path) as stage:
+        zjops, out, died = Cli(stage, tmp_path / "config"), tmp_path / "out", []
+
+        def kill() -> None:
+            records = out / "records.jsonl"
+            while not (records.exists() and b'"tick"' in records.read_bytes()):
+                stage.clock.pause(0.1)
+            stage.platform.stop()
+            died.append(True)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        scenario = tmp_path / "mixed.toml"
+        scenario.write_text(MIXED.format(by="sse", more="").replace("duration_s = 3", "duration_s = 8")
+                            .replace("final_within_s = 30", "final_within_s = 1"))  # fmt: skip
+        status, stdout, err = zjops("load", "run", str(scenario), "--out", str(out), "--json")
+        killer.join()
+    assert died
+    assert status in (5, 99), err
+    told = msgspec.json.decode(stdout)
+    assert told["accepted"] > 0
+    assert told["errors"] + told["timeouts"] > 0
+    assert told["audit"] is None
+    assert "doubtful: the audit could not be made" in err
+    assert {file.name for file in out.iterdir()} == FILES
