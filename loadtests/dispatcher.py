@@ -12,6 +12,8 @@ import gevent
 from gevent.event import Event
 from gevent.hub import get_hub
 
+from loadtests.timer import Timer
+
 NAP_S = 0.2
 
 
@@ -31,8 +33,11 @@ class Dispatcher:
     The connection that was used last is used next, so that no more are open than are needed.
     """
 
-    def __init__(self, now: Callable[[], float], drop_after_s: float, dropped: Callable[[Arrival], None]) -> None:
-        self._now, self._drop_after_s, self._dropped = now, drop_after_s, dropped
+    def __init__(
+        self, now: Callable[[], float], drop_after_s: float, offered: Callable[[Arrival], None],
+        dropped: Callable[[Arrival], None],
+    ) -> None:  # fmt: skip
+        self._now, self._drop_after_s, self._offered, self._dropped = now, drop_after_s, offered, dropped
         self._idle: list[gevent.Greenlet] = []
         self._backlog: deque[Arrival] = deque()
         self._loop = get_hub().loop
@@ -41,6 +46,7 @@ class Dispatcher:
 
     def offer(self, arrival: Arrival) -> None:
         """Have an arrival sent as soon as a connection is there."""
+        self._offered(arrival)
         if self._idle:
             # Switched to by the hub and not from here, so that the next arrival does not wait for this one's sending.
             self._loop.run_callback(self._idle.pop().switch, arrival)
@@ -74,12 +80,16 @@ class Dispatcher:
 
     def pace(self, arrivals: Iterable[Arrival]) -> None:
         """Offer each arrival when it is due; comes back after the last."""
-        for arrival in arrivals:
-            while (wait_s := arrival.due - self._now()) > 0:
-                gevent.sleep(wait_s)
-            if self._closed:
-                return
-            self.offer(arrival)
+        timer = Timer()
+        try:
+            for arrival in arrivals:
+                while (wait_s := arrival.due - self._now()) > 0:
+                    timer.sleep(wait_s)
+                if self._closed:
+                    return
+                self.offer(arrival)
+        finally:
+            timer.close()
 
     def drain(self, within_s: float) -> None:
         """Wait until nothing waits and nothing is under way; what then still waits is dropped."""

@@ -51,6 +51,9 @@ class Followers:
 
     def follow(self, known: Known, arrival: Arrival) -> None:
         """Begin to follow a job."""
+        due = arrival.due - self._ear.began
+        self._ear.recorder.offered(arrival.second, arrival.phase, "told")
+        self._ear.recorder.sent(arrival.second, arrival.phase, "told", due, due)
         if self._by == "sse":
             self._streams += 1
             gevent.spawn(self._by_events, known, arrival)

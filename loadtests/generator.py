@@ -17,7 +17,7 @@ from loadtests.following import Ear, Followers
 from loadtests.keys import keys
 from loadtests.plan import Plan
 from loadtests.recorder import Recorder
-from loadtests.serve import FOLLOWING, Hands, Service
+from loadtests.serve import FOLLOWING, Hands, Service, counted_as
 from loadtests.tokens import Token
 from loadtests.told import HistoryFile
 from loadtests.wire import Target, Wire
@@ -49,7 +49,7 @@ class Generator:
         self.recorder = Recorder(index, ends, FOLLOWING)
         path = Path(plan.folder) / f"history-{index}.jsonl" if plan.folder else None
         self.history = HistoryFile(path)
-        self.dispatcher = Dispatcher(self._now, scenario.drop_after_s, self._dropped)
+        self.dispatcher = Dispatcher(self._now, scenario.drop_after_s, self._offered, self._dropped)
         self._later = Later(self._now, self.dispatcher.offer)
         self._target = Target.of(plan.api_url)
         bodies = Bodies(scenario, plan.seed, plan.hook)
@@ -127,16 +127,19 @@ class Generator:
         ends = self.began + self.plan.scenario.duration_s
         while not self._ended and (due := self._now()) < ends:
             second, phase = self.service.place(due)
+            arrival = Arrival(due, second, phase, self.service.next_op())
+            self._offered(arrival)
             self.dispatcher.busy += 1
             try:
-                self.service.serve(wire, Arrival(due, second, phase, self.service.next_op()))
+                self.service.serve(wire, arrival)
             finally:
                 self.dispatcher.done()
 
+    def _offered(self, arrival: Arrival) -> None:
+        self.recorder.offered(arrival.second, arrival.phase, counted_as(arrival.op))
+
     def _dropped(self, arrival: Arrival) -> None:
-        if arrival.op not in FOLLOWING:
-            op = "submit" if arrival.op in ("poll", "subscribe") else arrival.op
-            self.recorder.dropped(arrival.second, arrival.phase, op)
+        self.recorder.dropped(arrival.second, arrival.phase, counted_as(arrival.op))
 
     def _report(self) -> None:
         self._cpu = (self._now(), time.process_time())
@@ -170,3 +173,5 @@ class Generator:
         self._ready.set()
         self.report(Tail(worker=self.index, ran_s=ran_s, whole=whole))
         self.history.close()
+        for token in self._tokens:
+            token.close()

@@ -64,18 +64,25 @@ class Recorder:
             found = self._counts[key] = _Count()
         return found
 
+    def offered(self, second: int, phase: int, op: str) -> None:
+        """A request that is due."""
+        self._at(second, phase, op).offered += 1
+
+    def sent(self, second: int, phase: int, op: str, due_s: float, start_s: float) -> None:
+        """A request that is sent; times are in seconds from the start of the run."""
+        found = self._at(second, phase, op)
+        found.started += 1
+        if start_s > self._ends[phase] + GRACE_S:
+            found.late += 1
+        _count(found.lag, start_s - due_s)
+
     def done(
         self, second: int, phase: int, op: str, *, due_s: float, start_s: float, end_s: float, outcome: Outcome,
         status: int, jobs: int,
     ) -> None:  # fmt: skip
-        """A request that ended; times are in seconds from the start of the run."""
+        """A request that ended."""
         found = self._at(second, phase, op)
-        found.offered += 1
-        found.started += 1
         found.jobs += jobs
-        if start_s > self._ends[phase] + GRACE_S:
-            found.late += 1
-        _count(found.lag, start_s - due_s)
         code = str(status)
         found.statuses[code] = found.statuses.get(code, 0) + 1
         self.answered += 1
@@ -90,10 +97,8 @@ class Recorder:
         setattr(found, outcome, getattr(found, outcome) + 1)
 
     def dropped(self, second: int, phase: int, op: str) -> None:
-        """An arrival that was never sent."""
-        found = self._at(second, phase, op)
-        found.offered += 1
-        found.dropped += 1
+        """A request that was due and never sent."""
+        self._at(second, phase, op).dropped += 1
 
     def take(self) -> list[Tick]:
         """What is new since the last time."""

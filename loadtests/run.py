@@ -55,9 +55,11 @@ class Run:
         if isinstance(runner, WorkerRunner):
             runner.register_message(GO, lambda msg, **_: self._go(decode(msg.data["plan"]), msg.data["index"]))
             runner.register_message(STOP, lambda **_: self._leave())
+            if self._options.parent:
+                gevent.spawn(self._end_with, os.getppid())
             return
         events.test_start.add_listener(lambda **_: self._start())
-        events.test_stop.add_listener(lambda **_: self.stop())
+        events.test_stop.add_listener(lambda **_: self._stopped())
         events.spawning_complete.add_listener(lambda **_: gevent.spawn(self._begin))
         if isinstance(runner, MasterRunner):
             runner.register_message(NEWS, self._heard)
@@ -200,6 +202,11 @@ class Run:
         self._stop_generator()
         self._write_hooks()
         self._going.clear()
+
+    def _stopped(self) -> None:
+        """A test has ended; the next one begins with nothing of it."""
+        self.stop()
+        self._plan = None
 
     def _stop_generator(self) -> None:
         if self.generator is not None:

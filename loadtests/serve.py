@@ -31,12 +31,17 @@ LIST = "/v1/jobs?limit=20"
 SUBMITS = frozenset({"submit", "poll", "subscribe"})
 
 
+def counted_as(op: str) -> str:
+    """The kind of request that an arrival is counted as: who polls or subscribes has submitted first."""
+    return "submit" if op in SUBMITS else op
+
+
 class Known(NamedTuple):
     """A job that was accepted, whose it is, and how long to wait before it is asked for again."""
 
     caller: Caller
     job_id: str
-    wait_s: float = POLL_FIRST_S
+    wait_s: float
 
 
 class Hands(NamedTuple):
@@ -103,9 +108,12 @@ class Service:
         callers = self._hands.callers
         return callers[int(self._chance.random() * len(callers))]
 
-    def _send(self, wire: Wire, caller: Caller, make: Callable[[], bytes]) -> Sent:
+    def _send(self, wire: Wire, arrival: Arrival, caller: Caller, make: Callable[[], bytes]) -> Sent:
         """Send and wait. A token that was refused is renewed and the request sent once more, as a client does."""
-        start = self._now()
+        start, began = self._now(), self._hands.began
+        self._hands.recorder.sent(
+            arrival.second, arrival.phase, counted_as(arrival.op), arrival.due - began, start - began
+        )  # fmt: skip
         try:
             answer = wire.exchange(make(), start + self._timeout_s)
             if answer.status == 401:
@@ -117,11 +125,12 @@ class Service:
             return Sent(None, "errors", start, self._now())
         return Sent(answer, outcome_of(answer.status), start, self._now())
 
-    def _count(self, arrival: Arrival, sent: Sent, op: str, jobs: int) -> None:
+    def _count(self, arrival: Arrival, sent: Sent, jobs: int) -> None:
         began = self._hands.began
+        status = sent.answer.status if sent.answer else 0
         self._hands.recorder.done(
-            arrival.second, arrival.phase, op, due_s=arrival.due - began, start_s=sent.start - began,
-            end_s=sent.end - began, outcome=sent.outcome, status=sent.answer.status if sent.answer else 0, jobs=jobs,
+            arrival.second, arrival.phase, counted_as(arrival.op), due_s=arrival.due - began,
+            start_s=sent.start - began, end_s=sent.end - began, outcome=sent.outcome, status=status, jobs=jobs,
         )  # fmt: skip
 
     def _submit(self, wire: Wire, arrival: Arrival) -> None:
@@ -129,20 +138,13 @@ class Service:
         self._submitted += 1
         kind = "hooked" if self._hook_every and self._submitted % self._hook_every == 0 else "single"
         start_ms = self._now_ms()
-        request = None
-
-        def make() -> bytes:
-            nonlocal request
-            request = caller.post(kind, key)
-            return request
-
-        sent = self._send(wire, caller, make)
+        sent = self._send(wire, arrival, caller, lambda: caller.post(kind, key))
         job_id = after(sent.answer.body, JOB) if sent.answer and sent.outcome == "accepted" else None
-        self._count(arrival, sent, "submit", 1 if job_id else 0)
+        self._count(arrival, sent, 1 if job_id else 0)
         self._tell(caller, key, start_ms, sent, job_id)
         if job_id is None:
             return
-        known = Known(caller, job_id)
+        known = Known(caller, job_id, POLL_FIRST_S)
         self._recent.append(known)
         if arrival.op == "poll":
             self._poll_later(known)
@@ -162,7 +164,7 @@ class Service:
     def _bulk(self, wire: Wire, arrival: Arrival) -> None:
         caller, key = self._caller(), next(self._hands.keys)
         start_ms = self._now_ms()
-        sent = self._send(wire, caller, lambda: caller.post("bulk", key))
+        sent = self._send(wire, arrival, caller, lambda: caller.post("bulk", key))
         accepted = 0
         name = uuid.UUID(key).bytes
         if sent.answer is not None and sent.outcome == "accepted":
@@ -178,11 +180,11 @@ class Service:
             for index in range(self._hands.scenario.bulk):
                 item_key = str(derived_uuid(name, str(index)))
                 self._hands.history.submitted(caller.tenant, item_key, start_ms, self._now_ms(), "unknown")
-        self._count(arrival, sent, "bulk", accepted)
+        self._count(arrival, sent, accepted)
 
     def _plain(self, wire: Wire, arrival: Arrival, caller: Caller, path: str) -> Sent:
-        sent = self._send(wire, caller, lambda: caller.get(path))
-        self._count(arrival, sent, arrival.op, 0)
+        sent = self._send(wire, arrival, caller, lambda: caller.get(path))
+        self._count(arrival, sent, 0)
         return sent
 
     def _read(self, wire: Wire, arrival: Arrival) -> None:

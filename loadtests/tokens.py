@@ -18,6 +18,7 @@ EARLY_S = 90.0
 SPREAD_S = 60.0
 """Processes of a run do not ask all at once: each begins somewhere in this span before `EARLY_S`."""
 AGAIN_S = 1.0
+TIMEOUT_S = 10.0
 
 
 class Token:
@@ -28,20 +29,25 @@ class Token:
     ) -> None:  # fmt: skip
         self._url, self._client, self._now, self._changed = url, client, now, changed
         self._one = BoundedSemaphore(1)
+        # Kept, because to make another takes so long that arrivals would wait for it.
+        self._http = Http("", timeout_s=TIMEOUT_S)
         self._renew_at = 0.0
         self.value = ""
 
     def fetch(self) -> None:
         """Ask for a token."""
         form = {"grant_type": "client_credentials"}
-        with Http("", timeout_s=10) as http:
-            auth = (self._client.client_id, self._client.client_secret)
-            reply = http.request("POST", self._url, data=form, auth=auth, repeat=True)
+        auth = (self._client.client_id, self._client.client_secret)
+        reply = self._http.request("POST", self._url, data=form, auth=auth, repeat=True)
         told: TokenReply = decode(reply.content, TokenReply)
         early = EARLY_S + random.uniform(0, SPREAD_S)  # noqa: S311 - only spreads requests
         self._renew_at = self._now() + max(told.expires_in / 2, told.expires_in - early)
         self.value = told.access_token
         self._changed(self.value)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._http.close()
 
     def refused(self, value: str) -> None:
         """A request was answered 401. Whoever comes while another asks for a new token waits for that one."""

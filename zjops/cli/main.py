@@ -39,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command(
         "simulate", "Play a synthetic month in minutes.", "zjops simulate --days 30 --tenants 200 --out DIR"
     ),
+    "load": Command("load", "Load tests with an honest verdict; compare them.", "zjops load run smoke"),
     "usage": Command("billing", "Jobs and compute units, by tenant, day, type.", "zjops usage --by tenant,day"),
     "invoice": Command("billing", "Invoices of a month; explain, verify and compare.", "zjops invoice --all -o html"),
     "close": Command("bills", "Issue every invoice of a month for good.", "zjops close 2026-10 --dry-run"),
@@ -67,7 +68,7 @@ VERBS: dict[str, Command] = {
     ),
 }
 """Verbs of commands that also stand alone: the second word decides."""
-GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain", "chaos", "check"})
+GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain", "chaos", "check", "load"})
 COMPLETING = "_ZJOPS_COMPLETE"
 
 

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 from zjops.config import Context, find_home
 from zjops.domain.clock import SystemClock
+from zjops.domain.errors import Problem, UnreachableError
 from zjops.domain.ids import SystemIds
 from zjops.load import aftermath, runs
-from zjops.load.aftermath import Settled
-from zjops.load.gate import all_flaws, verdict
+from zjops.load.gate import Flaw, all_flaws, verdict
 from zjops.load.generator import Generator, require_installed
 from zjops.load.histogram import Histogram
 from zjops.load.measured import Measured
 from zjops.load.outcome import Outcome
-from zjops.load.roles import Cost, costs, usage
+from zjops.load.roles import Cost, Usage, costs, usage
 from zjops.load.scenario import Scenario
 from zjops.load.thresholds import After, Threshold, hopeless, judge, of_scenario
 from zjops.slo.catalogue import objectives_of
@@ -52,12 +52,12 @@ class Ended(NamedTuple):
 
 
 class Behind(NamedTuple):
-    """What was found out about the jobs; `after` is None where there is no log."""
+    """What was found out about the jobs; `after` is None where there is no log, `doubts` say what was not to be had."""
 
-    after: After | None
-    settled: Settled
-    costs: list[Cost]
-    audit: dict[str, Any] | None
+    after: After | None = None
+    costs: tuple[Cost, ...] = ()
+    audit: dict[str, Any] | None = None
+    doubts: tuple[Flaw, ...] = ()
 
 
 def conduct(asked: Asked) -> tuple[Outcome, Path]:
@@ -72,9 +72,21 @@ def conduct(asked: Asked) -> tuple[Outcome, Path]:
     before, began = usage(asked.context), clock.monotonic()
     ended = _generate(asked, folder, thresholds, clock)
     history = runs.join_history(folder)
-    behind = _behind(asked, ended, history, clock)
-    took = costs(before, usage(asked.context), _jobs(ended.measured), clock.monotonic() - began)
-    return _outcome(asked, ended, thresholds, behind._replace(costs=took), began_ms), folder
+    try:
+        behind = _behind(asked, ended, history, clock)
+        took = costs(before, _usage(asked.context), _jobs(ended.measured), clock.monotonic() - began)
+        behind = behind._replace(costs=tuple(took))
+    except KeyboardInterrupt:
+        ended, behind = ended._replace(interrupted=True), Behind()
+    return _outcome(asked, ended, thresholds, behind, began_ms), folder
+
+
+def _usage(context: Context) -> dict[str, Usage]:
+    """Nothing of a platform that has died meanwhile: what was measured of it until then is told all the same."""
+    try:
+        return usage(context)
+    except (UnreachableError, Problem):
+        return {}
 
 
 def _home(context: Context) -> Path:
@@ -138,23 +150,28 @@ def _now(measured: Measured) -> str:
 
 def _behind(asked: Asked, ended: Ended, history: Path, clock: SystemClock) -> Behind:
     """Follow the jobs to the chain, and audit them. After Ctrl-C nothing is waited for."""
-    context, measured = asked.context, ended.measured
-    tenants = [one.tenant for one in measured.head.tenants] if measured.head else []
-    accepted = _jobs(measured)
-    after, settled = None, Settled()
-    if context.log_dir and accepted:
-        log = Path(context.log_dir)
-        within_s = 0 if ended.interrupted else asked.scenario.final_within_s
-        settled = aftermath.settle(log, tenants, accepted, within_s, clock, asked.say)
-        hops = aftermath.hops(context, log, tenants, _counted_from(measured), measured.webhooks)
-        after = After(hops, {
-            "final_within_s": settled.final_within_s(accepted), "jobs_per_s": settled.jobs_per_s(accepted)
-        })  # fmt: skip
-    audit = None
-    if asked.audit and not ended.interrupted:
-        asked.say("auditing every job")
-        audit = aftermath.audited(aftermath.prove(context, history, AUDIT_WAIT_S, clock))
-    return Behind(after, settled, [], audit)
+    after = _after(asked, ended, clock)
+    if not asked.audit or ended.interrupted:
+        return Behind(after)
+    asked.say("auditing every job")
+    try:
+        report = aftermath.prove(asked.context, history, AUDIT_WAIT_S, clock)
+    except (UnreachableError, Problem) as exc:
+        return Behind(after, doubts=(Flaw("", "load", f"the audit could not be made: {exc}"),))
+    return Behind(after, audit=aftermath.audited(report))
+
+
+def _after(asked: Asked, ended: Ended, clock: SystemClock) -> After | None:
+    context, measured, accepted = asked.context, ended.measured, _jobs(ended.measured)
+    if not context.log_dir or not accepted or measured.head is None:
+        return None
+    log, tenants = Path(context.log_dir), [one.tenant for one in measured.head.tenants]
+    within_s = 0 if ended.interrupted else asked.scenario.final_within_s
+    settled = aftermath.settle(log, tenants, accepted, within_s, clock, asked.say)
+    hops = aftermath.hops(context, log, tenants, _counted_from(measured), measured.webhooks)
+    return After(hops, {
+        "final_within_s": settled.final_within_s(accepted), "jobs_per_s": settled.jobs_per_s(accepted)
+    })  # fmt: skip
 
 
 def _counted_from(measured: Measured) -> int:
@@ -165,12 +182,12 @@ def _counted_from(measured: Measured) -> int:
 
 def _outcome(asked: Asked, ended: Ended, thresholds: list[Threshold], behind: Behind, began_ms: int) -> Outcome:
     measured, after = ended.measured, behind.after
-    judged, flaws = judge(thresholds, measured, after), all_flaws(measured, thresholds)
+    judged, flaws = judge(thresholds, measured, after), [*all_flaws(measured, thresholds), *behind.doubts]
     hops: dict[str, Histogram] = after.hops if after else {}
     figures = after.figures if after else {}
     return Outcome(
         measured, judged, flaws, verdict(judged, flaws), figures.get("final_within_s"), figures.get("jobs_per_s"), hops,
-        behind.costs, behind.audit, asked.seed, asked.command, ended.interrupted, ended.gave_up, began_ms,
+        list(behind.costs), behind.audit, asked.seed, asked.command, ended.interrupted, ended.gave_up, began_ms,
     )  # fmt: skip
 
 

@@ -1,12 +1,13 @@
 """Thresholds: what must hold, as one writes it in a scenario, and as the OpenSLO files say it.
 
 p(99)<200                 a percentile of the latency, in milliseconds; also avg and max
-accepted>=99.9%           a share of what was offered; also shed, errors, timeouts, dropped
+accepted>=99.9%           a share of what was offered; also shed, timeouts, dropped, and errors,
+                              which counts these three and every other refusal
 available>=99.9%          a share of what was offered that met no fault of the server's (C78)
 within(300)>=95%          the share of accepted requests within so many milliseconds
 jobs_per_s>=2500          jobs that became final on chain, a second
 final_within_s<60         seconds from the last acceptance until every job is final
-submit:p(99)<200          of one kind of request: submit, bulk, list, read, status
+submit:p(99)<200          of one kind: submit, bulk, list, read, status, told
 final:p(95)<15000         of a hop, from acceptance: started, completed, mined, final, webhook
 """
 
@@ -25,7 +26,7 @@ from zjops.load.measured import Measured, Tally
 from zjops.slo.model import MILLION, Objective
 
 HOPS = ("started", "completed", "mined", "final", "webhook")
-OPS = ("submit", "bulk", "list", "read", "status")
+OPS = ("submit", "bulk", "list", "read", "status", "told")
 TIMES = frozenset({"p", "avg", "max"})
 SHARES = frozenset({"accepted", "shed", "errors", "timeouts", "dropped", "available", "within"})
 AFTER = frozenset({"jobs_per_s", "final_within_s"})

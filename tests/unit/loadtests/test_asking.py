@@ -89,6 +89,7 @@ class TestTokens:
 
     def test_however_many_are_refused_one_asks_for_another(self, asked: list[str]) -> None:
         token = Token("http://x", CLIENT, lambda: 0.0, lambda value: None)
+        token.close()
         token.fetch()
         waiting = [gevent.spawn(token.refused, "token-0") for _ in range(50)]
         gevent.joinall(waiting, timeout=5, raise_error=True)
@@ -99,6 +100,7 @@ class TestTokens:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         token = Token("http://x", CLIENT, lambda: 50.0, lambda value: None)
+        token.close()
         token.value = "old"
 
         def fail(_: Token) -> None:
@@ -115,10 +117,6 @@ class TestTokens:
 
         class Http:
             def __init__(self, *_: object, **__: object) -> None: ...
-            def __enter__(self) -> Http:
-                return self
-
-            def __exit__(self, *_: object) -> None: ...
             def request(self, *_: object, **__: object) -> Reply:
                 return Reply()
 

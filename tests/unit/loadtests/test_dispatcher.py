@@ -16,9 +16,13 @@ class Hands:
 
     def __init__(self, drop_after_s: float = 5.0) -> None:
         self.at = 100.0
+        self.offered: list[float] = []
         self.dropped: list[float] = []
         self.taken: list[tuple[str, float, float]] = []
-        self.dispatcher = Dispatcher(lambda: self.at, drop_after_s, lambda arrival: self.dropped.append(arrival.due))
+        self.dispatcher = Dispatcher(
+            lambda: self.at, drop_after_s, lambda arrival: self.offered.append(arrival.due),
+            lambda arrival: self.dropped.append(arrival.due),
+        )  # fmt: skip
         self._greenlets: list[gevent.Greenlet] = []
 
     def connect(self, name: str, busy: gevent.event.Event | None = None) -> None:
@@ -80,6 +84,7 @@ def test_an_arrival_that_waited_beyond_the_bound_is_dropped_and_the_next_one_ser
     hands.at = 105.5
     busy.set()
     gevent.sleep(0.01)
+    assert hands.offered == [100.0, 100.1, 104.0]
     assert hands.dropped == [100.1]
     assert [due for _, due, _ in hands.taken] == [100.0, 104.0]
 
@@ -98,7 +103,7 @@ def test_each_arrival_is_offered_when_it_is_due_and_never_before() -> None:
     from zjops.domain.clock import SystemClock
 
     now = SystemClock().monotonic
-    dispatcher = Dispatcher(now, 5, lambda arrival: None)
+    dispatcher = Dispatcher(now, 5, lambda arrival: None, lambda arrival: None)
     seen: list[tuple[float, float]] = []
 
     def work() -> None:
@@ -118,7 +123,7 @@ def test_each_arrival_is_offered_when_it_is_due_and_never_before() -> None:
 
 
 def test_a_closed_dispatcher_stops_in_the_middle_of_its_schedule() -> None:
-    dispatcher = Dispatcher(lambda: 100.0, 5, lambda arrival: None)
+    dispatcher = Dispatcher(lambda: 100.0, 5, lambda arrival: None, lambda arrival: None)
     dispatcher.close()
     dispatcher.pace(Arrival(99.0, 0, 0, "submit") for _ in range(10))
     assert dispatcher.next() is None

@@ -17,7 +17,9 @@ from zjops.load.records import Tick
 
 def record(recorder: Recorder, **given: Any) -> None:
     values = {"due_s": 1.0, "start_s": 1.0, "end_s": 1.01, "outcome": "accepted", "status": 202, "jobs": 1} | given
-    recorder.done(1, 0, given.pop("op", "submit"), **{k: v for k, v in values.items() if k != "op"})
+    recorder.offered(1, 0, "submit")
+    recorder.sent(1, 0, "submit", values["due_s"], values["start_s"])
+    recorder.done(1, 0, "submit", **values)
 
 
 def only(recorder: Recorder) -> Tick:
@@ -71,8 +73,17 @@ def test_what_was_sent_only_after_its_phase_is_late() -> None:
     assert only(recorder).late == 1
 
 
+def test_what_is_under_way_when_it_ends_was_offered_and_sent() -> None:
+    recorder = Recorder(0, [10.0])
+    recorder.offered(1, 0, "submit")
+    recorder.sent(1, 0, "submit", 1.0, 1.2)
+    tick = only(recorder)
+    assert (tick.offered, tick.started, tick.accepted, tick.latency, sum(tick.lag.values())) == (1, 1, 0, {}, 1)
+
+
 def test_what_was_dropped_was_offered_and_never_sent() -> None:
     recorder = Recorder(3, [10.0])
+    recorder.offered(4, 0, "submit")
     recorder.dropped(4, 0, "submit")
     tick = only(recorder)
     assert (tick.worker, tick.second, tick.offered, tick.started, tick.dropped) == (3, 4, 1, 0, 1)

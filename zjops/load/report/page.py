@@ -31,13 +31,13 @@ code{background:color-mix(in srgb,var(--dim) 15%,transparent);padding:.1rem .3re
 WORDS = {"pass": "✓ pass", "fail": "✗ fail", "not_trusted": "? cannot tell"}
 
 
-def page(outcome: Outcome) -> str:
-    """The page."""
+def page(outcome: Outcome, faults: Sequence[Band] = ()) -> str:
+    """The page; `faults` are stretches of time that are shaded in its charts."""
     scenario = outcome.measured.scenario
     parts = [
-        _head(outcome), _table("Thresholds", _thresholds(outcome)), _trust(outcome), *_charts(outcome.measured),
+        _head(outcome), _table("Thresholds", _thresholds(outcome)), _trust(outcome), *_charts(outcome.measured, faults),
         _table("Phases", phase_rows(outcome)), _table("Requests", operation_rows(outcome.measured)),
-        _table("From acceptance to each step", hop_rows(outcome)), _costs(outcome), _audit(outcome),
+        _hops(outcome), _costs(outcome), _audit(outcome),
         _table("Tenants and what was negotiated", [{"tenant": t.tenant, "plan": t.plan, **t.values}
                                                    for t in outcome.tenants]),
         _again(outcome),
@@ -95,7 +95,7 @@ def _trust(outcome: Outcome) -> str:
     return f"<h2>Trust</h2><p>{rule}</p><ul class=bad>{wrong}</ul>" if wrong else f"<h2>Trust</h2><p>{rule} It is.</p>"
 
 
-def _charts(measured: Measured) -> list[str]:
+def _charts(measured: Measured, faults: Sequence[Band]) -> list[str]:
     seconds = measured.by_second()
     every = max(1, -(-len(seconds) // POINTS_MOST))
     chosen = [(second, tally) for number, (second, tally) in enumerate(seconds.items()) if number % every == 0]
@@ -103,7 +103,7 @@ def _charts(measured: Measured) -> list[str]:
     bands = [
         Band(phase.name, start, start + phase.duration_s, phase.warmup)
         for start, phase in zip(starts, measured.scenario.phases, strict=True) if start < measured.ran_s
-    ]  # fmt: skip
+    ] + list(faults)  # fmt: skip
     rates = [
         Series(name, [(second, float(tally[name])) for second, tally in chosen])
         for name in ("offered", "accepted", "shed", "errors", "timeouts")
@@ -119,6 +119,20 @@ def _charts(measured: Measured) -> list[str]:
         chart("Time from when each was due" + note, "ms", times, bands),
         chart("Of that: until it was sent, and from then on" + note, "ms", lag, bands),
     ]  # fmt: skip
+
+
+def _hops(outcome: Outcome) -> str:
+    if not outcome.hops:
+        return ""
+    rows = hop_rows(outcome)
+    shares = [
+        Series(
+            row["hop"], [((outcome.hops[row["hop"]].ms(point) or 0.0) / 1000, float(point)) for point in range(1, 101)]
+        )
+        for row in rows
+    ]
+    drawn = chart("Share of jobs that had come so far, by seconds after their acceptance", "%", shares)
+    return _table("From acceptance to each step", rows) + drawn
 
 
 def _costs(outcome: Outcome) -> str:
