@@ -104,7 +104,7 @@ def test_faults_can_be_put_and_ended_by_hand(zjops: Cli, stage: Stage) -> None:
     assert status == 0
     assert "store.delay" in said
     assert "holds: store.delay at api" in err
-    assert zjops("chaos", "heal")[1].strip() == "1 faults ended"
+    assert zjops("chaos", "heal")[1].strip() == "1 fault ended"
     status, _, err = zjops("chaos", "break", "api", "store.delay", "--param", "ms")
     assert (status, err.strip()) == (2, "error: --param is NAME=NUMBER, not ms")
 

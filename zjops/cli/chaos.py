@@ -148,7 +148,7 @@ def heal(
 ) -> None:  # fmt: skip
     with _control(context, home) as control:
         healed = control.heal_all()
-    Out(output, json, quiet).done("zjops.healed/1", f"{healed} faults ended", healed=healed)
+    Out(output, json, quiet).done("zjops.healed/1", f"{healed} fault{'' if healed == 1 else 's'} ended", healed=healed)
 
 
 @contextlib.contextmanager
