@@ -42,7 +42,7 @@ class Generator:
             "--loglevel", "WARNING", "--stop-timeout", "2", "--scenario", str(folder / SCENARIO),
             "--records", str(folder), "--load-seed", str(seed), "--tenant-prefix", prefix,
             "--parent", str(os.getpid()), *(["--processes", str(workers)] if workers > 1 else []),
-            *(["--context", context] if context else []), *(["--home", home] if home and not context else []),
+            *(["--context", context] if context else []), *(["--home", home] if home else []),
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: IO[bytes] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from tests.unit.zjops.load.made import scenario
 from zjops.domain.errors import UsageError
 from zjops.load.knee import CLOSE, Search
 from zjops.load.scenario import changed, find, parse, shipped
+from zjops.load.thresholds import parse as parse_threshold
 
 HEAD = 'name = "x"\ntext = "y"\n'
 PHASE = '[[phases]]\nname = "p"\nduration_s = 1\n'
@@ -117,3 +119,11 @@ def test_a_search_has_one_phase_that_counts() -> None:
     with pytest.raises(UsageError, match="one phase that counts"):
         parse(HEAD + two, "x.toml")
     assert scenario().search_to is None
+
+
+def test_the_scenario_of_the_guide_is_one() -> None:
+    guide = (Path(__file__).parents[4] / "loadtests" / "README.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    found = parse(example, "README.md")
+    for text in (*found.thresholds, *(one for phase in found.phases for one in phase.thresholds)):
+        assert parse_threshold(text).text == text
