@@ -10,6 +10,7 @@ from textual.widgets import Input
 
 from tests.tui.conftest import Make, settled
 from tests.tui.picture import FOLDER, same_picture, text_of
+from tests.tui.test_breaking import ToldControl
 from tests.unit.zjops.actions.doors import ToldDoor
 from tests.unit.zjops.recording.told import job_id
 from zjops.tui.commands import VIEWS
@@ -64,6 +65,15 @@ async def test_the_preview_of_an_act_and_its_last_question(make: Make) -> None:
         await pilot.press(*"drill", "enter")
         await settled(app, pilot)
         same_picture(app, "act-asked-80x24-dark")
+
+
+async def test_what_can_be_broken(make: Make) -> None:
+    app = make(at_ms=None, control=lambda: nullcontext(ToldControl()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(app, pilot)
+        await pilot.press("colon", *"break", "enter", "j", "j")
+        await settled(app, pilot)
+        same_picture(app, "break-80x24-dark")
 
 
 def test_pictures_load_nothing_from_elsewhere_and_hold_no_control_character() -> None:

@@ -24,8 +24,19 @@ class Extension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     targets: tuple[str, ...] = ()
 
 
+class Step(msgspec.Struct, frozen=True):
+    """A fault that an experiment puts on those of some parts that are there."""
+
+    fault: str
+    targets: tuple[str, ...]
+    params: dict[str, float] = {}
+
+
 class Experiment(msgspec.Struct, frozen=True):
-    """One experiment, at one part where it can be done to several. `lease_s` is how long it is broken by itself."""
+    """One experiment, at one part where it can be done to several. `lease_s` is how long it is broken by itself.
+
+    `steps` are its faults; an experiment without any breaks something by what it does.
+    """
 
     name: str
     title: str
@@ -35,6 +46,7 @@ class Experiment(msgspec.Struct, frozen=True):
     needs: tuple[str, ...]
     lease_s: float
     path: Path
+    steps: tuple[Step, ...] = ()
     target: str | None = None
 
 
@@ -62,8 +74,20 @@ def read_file(path: Path) -> list[Experiment]:
     except (yaml.YAMLError, msgspec.ValidationError, KeyError, TypeError, ValueError, AttributeError) as exc:
         raise UsageError(f"{path} is not an experiment: {' '.join(str(exc).split())}") from exc
     if not extension.targets:
-        return [Experiment(name=path.stem, **common)]
-    return [Experiment(name=f"{path.stem}-{target}", target=target, **common) for target in extension.targets]
+        return [Experiment(name=path.stem, steps=_steps(document), **common)]
+    return [
+        Experiment(name=f"{path.stem}-{target}", steps=_steps(document, target), target=target, **common)
+        for target in extension.targets
+    ]
+
+
+def _steps(document: Any, target: str = "") -> tuple[Step, ...]:
+    given = [activity["provider"].get("arguments", {}) for activity in document.get("method", ())
+             if activity["provider"].get("func") == "inject"]  # fmt: skip
+    return tuple(
+        Step(one["fault"], tuple(at.replace("${target}", target) for at in one["targets"]), one.get("params", {}))
+        for one in given
+    )
 
 
 def _extension(document: Any) -> dict[str, Any]:

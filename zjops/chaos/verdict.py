@@ -36,6 +36,11 @@ class Second(NamedTuple):
     p99_ms: float | None = None
     max_ms: float | None = None
 
+    @property
+    def end_ms(self) -> int:
+        """When it was over. A second in which something broke counts as broken."""
+        return self.at_ms + 1000
+
 
 class Window(NamedTuple):
     """One of the three stretches of time: requests, and the worst that was seen of the platform."""
@@ -94,7 +99,7 @@ class Sign(NamedTuple):
 
 def signs(seconds: Sequence[Second], samples: Sequence[Sample], began_ms: int) -> list[Sign]:
     """Everything that could have been noticed, in order. Slow is measured by how quick it was before `began_ms`."""
-    usual = max((one.p99_ms for one in seconds if one.at_ms < began_ms and one.p99_ms is not None), default=0.0)
+    usual = max((one.p99_ms for one in seconds if one.end_ms <= began_ms and one.p99_ms is not None), default=0.0)
     limit_ms = min(SLOW_MS, max(FELT_MS, SLOWER * usual))
     found = [sign for second in seconds for sign in _of_second(second, limit_ms)]
     found += [sign for sample in samples for sign in _of_sample(sample)]
@@ -103,7 +108,7 @@ def signs(seconds: Sequence[Second], samples: Sequence[Sample], began_ms: int) -
 
 def _of_second(one: Second, limit_ms: float) -> list[Sign]:
     # What became of them was known at the earliest when the second was over.
-    at_ms, found = one.at_ms + 1000, []
+    at_ms, found = one.end_ms, []
     if one.errors or one.timeouts:
         found.append(Sign(at_ms, f"{one.errors + one.timeouts} of {one.offered} requests failed"))
     if one.shed:
@@ -124,7 +129,7 @@ def times(seconds: Sequence[Second], samples: Sequence[Sample], began_ms: int, h
     """When the fault was noticed and when all was over."""
     seen = [sign for sign in signs(seconds, samples, began_ms) if sign.at_ms >= began_ms]
     first = seen[0] if seen else None
-    last_ms = max([sample.at_ms for sample in samples] + [one.at_ms + 1000 for one in seconds], default=began_ms)
+    last_ms = max([sample.at_ms for sample in samples] + [one.end_ms for one in seconds], default=began_ms)
     recovered = None
     if healed_ms is not None:
         calm_from = max([sign.at_ms for sign in seen if sign.at_ms > healed_ms], default=healed_ms)
@@ -136,12 +141,12 @@ def windows(seconds: Sequence[Second], samples: Sequence[Sample], at: Times) -> 
     """Before the fault, until it was over, and after that."""
     over_ms = at.recovered_ms or at.healed_ms
     within: dict[Name, Callable[[int], bool]] = {
-        "before": lambda ms: ms < at.began_ms,
-        "during": lambda ms: at.began_ms <= ms and (over_ms is None or ms < over_ms),
-        "after": lambda ms: over_ms is not None and ms >= over_ms,
+        "before": lambda ms: ms <= at.began_ms,
+        "during": lambda ms: at.began_ms < ms and (over_ms is None or ms <= over_ms),
+        "after": lambda ms: over_ms is not None and ms > over_ms,
     }
     return [
-        _window(name, [one for one in seconds if holds(one.at_ms)], [one for one in samples if holds(one.at_ms)])
+        _window(name, [one for one in seconds if holds(one.end_ms)], [one for one in samples if holds(one.at_ms)])
         for name, holds in within.items()
     ]
 

@@ -39,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command(
         "simulate", "Play a synthetic month in minutes.", "zjops simulate --days 30 --tenants 200 --out DIR"
     ),
+    "load": Command("load", "Load tests with an honest verdict; compare them.", "zjops load run smoke"),
     "usage": Command("billing", "Jobs and compute units, by tenant, day, type.", "zjops usage --by tenant,day"),
     "invoice": Command("billing", "Invoices of a month; explain, verify and compare.", "zjops invoice --all -o html"),
     "close": Command("bills", "Issue every invoice of a month for good.", "zjops close 2026-10 --dry-run"),
@@ -54,6 +55,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "events": Command("events", "See events flow; have them published again.", "zjops events tail --type completed"),
     "export": Command("export", "OpenAPI, views, FOCUS, Prometheus, Grafana.", "zjops export prometheus-rules"),
+    "chaos": Command("chaos", "Break a part on purpose; prove that nothing was lost.", "zjops chaos run kill-worker"),
     "audit": Command(
         "audit", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
@@ -66,7 +68,7 @@ VERBS: dict[str, Command] = {
     ),
 }
 """Verbs of commands that also stand alone: the second word decides."""
-GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain", "check"})
+GROUPS = frozenset({"context", "tenants", "jobs", "webhooks", "events", "export", "chain", "chaos", "check", "load"})
 COMPLETING = "_ZJOPS_COMPLETE"
 
 

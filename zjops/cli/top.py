@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from zjops.actions.acts import Door, Opener
+    from zjops.client.control import Control
     from zjops.feed.feed import Feed
     from zjops.feed.messages import Pulse, Verdict
     from zjops.recording.reader import Recording
@@ -85,7 +87,7 @@ def watch(
     writer = new_recorder(found, clock, limits)
     station = _station(writer.path, found, home)
     station.operator, station.allow_actions = _operator(found, context, home), allow_actions
-    station.read_only, station.says = read_only, says
+    station.read_only, station.says, station.control = read_only, says, _control(found)
 
     def make(post: Callable[[Pulse], None]) -> Feed:
         # Only now: what speaks to a platform takes longer to load than the first picture may take.
@@ -182,6 +184,22 @@ def _station(path: Path, found: Context | None, home: Path | None, speed: float 
         logs=Logs(log) if log is not None and log.is_dir() else None, replayed=speed,
         incidents=recordings_folder(found if same else None, home).parent / "incidents",
     )  # fmt: skip
+
+
+def _control(found: Context) -> Callable[[], AbstractContextManager[Control]] | None:
+    """What opens the supervisor's control API; None where there is none."""
+    if found.control_url is None:
+        return None
+
+    @contextlib.contextmanager
+    def opened() -> Iterator[Control]:
+        from zjops.client.control import Control
+
+        control = Control(found)
+        with contextlib.closing(control.http):
+            yield control
+
+    return opened
 
 
 def _operator(found: Context, context: str | None, home: Path | None) -> Opener | None:

@@ -19,7 +19,7 @@ from zjops.domain.clock import Clock
 from zjops.domain.errors import UsageError, ZjopsError
 from zjops.feed.feed import Feed
 from zjops.feed.messages import Pulse
-from zjops.tui import acting, breaches, commands, keys, themes
+from zjops.tui import acting, breaches, breaking, commands, keys, themes
 from zjops.tui.commandline import CommandLine
 from zjops.tui.header import footer, header
 from zjops.tui.incident import write_incident
@@ -55,7 +55,7 @@ class TopApp(App[int]):
     CSS_PATH = "top.tcss"
     TITLE = "zjops top"
     ENABLE_COMMAND_PALETTE = True
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.BINDINGS, *acting.BINDINGS]
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.BINDINGS, *acting.BINDINGS, *breaking.BINDINGS]
 
     def __init__(
         self, station: Station, clock: Clock, moments: Moments, *, at_ms: int | None = None, now_ms: int | None = None,
@@ -68,6 +68,7 @@ class TopApp(App[int]):
         self.theme = theme
         self.station, self.clock, self._moments = station, clock, moments
         self.acting = acting.Acting(self, self._say)
+        self.breaking = breaking.Breaking(self, self._say)
         span = None if station.replayed is None else station.recording.span()
         self.machine = TimeMachine(
             clock.now_ms() if now_ms is None else now_ms, window_s, at_ms, end_ms=None if span is None else span[1]
@@ -241,6 +242,10 @@ class TopApp(App[int]):
         """Show what an act would do to what is marked or chosen."""
         self.acting.ask(verb)
 
+    def action_heal(self) -> None:
+        """End everything that is broken on purpose."""
+        self.breaking.heal()
+
     def action_last(self) -> None:
         """The view before this one, and back again."""
         self.open_view(self._before)
@@ -363,6 +368,9 @@ class TopApp(App[int]):
             self.open_view(verb, argument)
         elif verb in commands.ACTS:
             self.acting.ask(verb, argument)
+            return
+        elif verb == commands.BREAK:
+            self.breaking.ask(argument)
             return
         elif verb == "at":
             self.machine.go(self._moment(argument or ""))

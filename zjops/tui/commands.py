@@ -16,6 +16,8 @@ OTHERS = {
 }  # fmt: skip
 ACTS = {"cancel": "filter", "retry": "filter", "redeliver": "filter delivered", "pause": "", "resume": ""}
 """Acts with the words that may follow them, besides ids of jobs. They are written out: none begins by a slip."""
+BREAK = "break"
+"""Written out too, and by itself: the list of what can be broken, or one experiment by its name."""
 WINDOWS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400}
 
 
@@ -32,10 +34,12 @@ def parse_command(text: str) -> Command:
     argument = rest.strip() or None
     if word in ACTS:
         return _act(word, argument)
+    if word == BREAK:
+        return Command(BREAK, argument)
     known = (*VIEWS, *OTHERS)
     found = [word] if word in known else [name for name in known if word and name.startswith(word)]
     if not found:
-        raise UsageError(f"there is no command {word or '(nothing)'}; there are {', '.join((*known, *ACTS))}")
+        raise UsageError(f"there is no command {word or '(nothing)'}; there are {', '.join((*known, *ACTS, BREAK))}")
     if len(found) > 1:
         raise UsageError(f"{word} may be {' or '.join(found)}")
     verb = found[0]
@@ -60,6 +64,6 @@ def complete_command(text: str) -> Sequence[str]:
     """Ways to finish a command."""
     word, space, rest = text.partition(" ")
     if not space:
-        return [name for name in (*VIEWS, *OTHERS, *ACTS) if word and name.startswith(word) and name != word]
+        return [name for name in (*VIEWS, *OTHERS, *ACTS, BREAK) if word and name.startswith(word) and name != word]
     values = (OTHERS | ACTS).get(word, "").split()
     return [f"{word} {value}" for value in values if rest and value.startswith(rest) and value != rest]

@@ -32,6 +32,7 @@ ACTS = (
     ("^K", "cancel"), ("a", "retry dead letters"), ("w", "send webhooks again that failed"),
     ("h", "hold the relayer, or let it go on"), ("Esc", "stop an act that runs"),
     (":redeliver", "filter delivered: those of the filter, also what arrived"),
+    (":break", "break something on purpose for 30 s, chosen by its symptom"), ("0", "heal everything that is broken"),
 )  # fmt: skip
 FILTER = (
     ("status:failed", "one state, or several: failed,cancelled"), ("tenant:acme*", "* is anything"),

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zjops.actions.acts import Opener
 from zjops.feed.messages import Verdict
 from zjops.recording.reader import Recording
 from zjops.tui.applog import Logs
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from zjops.client.control import Control
 
 
 @dataclass
@@ -22,7 +27,7 @@ class Station:
     `replayed` is the speed of a recording that is played; `incidents` is the folder for incident folders. `operator`
     opens the door for acts and is None without operator credentials; elsewhere than on this machine they need
     `allow_actions`; `read_only` says why there are none at all. `says` tells, for the footer, what else this process is
-    at.
+    at; `control` opens the supervisor's control API, and is None where there is none.
     """
 
     recording: Recording
@@ -37,3 +42,4 @@ class Station:
     allow_actions: bool = False
     read_only: str | None = None
     says: Callable[[], str] = str
+    control: Callable[[], AbstractContextManager[Control]] | None = None

@@ -1,0 +1,114 @@
+"""`zjops chaos` on a real platform: the verdict of a run, and that everything heals when its controller is killed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.support.cli import Cli
+from tests.support.nats import eventually
+from tests.support.platform import Stage, running_platform
+from zjops.chaos.experiments import experiment, experiments
+from zjops.chaos.toolkit import JOURNAL, Toolkit
+from zjops.domain.jobs import JobState
+
+pytest.importorskip("chaoslib", reason="Chaos Toolkit is missing; install it with: make load")
+
+LONG = os.environ.get("ZJOPS_LONG") == "1"
+"""Set by `make chaos`: every experiment, not a few."""
+FEW = ("api-latency", "store-locked", "api-killed", "workers-throttled", "stop-settlement", "broker-lossy")
+LEASE_S = 3.0
+FAULTY = [
+    name for name, one in experiments().items() if one.lease_s >= 1 and one.tags not in (("webhook",), ("identity",))
+]
+STAGE = ("--spread", "--workers", "2", "--set", "proxies=true")
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A process for every role, and a proxy before the API, the broker and the chain."""
+    with running_platform(tmp_path_factory.mktemp("chaos"), *STAGE) as made:
+        yield made
+
+
+@pytest.fixture
+def zjops(stage: Stage, tmp_path: Path) -> Cli:
+    """The command line on that platform."""
+    return Cli(stage, tmp_path / "config")
+
+
+def _whole(stage: Stage) -> bool:
+    return all(process["ready"] for process in stage.control.status()["processes"])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", FAULTY if LONG else FEW)
+async def test_what_it_broke_heals_though_its_controller_was_killed_half_way(
+    stage: Stage, tmp_path: Path, name: str
+) -> None:
+    chosen = experiment(name)
+    toolkit = Toolkit(
+        chosen, tmp_path, context=None, home=str(stage.home), lease_s=LEASE_S, recover_s=30.0
+    )  # fmt: skip
+    toolkit.start()
+    await eventually(lambda: bool(stage.control.faults()["active"]), 60)
+    toolkit.kill()
+    assert not (tmp_path / JOURNAL).exists()
+    await eventually(lambda: not stage.control.faults()["active"] and _whole(stage), LEASE_S + 30)
+    jobs = stage.jobs()
+    job_id = jobs.submit({"jobType": "data_processing", "parameters": {"algorithm": "synthetic"}}).job.job_id
+    await eventually(lambda: jobs.get(job_id).status == JobState.CONFIRMED, 60)
+    jobs.http.close()
+
+
+@pytest.mark.timeout(180)
+def test_an_experiment_is_run_judged_and_reported(stage: Stage, zjops: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    status, said, err = zjops(
+        "chaos", "run", "kill-worker", "--lease", "2", "--seed", "5", "--out", str(out),
+        "--json",
+    )  # fmt: skip
+    assert status == 0, err
+    told = msgspec.json.decode(said)
+    assert (told["schema"], told["experiment"], told["verdict"]) == ("zjops.chaos/1", "kill-worker", "pass")
+    assert told["audit"]["ok"]
+    assert told["audit"]["client_accepted"] > 100
+    assert told["noticed_by"] == "worker does not answer"
+    assert 1.0 < told["healed_after_s"] < 20.0
+    assert [window["name"] for window in told["windows"]] == ["before", "during", "after"]
+    assert told["windows"][1]["away"] == ["worker"]
+    assert told["command"].endswith("--seed 5")
+    names = {path.name for path in out.iterdir()}
+    assert {"report.html", "report.md", "summary.json", "junit.xml", "journal.json", "history.jsonl"} <= names
+    assert "://" not in (out / "report.html").read_text().replace("http://www.w3.org", "")
+
+
+def test_an_experiment_that_needs_what_is_not_here_is_refused(zjops: Cli, stage: Stage, tmp_path: Path) -> None:
+    status, _, err = zjops("chaos", "run", "kill-nobody")
+    assert status == 2
+    assert err.startswith("error: there is no experiment kill-nobody; there are ")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("title: x\n")
+    status, _, err = zjops("chaos", "run", str(mine))
+    assert status == 2
+    assert "is not an experiment" in err
+
+
+def test_faults_can_be_put_and_ended_by_hand(zjops: Cli, stage: Stage) -> None:
+    assert zjops("chaos", "break", "api", "store.delay", "--param", "ms=5", "--lease", "60")[0] == 0
+    status, said, err = zjops("chaos", "faults")
+    assert status == 0
+    assert "store.delay" in said
+    assert "holds: store.delay at api" in err
+    assert zjops("chaos", "heal")[1].strip() == "1 fault ended"
+    status, _, err = zjops("chaos", "break", "api", "store.delay", "--param", "ms")
+    assert (status, err.strip()) == (2, "error: --param is NAME=NUMBER, not ms")
+
+
+def test_every_experiment_is_listed(zjops: Cli) -> None:
+    listed = zjops.json("chaos", "list")
+    assert len(listed["rows"]) == len(experiments())

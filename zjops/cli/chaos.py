@@ -1,0 +1,234 @@
+"""chaos: break a part of the platform on purpose, and prove afterwards that every job came out right."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zjops.cli.exits import BROKEN, CHECK_FAILED, UNTRUSTED, worst
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet
+from zjops.cli.output import Format, Out
+from zjops.config import Context, find_home, resolve
+from zjops.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from zjops.chaos.run import Asked, Result
+    from zjops.client.control import Control
+
+QUICK_LEASE_S = 6.0
+chaos = typer.Typer()
+Lease = Annotated[float | None, typer.Option("--lease", help="Seconds that it stays broken.", min=0.5, max=3600)]
+Under = Annotated[str, typer.Option("--under", help="The load: a scenario of zjops load, or a file.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Of arrivals and payloads; a new one by default.", min=0)]
+Fresh = Annotated[bool, typer.Option("--fresh", help="On a platform of its own, which is gone afterwards.")]
+CODES = {"pass": 0, "fail": CHECK_FAILED, "broken": BROKEN, "cannot tell": UNTRUSTED}
+
+
+@chaos.command(name="list", help="The experiments, by what an operator sees of each.\n\nExample: zjops chaos list")
+def list_(output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False) -> None:
+    from zjops.chaos.experiments import experiments
+
+    Out(output, json, quiet).rows("zjops.chaos.experiments/1", [
+        {"experiment": one.name, "symptom": one.symptom, "what": one.title, "lease_s": one.lease_s,
+         "tags": ", ".join(one.tags), "needs": ", ".join(one.needs)}
+        for one in experiments().values()
+    ])  # fmt: skip
+
+
+@chaos.command(help="Run one experiment under load, and judge it.\n\nExample: zjops chaos run kill-worker --lease 10")
+def run(
+    name: Annotated[str, typer.Argument(help="An experiment of zjops chaos list, or a file.")],
+    under: Under = "chaos", lease: Lease = None, seed: Seed = None, fresh: Fresh = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the report.")] = None, home: Home = None,
+    context: ContextName = None, output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    from zjops.chaos.experiments import experiment
+    from zjops.chaos.report import WORDS, moments, window_rows, write
+    from zjops.chaos.run import conduct, summary
+
+    told = Out(output, json, quiet)
+    chosen = experiment(name)
+    command = f"zjops chaos run {name} --under {under}" + (f" --lease {lease:g}" if lease is not None else "")
+    with _platform(fresh, context, home, told) as found:
+        asked = _asked(chosen, found, context if not fresh else None, under, lease, seed, out, command, told)
+        if fresh and out is None:
+            asked = asked._replace(out=_kept(chosen.name))
+        result, folder = conduct(asked)
+        write(result, folder)
+    if told.format is Format.JSON:
+        told.record("zjops.chaos/1", {k: v for k, v in summary(result).items() if k != "schema"})
+    else:
+        told.rows("zjops.chaos.windows/1", list(window_rows(result.windows)))
+        for text in moments(result):
+            told.say(text)
+        for line in result.audit.story.lines() if result.audit.story else ():
+            told.say(line)
+    told.say(f"{WORDS[result.verdict]}: {result.reason}; {folder / 'report.html'}")
+    if CODES[result.verdict]:
+        raise typer.Exit(CODES[result.verdict])
+
+
+@chaos.command(help="Run all experiments under load, one after the other.\n\nExample: zjops chaos suite --fresh")
+def suite(
+    tag: Annotated[str | None, typer.Option("--tag", help="Only those with this tag: design, process, chain.")] = None,
+    only: Annotated[str | None, typer.Option("--only", help="Only these, separated by commas.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="As long as each experiment says, not a few seconds.")] = False,
+    under: Under = "chaos", lease: Lease = None, seed: Seed = None, fresh: Fresh = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the reports.")] = None, home: Home = None,
+    context: ContextName = None, output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    from zjops.chaos.report import junit, suite_rows
+
+    told = Out(output, json, quiet)
+    chosen = _chosen(tag, only)
+    lease = lease if lease is not None else None if full else QUICK_LEASE_S
+    results: list[Result] = []
+    reports = _kept("suite") if fresh and out is None else out
+    with _platform(fresh, context, home, told) as found:
+        for number, one in enumerate(chosen, 1):
+            told.say(f"{number} of {len(chosen)}: {one.name}")
+            # What takes no time by itself need not take longer than that.
+            lasts = lease if lease is not None and one.lease_s >= 1 else one.lease_s
+            command = f"zjops chaos run {one.name} --under {under} --lease {lasts:g}"
+            folder = reports / one.name if reports else None
+            named = None if fresh else context
+            results.append(_one(_asked(one, found, named, under, lasts, seed, folder, command, told)))
+    told.rows("zjops.chaos.suite/1", list(suite_rows(results)))
+    if reports is not None:
+        (reports / "junit.xml").write_text(junit(results))
+    code = worst([CODES[one.verdict] for one in results])
+    told.say(f"{sum(one.verdict == 'pass' for one in results)} of {len(results)} experiments passed")
+    if code:
+        raise typer.Exit(code)
+
+
+@chaos.command(help="Every fault that can be put on the platform, and what holds now.\n\nExample: zjops chaos faults")
+def faults(
+    home: Home = None, context: ContextName = None, output: Output = Format.TABLE, json: Json = False,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    out = Out(output, json, quiet)
+    with _control(context, home) as control:
+        told = control.faults()
+    out.rows("zjops.faults/1", [
+        {"fault": kind["fault"], "targets": ", ".join(kind["targets"]), "what": kind["meaning"],
+         "params": ", ".join(f"{name}={param['usual']:g}" for name, param in kind["params"].items())}
+        for kind in told["kinds"]
+    ])  # fmt: skip
+    for fault in told["active"]:
+        out.say(f"holds: {fault['fault']} at {fault['target']}")
+
+
+@chaos.command(name="break", help="Put one fault on a part, for a while.\n\n"
+                                  "Example: zjops chaos break api store.delay --param ms=300 --lease 30")  # fmt: skip
+def break_(
+    target: Annotated[str, typer.Argument(help="A process, or api, broker, chain for links, or store.")],
+    fault: Annotated[str, typer.Argument(help="See zjops chaos faults.")],
+    param: Annotated[list[str] | None, typer.Option("--param", help="NAME=NUMBER; may be repeated.")] = None,
+    lease: Lease = None, home: Home = None, context: ContextName = None, output: Output = Format.TABLE,
+    json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    with _control(context, home) as control:
+        made = control.fault(target, fault, lease, _params(param or []))
+    Out(output, json, quiet).done(
+        "zjops.fault/1", f"{fault} at {target}; it heals by itself, or by: zjops chaos heal", id=made, fault=fault,
+        target=target,
+    )  # fmt: skip
+
+
+@chaos.command(help="End every fault now.\n\nExample: zjops chaos heal")
+def heal(
+    home: Home = None, context: ContextName = None, output: Output = Format.TABLE, json: Json = False,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    with _control(context, home) as control:
+        healed = control.heal_all()
+    Out(output, json, quiet).done("zjops.healed/1", f"{healed} fault{'' if healed == 1 else 's'} ended", healed=healed)
+
+
+@contextlib.contextmanager
+def _control(context: str | None, home: Path | None) -> Iterator[Control]:
+    from zjops.client.control import Control
+
+    control = Control(resolve(context, home))
+    with contextlib.closing(control.http):
+        yield control
+
+
+@contextlib.contextmanager
+def _platform(fresh: bool, context: str | None, home: Path | None, told: Out) -> Iterator[Context]:
+    """The platform that is asked for, or one of its own."""
+    if not fresh:
+        yield resolve(context, home)
+        return
+    if context is not None or home is not None:
+        raise UsageError("--fresh is a platform of its own; leave --context and --home out")
+    from zjops.chaos.fresh import fresh_platform
+
+    told.say("starting a platform with a process for every role and proxies before its parts")
+    with fresh_platform() as found:
+        yield found
+
+
+def _asked(
+    chosen: Any, found: Context, context: str | None, under: str, lease: float | None, seed: int | None,
+    out: Path | None, command: str, told: Out,
+) -> Asked:  # fmt: skip
+    from zjops.chaos.run import Asked
+    from zjops.load.scenario import find
+
+    drawn = random.SystemRandom().randrange(2**31) if seed is None else seed
+    return Asked(
+        chosen, found, context, find(under), drawn, f"{command} --seed {drawn}", lease, out=out,
+        say=lambda text: told.say(f"  {text}"),
+    )  # fmt: skip
+
+
+def _one(asked: Asked) -> Result:
+    from zjops.chaos.report import WORDS, write
+    from zjops.chaos.run import conduct
+
+    result, folder = conduct(asked)
+    write(result, folder)
+    asked.say(f"{WORDS[result.verdict]}: {result.reason}; {folder / 'report.html'}")
+    return result
+
+
+def _kept(name: str) -> Path:
+    """Where the report of a platform goes that is gone afterwards: beside those of the usual one."""
+    from zjops.domain.clock import SystemClock, rfc3339
+
+    stamp = rfc3339(SystemClock().now_ms())[:19].replace("-", "").replace(":", "")
+    return find_home(None) / "runs" / f"{stamp}-chaos-{name}"
+
+
+def _chosen(tag: str | None, only: str | None) -> list[Any]:
+    """Raises `UsageError` when nothing is left."""
+    from zjops.chaos.experiments import experiment, experiments
+
+    if only is not None:
+        return [experiment(name.strip()) for name in only.split(",") if name.strip()]
+    found = [one for one in experiments().values() if tag is None or tag in one.tags]
+    if not found:
+        tags = sorted({tag for one in experiments().values() for tag in one.tags})
+        raise UsageError(f"no experiment has the tag {tag}; there are {', '.join(tags)}")
+    return found
+
+
+def _params(given: list[str]) -> dict[str, float]:
+    found = {}
+    for one in given:
+        name, _, value = one.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise UsageError(f"--param is NAME=NUMBER, not {one}") from None
+    return found
+
+
+groups = {"chaos": chaos}

@@ -1,0 +1,86 @@
+"""Comparisons as documents, and the runs that they are made of."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import msgspec
+
+from zjops.domain.errors import UsageError
+from zjops.load import runs
+from zjops.load.compare import Compared, Made, blocks_of, compare
+from zjops.load.measured import Measured
+from zjops.load.records import read
+from zjops.load.run import scenario_of
+
+__all__ = ["SCHEMA", "compare", "junit", "made", "rows", "side"]
+SCHEMA = "zjops.load.compare/1"
+
+
+class _Detail(msgspec.Struct):
+    began_ms: int
+    flaws: list[Any]
+
+
+def side(given: str, home: Path) -> list[Made]:
+    """The runs that somebody named: folders or names, with commas between, also with `*`. Raises `UsageError`."""
+    folders = [folder for part in given.split(",") for folder in _folders(part.strip(), home)]
+    return [made(folder) for folder in dict.fromkeys(folders)]
+
+
+def _folders(given: str, home: Path) -> list[Path]:
+    for base in (Path(), home / runs.RUNS):
+        if "*" in given:
+            found = sorted(Path(base).glob(given)) if not Path(given).is_absolute() else []
+        else:
+            found = [base / given] if (base / given).is_dir() else []
+        found = [folder.resolve() for folder in found if (folder / runs.DETAIL).exists()]
+        if found:
+            return found
+    raise UsageError(f"there is no finished run {given}, neither here nor in {home / runs.RUNS}")
+
+
+def made(folder: Path) -> Made:
+    """A run from its folder. Raises `UsageError`."""
+    try:
+        detail = msgspec.json.decode((folder / runs.DETAIL).read_bytes(), type=_Detail)
+        same = hashlib.sha256((folder / runs.SCENARIO).read_bytes()).hexdigest()
+    except OSError as exc:
+        raise UsageError(f"{folder} is no finished run ({exc.strerror})") from exc
+    except msgspec.MsgspecError as exc:
+        raise UsageError(f"{folder / runs.DETAIL}: {exc}") from exc
+    measured = Measured(scenario_of(folder)).read(read(folder / runs.RECORDS))
+    return Made(folder.name, detail.began_ms, not detail.flaws, same, blocks_of(measured))
+
+
+def rows(compared: Compared) -> list[dict[str, Any]]:
+    """A row a percentile."""
+    return [
+        {
+            "percentile": f"p{change.percentile:g}", "first_ms": round(change.first_ms, 3),
+            "second_ms": round(change.second_ms, 3), "ratio": round(change.ratio, 3), "low": round(change.low, 3),
+            "high": round(change.high, 3), "verdict": change.verdict,
+        }
+        for change in compared.changes
+    ]  # fmt: skip
+
+
+def junit(compared: Compared) -> str:
+    """For CI: a regression is a failure, what cannot be told an error."""
+    cases = []
+    for change in compared.changes:
+        text = f"{change.ratio:.3f} times the first, {change.low:.3f} to {change.high:.3f} with 95 %"
+        kind = {"regression": "failure", "cannot tell": "error"}.get(change.verdict)
+        inner = f"><{kind} message={quoteattr(text)}/></testcase>" if kind else "/>"
+        cases.append(f'  <testcase classname="zjops.load.compare" name="p{change.percentile:g}"{inner}')
+    head = '  <testcase classname="zjops.load.compare" name="comparable">'
+    cases += [f"{head}<error message={quoteattr(doubt)}/></testcase>" for doubt in compared.doubts]
+    failures, errors = (sum(f"<{kind} " in case for case in cases) for kind in ("failure", "error"))
+    body = "\n".join(cases)
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuite name="zjops load compare" tests="{len(cases)}" '
+        f'failures="{failures}" errors="{errors}">\n{body}\n</testsuite>\n'
+    )

@@ -1,0 +1,198 @@
+"""A whole run: the generator beside the platform, the jobs followed to the chain, the audit, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from zjops.config import Context, find_home
+from zjops.domain.clock import SystemClock
+from zjops.domain.errors import Problem, UnreachableError
+from zjops.domain.ids import SystemIds
+from zjops.load import aftermath, runs
+from zjops.load.gate import Flaw, all_flaws, verdict
+from zjops.load.generator import Generator, require_installed
+from zjops.load.histogram import Histogram
+from zjops.load.measured import Measured
+from zjops.load.outcome import Outcome
+from zjops.load.roles import Cost, Usage, costs, usage
+from zjops.load.scenario import Scenario
+from zjops.load.thresholds import After, Threshold, hopeless, judge, of_scenario
+from zjops.slo.catalogue import objectives_of
+
+LOOK_S = 0.5
+JUDGE_EVERY = 10
+AUDIT_WAIT_S = 20.0
+Say = Callable[[str], None]
+Reached = Callable[[float, str, float], None]
+
+
+class Asked(NamedTuple):
+    """What to run, where, and what to do with it. `context_name` and `home` are handed to the generator as given."""
+
+    scenario: Scenario
+    context: Context
+    context_name: str | None
+    seed: int
+    workers: int
+    command: str
+    out: Path | None = None
+    audit: bool = True
+    say: Say = lambda text: None
+    reached: Reached = lambda share, text, seconds: None
+
+
+class Ended(NamedTuple):
+    """How the generating part ended."""
+
+    measured: Measured
+    interrupted: bool
+    gave_up: str | None
+
+
+class Behind(NamedTuple):
+    """What was found out about the jobs; `after` is None where there is no log, `doubts` say what was not to be had."""
+
+    after: After | None = None
+    costs: tuple[Cost, ...] = ()
+    audit: dict[str, Any] | None = None
+    doubts: tuple[Flaw, ...] = ()
+
+
+def conduct(asked: Asked) -> tuple[Outcome, Path]:
+    """Run it. Raises `UsageError`, `UnreachableError`, `UntrustedError` where nothing was measured."""
+    clock = SystemClock()
+    require_installed()
+    thresholds = of_scenario(Measured(asked.scenario), objectives_of())
+    aftermath.require_ready(asked.context)
+    began_ms = clock.now_ms()
+    folder = runs.new_folder(_home(asked.context), asked.scenario.name, began_ms, asked.out)
+    runs.write_json(folder / runs.SCENARIO, asked.scenario)
+    before, began = usage(asked.context), clock.monotonic()
+    ended = _generate(asked, folder, thresholds, clock)
+    history = runs.join_history(folder)
+    try:
+        behind = _behind(asked, ended, history, clock)
+        took = costs(before, _usage(asked.context), _jobs(ended.measured), clock.monotonic() - began)
+        behind = behind._replace(costs=tuple(took))
+    except KeyboardInterrupt:
+        ended, behind = ended._replace(interrupted=True), Behind()
+    return _outcome(asked, ended, thresholds, behind, began_ms), folder
+
+
+def _usage(context: Context) -> dict[str, Usage]:
+    """Nothing of a platform that has died meanwhile: what was measured of it until then is told all the same."""
+    try:
+        return usage(context)
+    except (UnreachableError, Problem):
+        return {}
+
+
+def _home(context: Context) -> Path:
+    return Path(context.home) if context.home else find_home(None)
+
+
+def _jobs(measured: Measured) -> int:
+    """Jobs that were accepted in the whole run, warm-up included."""
+    return sum(tally["jobs"] for (_, op), tally in measured.ops.items() if op)
+
+
+def _generate(asked: Asked, folder: Path, thresholds: list[Threshold], clock: SystemClock) -> Ended:
+    prefix = f"load-{SystemIds(clock).token(4).hex()}"
+    generator = Generator(
+        folder, seed=asked.seed, workers=asked.workers, prefix=prefix, context=asked.context_name,
+        home=asked.context.home,
+    )  # fmt: skip
+    measured = Measured(asked.scenario)
+    interrupted, gave_up = False, None
+    generator.start()
+    try:
+        gave_up = _watch(asked, generator, measured, thresholds, clock)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        generator.stop()
+        measured.read(generator.news())
+        generator.close()
+    if measured.head is None or not (interrupted or gave_up):
+        generator.check()
+    return Ended(measured, interrupted, gave_up)
+
+
+def _watch(
+    asked: Asked, generator: Generator, measured: Measured, thresholds: list[Threshold], clock: SystemClock
+) -> str | None:  # fmt: skip
+    """Follow the run to its end, or until it cannot pass any more; then says which threshold is lost."""
+    turn, began = 0, clock.monotonic()
+    while generator.running:
+        clock.pause(LOOK_S)
+        measured.read(generator.news())
+        turn += 1
+        asked.reached(measured.ran_s / asked.scenario.duration_s, _now(measured), clock.monotonic() - began)
+        lost = hopeless(thresholds, measured) if turn % JUDGE_EVERY == 0 else None
+        if lost is not None:
+            return lost.text
+    return None
+
+
+def _now(measured: Measured) -> str:
+    """The newest whole second in words."""
+    seconds = measured.newest()
+    if seconds is None:
+        return "making tenants and connections"
+    second, tally = seconds
+    p99 = tally.latency.ms(99)
+    return f"second {second}: {tally['accepted']:,} accepted, {tally['shed'] + tally['errors']:,} refused" + (
+        f", p99 {p99:.1f} ms" if p99 is not None else ""
+    )
+
+
+def _behind(asked: Asked, ended: Ended, history: Path, clock: SystemClock) -> Behind:
+    """Follow the jobs to the chain, and audit them. After Ctrl-C nothing is waited for."""
+    after = _after(asked, ended, clock)
+    if not asked.audit or ended.interrupted:
+        return Behind(after)
+    asked.say("auditing every job")
+    try:
+        report = aftermath.prove(asked.context, history, AUDIT_WAIT_S, clock)
+    except (UnreachableError, Problem) as exc:
+        return Behind(after, doubts=(Flaw("", "load", f"the audit could not be made: {exc}"),))
+    return Behind(after, audit=aftermath.audited(report))
+
+
+def _after(asked: Asked, ended: Ended, clock: SystemClock) -> After | None:
+    context, measured, accepted = asked.context, ended.measured, _jobs(ended.measured)
+    if not context.log_dir or not accepted or measured.head is None:
+        return None
+    log, tenants = Path(context.log_dir), [one.tenant for one in measured.head.tenants]
+    within_s = 0 if ended.interrupted else asked.scenario.final_within_s
+    settled = aftermath.settle(log, tenants, accepted, within_s, clock, asked.say)
+    hops = aftermath.hops(context, log, tenants, _counted_from(measured), measured.webhooks)
+    return After(hops, {
+        "final_within_s": settled.final_within_s(accepted), "jobs_per_s": settled.jobs_per_s(accepted)
+    })  # fmt: skip
+
+
+def _counted_from(measured: Measured) -> int:
+    """When the first phase that counts began, Unix ms."""
+    began = measured.head.began_ms if measured.head else 0
+    return began + int(measured.scenario.starts()[measured.scenario.judged()[0]] * 1000)
+
+
+def _outcome(asked: Asked, ended: Ended, thresholds: list[Threshold], behind: Behind, began_ms: int) -> Outcome:
+    measured, after = ended.measured, behind.after
+    judged, flaws = judge(thresholds, measured, after), [*all_flaws(measured, thresholds), *behind.doubts]
+    hops: dict[str, Histogram] = after.hops if after else {}
+    figures = after.figures if after else {}
+    return Outcome(
+        measured, judged, flaws, verdict(judged, flaws), figures.get("final_within_s"), figures.get("jobs_per_s"), hops,
+        list(behind.costs), behind.audit, asked.seed, asked.command, ended.interrupted, ended.gave_up, began_ms,
+    )  # fmt: skip
+
+
+def scenario_of(folder: Path) -> Scenario:
+    """The scenario of a run that is over. Raises `UsageError`."""
+    from zjops.load.scenario import find
+
+    return find(str(folder / runs.SCENARIO))
