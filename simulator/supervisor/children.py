@@ -23,7 +23,7 @@ PROBE_EVERY_S = 0.05
 READY_WITHIN_S = 60.0
 FIRST_TRIES = 3
 """How often a process that has never been ready is started again."""
-FRUGAL = {"MALLOC_ARENA_MAX": "2", "POLARS_MAX_THREADS": "2", "GOMEMLIMIT": "64MiB"}
+FRUGAL = {"MALLOC_ARENA_MAX": "2", "POLARS_MAX_THREADS": "2", "GOMEMLIMIT": "256MiB"}
 """Many processes share one machine: allocators and thread pools are told to be modest."""
 ANSWERED = frozenset({"running", "unready"})
 """The states of a process that has been ready in this life."""
