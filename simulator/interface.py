@@ -80,6 +80,7 @@ async def build_interface(
     tenants = TenantGuard(
         directory, clock, telemetry, watch, abuse, readiness, processes=processes,
         most_jobs=settings.admission_jobs, most_lag_s=settings.admission_lag_s,
+        most_wait_s=settings.admission_wait_s,
     )  # fmt: skip
     deps = ApiDeps(
         store=store, broker=broker, blobs=blobs, clock=clock, ids=ids, settings=settings, intake=intake,

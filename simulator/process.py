@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -18,6 +19,9 @@ from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
 from zjops.domain.runfile import RunFile, read_run_file
 
+AT_ONCE = frozenset({"api", "outbox"})
+"""Roles that somebody waits for. All others yield the processor to them: work can wait, an answer cannot."""
+YIELDS = 5
 CRASHED = 70
 """The exit status of a process one of whose loops broke (EX_SOFTWARE)."""
 
@@ -116,6 +120,8 @@ def run_roles(name: str, roles: Sequence[str], home: Path, *, fd: int | None) ->
     """Run a role process to its end; an error of ours is one line on the error stream, and the exit status."""
     import uvloop
 
+    if not AT_ONCE & set(roles):
+        os.nice(YIELDS)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if fd is None:

@@ -127,7 +127,7 @@ class Api:
 
 
 def _rule_of(one: Operation) -> Rule:
-    return Rule(one.path, one.scope, (one.method, one.path) in SUBMISSIONS, one.tag == "admin")
+    return Rule(one.path, one.scope, (one.method, one.path) in SUBMISSIONS, one.tag == "admin", one.path == BATCH_PATH)
 
 
 Path = TypeVar("Path", Route, WebSocketRoute)

@@ -9,6 +9,7 @@ from typing import Any
 from simulator.gateway.desk import Desk
 from simulator.identity.verifier import Principal
 from simulator.intake.records import Tenant
+from simulator.policy.capacity import Capacity
 from simulator.telemetry import trace_id
 
 KEY = "zjops.context"
@@ -19,7 +20,8 @@ class RequestContext:
     """Trace, address, caller and plan of one request, and the headers that its answer must carry.
 
     `given` holds the request's own headers, names in lower case; of one that stands twice the last. `answer` sends a
-    whole answer in one step. `waited_s` is how long the answer was held back because the caller preferred that.
+    whole answer in one step. `capacity` is where it is counted while it is under way; `waited_s` is how long the answer
+    was held back because the caller preferred that.
     """
 
     traceparent: str
@@ -32,6 +34,7 @@ class RequestContext:
     desk: Desk | None = None
     headers: dict[str, str] = field(default_factory=dict)
     admitted: bool = False
+    capacity: Capacity | None = None
     waited_s: float = 0.0
     answer: Callable[[int, list[tuple[bytes, bytes]], bytes], Awaitable[None]] | None = None
 

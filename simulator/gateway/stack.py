@@ -40,6 +40,7 @@ class Rule(NamedTuple):
     scope: str | None
     submission: bool = False
     admin: bool = False
+    bulk: bool = False
 
 
 Rules = Callable[[str, str], "Rule | None"]
@@ -86,6 +87,8 @@ class Gateway:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as exc:
             await self._fail(scope, exchange, exc)
+        finally:
+            self._guards.tenants.left(context)
         seconds = self._clock.monotonic() - began
         self._guards.tenants.answered(context, exchange.status)
         self._measure(scope, headers, context, exchange, rule, (exchange.answering_since or began + seconds) - began)
@@ -119,7 +122,7 @@ class Gateway:
             trial = tenants.suspended(context)
             if trial is not None:
                 await trial
-            tenants.check_capacity(context, submission=rule.submission)
+            tenants.check_capacity(context, submission=rule.submission, bulk=rule.bulk)
         return context.tenant.plan.body_bytes
 
     async def _check_token(self, scope: Scope, headers: dict[bytes, bytes], context: RequestContext) -> None:

@@ -14,14 +14,17 @@ from simulator.gateway.headers import limit_headers
 from simulator.gateway.watchlist import Watchlist
 from simulator.intake.records import Tenant
 from simulator.policy.abuse import SignalKind
-from simulator.policy.admission import admit
+from simulator.policy.admission import Refusal, admit
 from simulator.policy.breaker import Breaker, State
+from simulator.policy.capacity import Capacity
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem
 
 DEVICES_MOST = 1_000
 """How many device fingerprints of a tenant a process looks at: a header that is always new must not fill the store."""
+BULK_LEAST = 16
+"""Bulk submissions under way, whatever was done lately: each is up to a hundred jobs."""
 Ready = Callable[[], Awaitable[dict[str, bool]]]
 
 
@@ -30,11 +33,12 @@ class TenantGuard:
 
     def __init__(
         self, directory: Directory, clock: Clock, telemetry: Telemetry, watch: Watchlist, abuse: Abuse, ready: Ready, *,
-        processes: int = 1, most_jobs: int, most_lag_s: float,
+        processes: int = 1, most_jobs: int, most_lag_s: float, most_wait_s: float,
     ) -> None:  # fmt: skip
         self._directory, self._clock, self._telemetry, self._watch = directory, clock, telemetry, watch
         self._abuse, self._ready, self._processes = abuse, ready, processes
         self._most_jobs, self._most_lag_s = most_jobs, most_lag_s
+        self._single, self._bulk = Capacity(most_wait_s), Capacity(most_wait_s, BULK_LEAST)
         self._desks: dict[str, Desk] = {}
 
     def desk(self, tenant: str) -> Desk:
@@ -104,17 +108,33 @@ class TenantGuard:
             headers = {"Retry-After": str(max(1, math.ceil(wait)))}
             raise Problem("circuit-open", "Too many requests of this tenant failed just now.", headers=headers)
 
-    def check_capacity(self, context: RequestContext, *, submission: bool) -> None:
-        """Whether there is room on the platform. Raises `Problem` (503)."""
+    def check_capacity(self, context: RequestContext, *, submission: bool, bulk: bool = False) -> None:
+        """Whether there is room on the platform; a submission is counted until `left`. Raises `Problem` (503)."""
         refused = admit(
             self._watch.pressure, submission=submission, most_jobs=self._most_jobs, most_lag_s=self._most_lag_s
         )
+        # One that wishes to wait for the end of its job is under way for long, and no burden meanwhile.
+        if refused is None and submission and b"prefer" not in context.given:
+            refused = self._let_in(context, self._bulk if bulk else self._single)
         if refused is not None:
             raise Problem(
                 "overloaded", refused.why, headers={"Retry-After": str(refused.retry_after_s)},
                 extra={"violated-policies": ["capacity"]},
             )  # fmt: skip
         context.admitted = True
+
+    def _let_in(self, context: RequestContext, capacity: Capacity) -> Refusal | None:
+        assert context.tenant is not None
+        refused = capacity.begin(context.tenant.tenant, self._clock.monotonic())
+        if refused is None:
+            context.capacity = capacity
+        return refused
+
+    def left(self, context: RequestContext) -> None:
+        """It is not under way any more, whatever became of it."""
+        if context.capacity is not None and context.tenant is not None:
+            context.capacity.end(context.tenant.tenant, self._clock.monotonic())
+            context.capacity = None
 
     def answered(self, context: RequestContext, status: int) -> None:
         """Count an answer for the breaker: 5xx and timeouts of requests that were let in (C87)."""

@@ -55,7 +55,7 @@ class Application:
 async def _ask(name: str) -> Rollup:
     clock = ManualClock(1_790_000_000_000)
     ids, tally = SeededIds(clock, 1), RequestTally()
-    nobody = cast(Any, SimpleNamespace(answered=lambda context, status: None))
+    nobody = cast(Any, SimpleNamespace(answered=lambda context, status: None, left=lambda context: None))
     guards = Guards(nobody, nobody, nobody, nobody, lambda method, path: Rule("/x", None), lambda path: True)
     tracing = Tracing(ids, "api", "", 1.0)
     gateway = Gateway(

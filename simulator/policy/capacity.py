@@ -1,0 +1,79 @@
+"""How many submissions may be under way at once, so that what is let in is answered soon: shed first, never collapse.
+
+By Little's law what is under way is the rate times the wait. The rate that a process can do is not known beforehand and
+changes; it is taken from what it has done lately, so that a fast machine lets more in than a slow one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from simulator.policy.admission import Refusal
+
+LEAST = 256
+"""What may be under way however little was done lately: an idle process takes a burst."""
+STEP_S = 0.25
+STEPS = 40
+"""The rate is the best of the last ten seconds, in steps of a quarter."""
+CROWDED = 0.5
+"""From this share of the limit on, each tenant has but its share: a flood makes nobody else wait."""
+
+
+class Capacity:
+    """What is under way in one process, by tenant. `wait_s` is how long a request may have to wait for its answer."""
+
+    def __init__(self, wait_s: float, least: int = LEAST) -> None:
+        self._wait_s, self._least = wait_s, least
+        self._under_way: Counter[str] = Counter()
+        self._total = 0
+        self._step = 0
+        self._done = 0
+        self._rates: deque[float] = deque(maxlen=STEPS)
+        self._best = 0.0
+        self._recent: frozenset[str] = frozenset()
+        self._seen: set[str] = set()
+
+    @property
+    def limit(self) -> int:
+        """How many may be under way."""
+        return max(self._least, round(self._best * self._wait_s))
+
+    def begin(self, tenant: str, now_s: float) -> Refusal | None:
+        """Let one in, which is to be followed by `end`; or say why not."""
+        self._move(now_s)
+        self._seen.add(tenant)
+        limit = self.limit
+        if self._total >= CROWDED * limit:
+            sharers = len(self._recent | self._seen)
+            # Among several nobody has more than half, and when it is full nobody more than an equal share; whose own
+            # share is free is kept out only when there is no room at all.
+            share = limit // sharers if self._total >= limit else round(CROWDED * limit)
+            if ((sharers > 1 or self._total >= limit) and self._under_way[tenant] >= max(1, share)) or (
+                self._total >= 2 * limit
+            ):
+                return Refusal("The platform has as much to do as it can answer in time.", 1)
+        self._under_way[tenant] += 1
+        self._total += 1
+        return None
+
+    def end(self, tenant: str, now_s: float) -> None:
+        """One has been answered."""
+        self._move(now_s)
+        self._total -= 1
+        self._done += 1
+        self._under_way[tenant] -= 1
+        if not self._under_way[tenant]:
+            del self._under_way[tenant]
+
+    def _move(self, now_s: float) -> None:
+        """Close the steps that are over."""
+        step = int(now_s / STEP_S)
+        if step == self._step:
+            return
+        if step - self._step > STEPS:
+            self._rates.clear()
+        self._rates.append(self._done / STEP_S)
+        self._rates.extend([0.0] * min(STEPS, step - self._step - 1))
+        self._best = max(self._rates)
+        self._step, self._done = step, 0
+        self._recent, self._seen = frozenset(self._seen), set()

@@ -1,0 +1,48 @@
+"""More submissions at once than can be answered in time: some are shed, the rest accepted, and it is over soon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+from simulator.policy.capacity import LEAST
+from tests.contract.stage import SIEVE, new_key, staged
+
+MANY = 2 * LEAST
+OVER = {"requests_per_second": 100_000, "active_jobs": 100_000, "compute_units": 10**9}
+
+
+async def test_what_cannot_be_answered_in_time_is_told_so_at_once(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        token = await stage.client("flood", "enterprise", **OVER)
+        replies = await asyncio.gather(*(stage.submit(token) for _ in range(MANY)))
+        told = Counter(reply.status_code for reply in replies)
+        assert set(told) == {202, 503}
+        assert told[202] >= LEAST
+        shed = next(reply for reply in replies if reply.status_code == 503)
+        assert (shed.headers["retry-after"], shed.json()["code"]) == ("1", "overloaded")
+        assert "x-ratelimit-limit" in shed.headers
+        assert (await stage.submit(token)).status_code == 202, "nothing is left of the flood"
+
+
+async def test_a_flood_keeps_nobody_else_out(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        flood = await stage.client("flood", "enterprise", **OVER)
+        calm = await stage.client("calm", "enterprise", **OVER)
+        waves = [stage.submit(flood) for _ in range(MANY)]
+        waves[LEAST:LEAST] = [stage.submit(calm) for _ in range(10)]
+        replies = await asyncio.gather(*waves)
+        assert {reply.status_code for reply in replies[LEAST : LEAST + 10]} == {202}
+
+
+async def test_who_waits_for_the_end_of_a_job_takes_no_place(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        token = await stage.client("patient", "enterprise", **OVER)
+        slow = {"jobType": "data_processing", "parameters": {"algorithm": "synthetic", "duration_ms": 300}}
+        waiting = [
+            asyncio.create_task(stage.submit(token, slow, new_key(), Prefer="wait=1")) for _ in range(LEAST + 50)
+        ]  # fmt: skip
+        await asyncio.sleep(0)
+        assert (await stage.submit(token, SIEVE)).status_code == 202
+        assert {(await one).status_code for one in waiting} <= {200, 202}
