@@ -11,7 +11,7 @@ ifdef OFFLINE
 PIP_FROM := --no-index --find-links wheelhouse
 endif
 
-.PHONY: demo test check notebooks load bench fuzz clients contracts slither anvil wheelhouse lock clean
+.PHONY: demo test check notebooks load bench chaos fuzz clients contracts slither anvil wheelhouse lock clean
 
 demo: $(STAMP)
 	$(BIN)/zjops demo $(ARGS)
@@ -48,11 +48,17 @@ $(LOAD): $(STAMP) requirements-load.txt
 
 load: $(LOAD)
 
-bench: $(STAMP)
+bench: $(LOAD)
 	$(BIN)/python -m tests.bench.accept_path $(ARGS)
 	$(BIN)/python -m tests.bench.finality
 	$(BIN)/python -m tests.bench.invoices
 	$(BIN)/python -m tests.bench.terminal
+	$(BIN)/python -m tests.bench.load
+
+# Every experiment under load, on a platform of its own, then each with its controller killed half way: half an hour.
+chaos: $(LOAD)
+	$(BIN)/zjops chaos suite --fresh $(ARGS)
+	ZJOPS_LONG=1 $(BIN)/python -m pytest -q --timeout 300 tests/acceptance/test_chaos.py
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.run $(ARGS)

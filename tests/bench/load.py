@@ -1,0 +1,58 @@
+"""`make bench`, last part: the scenarios whose bars stand in the README, on a platform of their own, each a few times.
+
+How quick a machine is tells `tests.bench.accept_path`, whose bare route took 7,800 requests a processor second where the
+bars were set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from zjops.client.platform import Platform
+
+SCENARIOS = ("burst", "sustained", "throughput")
+OPTIONS = ("--set", "prober=false")
+FIGURES = ("accepted", "shed", "p50_ms", "p95_ms", "p99_ms", "lag_p99_ms", "final_within_s", "trusted", "verdict")
+
+
+def measured(scenario: str, home: Path, seed: int) -> dict[str, object]:
+    """One run of a scenario, with its progress on this terminal."""
+    argv = [sys.executable, "-m", "zjops", "load", "run", scenario, "--seed", str(seed), "--json"]
+    done = subprocess.run(argv, env=os.environ | {"ZJOPS_HOME": str(home)}, stdout=subprocess.PIPE, check=False)
+    if not done.stdout:
+        return {"verdict": f"exit {done.returncode}"}
+    told: dict[str, object] = msgspec.json.decode(done.stdout)
+    return {name: told.get(name) for name in FIGURES} | {"exit": done.returncode}
+
+
+def main() -> int:
+    """Run them; 1 when one did not pass."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=3, help="how often each scenario runs")
+    parser.add_argument("--only", choices=SCENARIOS, help="one scenario")
+    asked = parser.parse_args()
+    passed = True
+    for scenario in [asked.only] if asked.only else SCENARIOS:
+        for number in range(1, asked.times + 1):
+            # Each on a platform that is new: what the last one left is no part of the next.
+            with tempfile.TemporaryDirectory(prefix="zjops-bench-") as folder:
+                platform = Platform(Path(folder) / "home", OPTIONS)
+                platform.start()
+                try:
+                    told = measured(scenario, Path(folder) / "home", number)
+                finally:
+                    platform.stop()
+            print(f"{scenario} {number}: " + ", ".join(f"{name} {value}" for name, value in told.items()), flush=True)
+            passed = passed and told.get("exit") == 0
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
