@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from zjops.feed.budgets import Budget
+from zjops.tui.budgets import name_of
 from zjops.tui.widgets import Column, Row, Table
 
 
@@ -26,3 +28,15 @@ def test_a_cursor_further_down_stays_at_its_row() -> None:
     table.put(_rows("c", "b", "a"))
     assert table.chosen is not None
     assert table.chosen.key == "a"
+
+
+@pytest.mark.parametrize(
+    ("name", "plan", "shown"),
+    [
+        ("availability", "all", "availability  all        "),
+        ("availability-enterprise", "enterprise", "availability  enterprise "),
+        ("availability-of-europe", "pro", "availability… pro        "),
+    ],
+)
+def test_an_objective_and_its_plan_are_columns(name: str, plan: str, shown: str) -> None:
+    assert name_of(Budget(name, plan, 999_000, 1, 0, 60), 25) == shown
