@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from zjops.actions.acts import Act
+from zjops.actions.running import Report, told
 from zjops.feed.budgets import Budget
 from zjops.tui.budgets import name_of
 from zjops.tui.widgets import Column, Row, Table
@@ -40,3 +42,7 @@ def test_a_cursor_further_down_stays_at_its_row() -> None:
 )
 def test_an_objective_and_its_plan_are_columns(name: str, plan: str, shown: str) -> None:
     assert name_of(Budget(name, plan, 999_000, 1, 0, 60), 25) == shown
+
+
+def test_an_act_on_the_relayer_counts_nothing() -> None:
+    assert told(Report(Act.PAUSE, 1, 1, {}, None, None)) == ["pause: done, the relayer"]
