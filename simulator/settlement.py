@@ -135,6 +135,9 @@ class Settlement:
         for message, _ in read:
             await message.ack()
         self._count(done)
+        # It was cancelled while its work lay in the stream, where no signal reaches it: now somebody listens.
+        for unwanted in done.unwanted:
+            await self._broker.signal(cancel_subject(unwanted))
 
     async def _put_aside(self, message: Message, why: str, exc: Exception) -> None:
         """A version that understands it may yet be started: until then it stays, and is said again and again."""

@@ -23,7 +23,9 @@ from zjops.domain.jobs import ANCHORED, Charge, JobState
 from zjops.domain.merkle import keccak256
 from zjops.domain.webhooks import WebhookType
 
-_PENDING, _PROCESSING = JobState.PENDING.value, JobState.PROCESSING.value
+_PENDING, _PROCESSING, _CANCELLED = (
+    one.value for one in (JobState.PENDING, JobState.PROCESSING, JobState.CANCELLED)
+)  # fmt: skip
 READ_AT_ONCE = 16
 _PLACES = tuple(f"k{n}" for n in range(READ_AT_ONCE))
 _EVENT_OF = {
@@ -96,6 +98,8 @@ class Settling:
         self._last_no: int = last["n"]
         self.settled: list[Settled] = []
         self.stale: list[StaleOutcome] = []
+        self.unwanted: list[str] = []
+        """Jobs that began although they are cancelled."""
 
     def take(self, results: list[Result]) -> None:
         """Apply all of them, in order, and write what follows."""
@@ -151,6 +155,8 @@ class Settling:
 
     def _started(self, said: Started) -> None:
         row = self._row(said.job_id)
+        if row is not None and row["status"] == _CANCELLED:
+            self.unwanted.append(said.job_id)
         if row is None or not is_current(JobState(row["status"]), row["attempt"], row["attempt_base"], said.attempt):
             return
         if row["status"] == _PENDING:

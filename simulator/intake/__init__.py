@@ -22,7 +22,7 @@ from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem
 from zjops.domain.events import cancel_subject
 from zjops.domain.ids import Ids, fingerprint
-from zjops.domain.jobs import CLAIM_CHECK_BYTES, JobState, JobType
+from zjops.domain.jobs import CLAIM_CHECK_BYTES, JobType
 from zjops.domain.plans import compute_units
 from zjops.domain.wire import SubmitRequest
 
@@ -199,13 +199,10 @@ class Intake:
         """
         now = self._clock.now_ms()
 
-        def cancelled(tx: Tx) -> str:
-            row = request_cancel(tx, self._ids, tenant_id, public_id, now)
-            note(tx, row)
-            state: str = row["status"]
-            return state
+        def cancelled(tx: Tx) -> None:
+            note(tx, request_cancel(tx, self._ids, tenant_id, public_id, now))
 
-        state = JobState(await self._store.transact(cancelled))
+        await self._store.transact(cancelled)
         self._wake()
-        if state is JobState.PROCESSING or state is JobState.CANCELLED:
-            await self._signal(cancel_subject(public_id))
+        # Of a pending job too: a worker may hold it already, or have begun it a moment ago.
+        await self._signal(cancel_subject(public_id))

@@ -21,6 +21,7 @@ from simulator.store.port import Row, Tx
 from tests.support.virtual import START_MS, play, settled
 from zjops.domain.clock import run_virtual, utc_date, utc_month
 from zjops.domain.errors import Problem
+from zjops.domain.ids import job_id
 from zjops.domain.jobs import ANCHORED, JobState
 from zjops.domain.logfiles import log_files, those_that_count
 
@@ -168,6 +169,20 @@ def test_a_key_is_forgotten_after_a_day(tmp_path: Path) -> None:
         return len(await _jobs(platform))
 
     assert _run(tmp_path, story) == 2
+
+
+def test_jobs_that_are_cancelled_while_they_wait_keep_no_worker_busy(tmp_path: Path) -> None:
+    async def story(platform: Platform, tenant: Tenant) -> JobState:
+        runaways = [await _submit(platform, tenant, _synthetic(duration_ms=600_000), key) for key in range(60)]
+        await platform.ports.clock.sleep(1)
+        for job in runaways:
+            await platform.intake.cancel("acme", job)
+        wanted = await _submit(platform, tenant, _synthetic(), 99)
+        await platform.ports.clock.sleep(60)
+        (state,) = [row["status"] for row in await _jobs(platform) if job_id(row["id"]) == wanted]
+        return JobState(state)
+
+    assert _run(tmp_path, story) in ANCHORED | {JobState.CONFIRMED}
 
 
 def test_a_pending_job_is_cancelled_at_once_and_never_reaches_the_chain(tmp_path: Path) -> None:

@@ -133,7 +133,18 @@ class TestPreview:
             assert "nothing to do" in screen
             await hands.press("y")
             assert isinstance(app.screen, ActScreen)
-            assert "nothing was done" in await hands.press("n")
+            assert "nothing was done" in await hands.press("escape")
+
+    async def test_a_reason_that_nobody_asked_for_begins_no_other_act(self, make: Make) -> None:
+        """Were n to close what asks nothing, h would hold the relayer, and the rest be the reason for that."""
+        app = live(make, door := ToldDoor())
+        async with app.run_test(size=SIZE) as pilot:
+            hands = await hands_of(app, pilot, "2", "G")
+            await hands.press("ctrl+k", *"nothing happened", "enter", "y")
+            assert [type(screen) for screen in app.screen_stack[1:]] == [ActScreen]
+            assert "cancel 0 jobs of 1 chosen" in hands.screen()
+            await hands.press("escape")
+            assert (app.stack[-1], len(app.screen_stack), door.done) == ("jobs", 1, [])
 
     async def test_a_platform_that_does_not_answer_is_told(self, make: Make) -> None:
         def gone() -> Any:

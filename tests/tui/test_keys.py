@@ -20,6 +20,7 @@ from zjops.domain.errors import UnreachableError
 from zjops.feed.messages import Pulse, Stale, Verdict
 from zjops.recording.reader import Recording, Sort
 from zjops.tui.app import TopApp
+from zjops.tui.commandline import CommandLine
 from zjops.tui.commands import VIEWS
 from zjops.tui.moment import Instant
 from zjops.tui.pipeline import facts_of, stages_of
@@ -263,6 +264,18 @@ class TestJobs:
             await settled(app, pilot)
             assert hands.jobs.where.text == "id:a/b:c"
 
+    async def test_a_command_that_is_typed_while_a_view_changes_keeps_its_line(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=(120, 30)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2")
+            for key in ("minus", "colon", *"slos"):
+                app.simulate_key(key)
+            await settled(app, pilot)
+            await hands.press("enter")
+            assert app.stack[-1] == "slos"
+            assert not app.query_one(CommandLine).display
+
     async def test_a_very_long_paste_is_a_message(self, make: Make) -> None:
         app = make()
         async with app.run_test(size=(80, 24)) as pilot:
@@ -320,12 +333,13 @@ class TestJobs:
             assert app.stack[-1] == "jobs"
 
     async def test_why_a_job_is_not_confirmed_in_four_keys(self, make: Make) -> None:
+        """On a narrow terminal too the whole sentence stands there, with what to do about it."""
         app = make()
-        async with app.run_test(size=(120, 30)) as pilot:
+        async with app.run_test(size=(80, 24)) as pilot:
             hands = await _hands(app, pilot)
-            screen = await hands.press("2", "pagedown", "enter")
+            screen = " ".join((await hands.press("2", "pagedown", "pagedown", "enter")).split())
             assert "stuck for" in screen
-            assert "because the relayer is paused by an operator" in screen
+            assert "because the relayer is paused by an operator; see zjops chain status" in screen
 
 
 class TestJob:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from zjops.actions.acts import Act, Door, Opener, counted
+from zjops.actions.acts import RELAYER_ACTS, Act, Door, Opener, counted
 from zjops.client.http import retry_after
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem, UnreachableError, ZjopsError
@@ -137,7 +137,8 @@ class Run:
 
 def told(report: Report) -> list[str]:
     """How it went, in lines: done, refused by reason, not reached and why."""
-    lines = [f"{report.act}: done, {counted(report.act, report.done)} of {report.total:,}"]
+    of = "" if report.act in RELAYER_ACTS else f" of {report.total:,}"
+    lines = [f"{report.act}: done, {counted(report.act, report.done)}{of}"]
     if not report.done:
         lines = [f"{report.act}: nothing was done"]
     refused = sorted(report.refused.items(), key=lambda one: -one[1].number)

@@ -244,12 +244,17 @@ def _print_lines(recording: Recording, make: Callable[[Callable[[Pulse], None]],
     from zjops.tui.lines import LineMode
 
     lines, done = LineMode(recording, every), asyncio.Event()
+    left: list[BrokenPipeError] = []
 
     def heard(pulse: Pulse) -> None:
         line = lines.heard(pulse)
-        if line is not None:
-            print(plain(line), flush=True)
-        if pulse.ended:
+        try:
+            if line is not None:
+                print(plain(line), flush=True)
+        except BrokenPipeError as exc:
+            # Raised here it would come out of two groups of tasks, and be none of which the command line knows.
+            left.append(exc)
+        if pulse.ended or left:
             done.set()
 
     async def run() -> None:
@@ -259,6 +264,8 @@ def _print_lines(recording: Recording, make: Callable[[Callable[[Pulse], None]],
             feed.cancel()
 
     until_asked(run())
+    if left:
+        raise left[0]
 
 
 def _close(writer: Recorder, recording: Recording) -> None:

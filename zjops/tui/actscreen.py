@@ -32,7 +32,7 @@ class ActScreen(ModalScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "leave", show=False, priority=True),
         Binding("y", "agree", "yes", show=False),
-        Binding("n,q", "leave", "no", show=False),
+        Binding("n,q", "refuse", "no", show=False),
     ]
 
     def __init__(self, act: Act, about: str) -> None:
@@ -122,6 +122,11 @@ class ActScreen(ModalScreen[str | None]):
         """Yes, if it was asked."""
         if self._reason is not None:
             self.dismiss(self._reason)
+
+    def action_refuse(self) -> None:
+        """No, if it was asked: else it may be a letter of a reason, and the next letters would begin other acts."""
+        if self._reason is not None:
+            self.dismiss(None)
 
     def action_leave(self) -> None:
         """No."""

@@ -196,7 +196,9 @@ class TopApp(App[int]):
     def _shown(self, argument: str | None = None) -> None:
         self._note = ""
         self.query_one(ContentSwitcher).current = self.stack[-1]
-        self.view.settle()
+        if not self._command.display:
+            # `:` overtakes a key that was pressed before it: what is being typed keeps the keys.
+            self.view.settle()
         self.view.enter(argument)
         self._draw_edges()
         self.reload()

@@ -10,6 +10,7 @@ from zjops.domain.requests import API, NOBODY, PROBER
 from zjops.feed.budgets import BUDGETS, Budget, BudgetsSeen
 from zjops.feed.messages import API as API_SOURCE
 from zjops.recording.reader import Recording
+from zjops.tui.figures import cell
 from zjops.tui.figures import span as span_text
 from zjops.tui.moment import Instant
 
@@ -36,6 +37,12 @@ def budgets_at(recording: Recording, instant: Instant) -> Shown:
     if seen.why is not None:
         return Shown(f"{WINDOW} ({seen.why})", of_window(recording, instant))
     return Shown(PERIODS, seen.budgets)
+
+
+def name_of(budget: Budget, width: int) -> str:
+    """Its objective and plan as columns; a plan's own objective, such as availability-pro, does not say it twice."""
+    objective = budget.name.removesuffix(f"-{budget.plan}")
+    return f"{cell(objective, width - 12)} {cell(budget.plan, 11)}"
 
 
 def of_window(recording: Recording, instant: Instant) -> Sequence[Budget]:

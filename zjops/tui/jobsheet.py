@@ -50,10 +50,8 @@ def draw(seen: Seen, told: Told, verdict: Verdict | str | None, width: int) -> l
     lines: list[Line] = [[state_span(job.state), ("  ", PLAIN), (job.job_id, BOLD), (f"  {job.job_type}", DIM)], []]
     why = because(job, seen.facts)
     if why is not None:
-        lines += [
-            [("▲ " if why.startswith("stuck") else "◐ ", WARN), (why, WARN if why.startswith("stuck") else LINK)],
-            [],
-        ]
+        mark, style = ("▲ ", WARN) if why.startswith("stuck") else ("◐ ", LINK)
+        lines += [*_wrapped(why, mark, style, width), []]
     lines += [title("Way", "time since it was accepted"), *_way(hops(seen), at_ms, width), []]
     lines += [title("Attempts"), *_attempts(job, at_ms), []]
     lines += [*_outcome(job, told, width), []]

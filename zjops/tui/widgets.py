@@ -85,7 +85,10 @@ class Row(NamedTuple):
 
 
 class Table(Widget, can_focus=True):
-    """Rows with a cursor. Whoever holds only part of a list turns the moves into its own (`Walked`)."""
+    """Rows with a cursor. Whoever holds only part of a list turns the moves into its own (`Walked`).
+
+    A table that `follows` has its newest row first: a cursor that stands there stays there.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [*MOVES, Binding("enter", "open", "open", show=False)]
 
@@ -107,9 +110,12 @@ class Table(Widget, can_focus=True):
             super().__init__()
             self.table, self.by, self.end = table, by, end
 
-    def __init__(self, columns: Sequence[Column], *, walks: bool = False, empty: str = "nothing yet", id: str) -> None:
+    def __init__(
+        self, columns: Sequence[Column], *, walks: bool = False, follows: bool = False, empty: str = "nothing yet",
+        id: str,
+    ) -> None:  # fmt: skip
         super().__init__(id=id)
-        self._columns, self._walks, self._empty = columns, walks, empty
+        self._columns, self._walks, self._follows, self._empty = columns, walks, follows, empty
         self.rows: Sequence[Row] = ()
         self.cursor = self.top = 0
         self.sorted_by: str | None = None
@@ -128,6 +134,8 @@ class Table(Widget, can_focus=True):
         """Show these rows; the chosen one stays chosen unless a cursor is given."""
         key = self.chosen.key if self.chosen else None
         self.rows, self._empty = rows, empty or self._empty
+        if cursor is None and self._follows and self.cursor == 0:
+            cursor = 0
         if cursor is None:
             cursor = next((index for index, row in enumerate(rows) if row.key == key), min(self.cursor, len(rows)))
         self._choose(cursor)

@@ -50,7 +50,7 @@ class Chain(View):
 
     def compose(self) -> ComposeResult:
         yield Static(id="chain-facts")
-        yield Table(COLUMNS, id="chain-batches", empty="no batch yet")
+        yield Table(COLUMNS, follows=True, id="chain-batches", empty="no batch yet")
 
     def read(self, recording: Recording, instant: Instant) -> Seen:
         facts = facts_of(recording, instant)

@@ -24,7 +24,7 @@ from zjops.tui.views.base import View
 from zjops.tui.widgets import Column, Row, Table
 
 COLUMNS = (
-    Column("status", 12), Column("job", 25, flex=True), Column("tenant", 14), Column("type", 15, least=92),
+    Column("status", 12), Column("job", 25), Column("tenant", 14, flex=True), Column("type", 15, least=92),
     Column("age", 7, right=True), Column("took", 7, right=True), Column("units", 8, right=True, least=100),
     Column("attempt", 8, right=True, least=140), Column("batch", 7, right=True, least=140),
     Column("error", 18, least=116),

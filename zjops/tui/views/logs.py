@@ -44,7 +44,7 @@ class Logs(View):
 
     def compose(self) -> ComposeResult:
         yield FilterBar(_complete, lambda text: None, id="logs-filter")
-        yield Table(COLUMNS, id="logs-table", empty="no line yet")
+        yield Table(COLUMNS, follows=True, id="logs-table", empty="no line yet")
 
     def enter(self, argument: str | None) -> None:
         if argument is not None:

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from zjops.feed.budgets import Budget
 from zjops.recording.reader import Recording
 from zjops.recording.rows import Act, ErrorGroup
-from zjops.tui.budgets import budgets_at
+from zjops.tui.budgets import budgets_at, name_of
 from zjops.tui.figures import cell, chart, clock, coin, count, fitted, jobs, rate, short, span, sparkline
 from zjops.tui.health import GLYPHS, Level
 from zjops.tui.ink import BAD, BOLD, DIM, GOOD, LEVEL_STYLES, LINK, PLAIN, SPARK, WARN, Line, Span, beside, title
@@ -140,7 +140,7 @@ def _budget(budget: Budget) -> Line:
     left = budget.left_share or 0.0
     glyph, style = ("✖", BAD) if left <= 0 else ("▲", WARN) if left < RISKY else ("●", GOOD)
     share = f"{max(0, left) * 100:.0f} % left" if left > 0 else "spent"
-    name: Span = (f"{budget.name:<14}{cell(budget.plan, 11)}", PLAIN)
+    name: Span = (name_of(budget, 25), PLAIN)
     return [(f"  {glyph} ", style), name, (f"{share:>10}", style), (f"   {budget.bad:,} of {budget.total:,} bad", DIM)]
 
 

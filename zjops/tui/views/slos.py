@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 
 from zjops.feed.budgets import MILLION, Budget
 from zjops.recording.reader import Recording
-from zjops.tui.budgets import Shown, budgets_at
-from zjops.tui.figures import bar, cell, percent, span
+from zjops.tui.budgets import Shown, budgets_at, name_of
+from zjops.tui.figures import bar, percent, span
 from zjops.tui.ink import BAD, BOLD, DIM, GOOD, PLAIN, WARN, Line, title
 from zjops.tui.moment import Instant, window_text
 from zjops.tui.views.base import View
@@ -55,7 +55,7 @@ def draw(found: Sequence[Budget], instant: Instant, scope: str, width: int) -> l
 
 def _line(budget: Budget, size: int) -> Line:
     left = budget.left_share
-    name = f"{cell(budget.name, 14)}{cell(budget.plan, 11)}{percent(budget.target_ppm, MILLION):>7}"
+    name = f"{name_of(budget, 25)}{percent(budget.target_ppm, MILLION):>7}"
     if left is None:
         when = f"in {budget.period}" if budget.period else "in this window"
         return [("  ○ ", DIM), (name, PLAIN), (f"{'–':>9}  nothing happened {when}", DIM)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ from tests.support.tables import look
 from zjops.domain.clock import ManualClock
 from zjops.domain.errors import BrokerUnavailable
 from zjops.domain.events import (
+    CONTROL_CANCEL,
     DURABLES,
     RESULT_DONE,
     RESULT_PROGRESS,
@@ -35,6 +37,7 @@ from zjops.domain.events import (
     Outcome,
     Progress,
     Started,
+    cancel_subject,
 )
 from zjops.domain.ids import SeededIds, job_key
 from zjops.domain.jobs import MAX_ATTEMPTS, JobType, OutcomeKind
@@ -333,3 +336,20 @@ async def test_a_job_that_waits_for_another_attempt_can_be_cancelled(bench: Benc
     assert bench.statuses(job) == ["cancelled"]
     bench.clock.advance(60)
     assert await bench.settlement.dispatch_due() == 0
+
+
+async def test_work_that_begins_although_its_job_is_cancelled_is_told_to_stop(bench: Bench) -> None:
+    """Its signal came while no worker held it: without another one it would run to its end for nobody."""
+    job, other = await bench.accept(2)
+    await bench.store.transact(lambda tx: request_cancel(tx, bench.ids, "acme", job, bench.clock.now_ms()))
+    told: list[str] = []
+
+    async def hear(subject: str, data: bytes) -> None:
+        told.append(subject)
+
+    await bench.broker.listen(CONTROL_CANCEL, hear)
+    await bench.say(started(job), started(other))
+    await bench.settlement.settle_waiting()
+    await asyncio.sleep(0)
+    assert told == [cancel_subject(job)]
+    assert bench.statuses(job, other) == ["cancelled", "processing"]
