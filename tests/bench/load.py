@@ -1,7 +1,7 @@
 """`make bench`, last part: the scenarios whose bars stand in the README, on a platform of their own, each a few times.
 
-How quick a machine is tells `tests.bench.accept_path`: its bare route took 7,800 requests a processor second where the bars
-were set.
+How quick a machine is tells `tests.bench.accept_path`: its bare route took 7,800 requests a processor second where the
+bars were set.
 """
 
 from __future__ import annotations
