@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from zjops.recording.recorder import Recorder
     from zjops.tui.station import Station
 
+INPUT = "textual-input"
+LEAVES_WITHIN_S = 10
+"""After this a process whose terminal is gone is ended by an alarm; what it had to close is closed by then."""
 CHECK_MOST_BYTES = 300_000_000
 """Up to this size a recording is gone through as a whole before it is shown, which takes a second."""
 
@@ -233,10 +237,19 @@ def _run(
     )  # fmt: skip
     # What is loaded by now stays for good: a collection that walks through it all is felt as a key that hangs.
     gc.freeze()
-    app.run()
-    signal.alarm(0)
+    try:
+        app.run()
+    finally:
+        signal.alarm(LEAVES_WITHIN_S if reads_still() else 0)
     if app.return_code:
         raise typer.Exit(app.return_code)
+
+
+def reads_still() -> bool:
+    """Whether the thread that reads keys has outlived its application, as it does when its terminal is gone: it then
+    spins on what reads as an end, and the interpreter would wait for it for ever.
+    """
+    return any(thread.name == INPUT and thread.is_alive() for thread in threading.enumerate())
 
 
 def _print_lines(recording: Recording, make: Callable[[Callable[[Pulse], None]], Feed], every: int) -> None:
