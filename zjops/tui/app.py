@@ -313,8 +313,9 @@ class TopApp(App[int]):
         if self.station.incidents is None:
             self.say("there is no folder for incidents here")
             return
-        self.say("writing what is shown …")
+        # The picture first: it is of what was shown, without a word of the writing.
         shown = self.export_screenshot(), self.machine.instant
+        self.say("writing what is shown …")
         self.run_worker(self._write_incident(self.station.incidents, *shown), group="incident")
 
     async def _write_incident(self, folder: Path, svg: str, instant: Instant) -> None:
