@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.supervisor.children import Child
-from simulator.supervisor.faultkeepers import Fault
+from simulator.supervisor.faultkeepers import Fault, Repeating
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem
 from zjops.domain.events import EVENTS
@@ -20,6 +19,8 @@ from zjops.domain.runfile import RunFile
 ASK_WITHIN_S = 5.0
 GONE_EVERY_S, GONE_TRIES = 0.02, 250
 UNLIMITED = -1
+AGAIN_S = 0.5
+LIMIT = "limit of the stream"
 
 
 class BrokerKeeper:
@@ -27,6 +28,7 @@ class BrokerKeeper:
 
     def __init__(self, child: Child, home: Path, run: RunFile, clock: Clock) -> None:
         self._child, self._home, self._run, self._clock = child, home, run, clock
+        self._repeating = Repeating(clock)
 
     def targets(self) -> list[str]:
         return [self._child.spec.name]
@@ -40,13 +42,26 @@ class BrokerKeeper:
     async def end(self, fault: Fault, others: list[Fault]) -> None:
         if fault.fault == "broker.cut_tail":
             self._child.release()
-        elif all(other.fault != "broker.full" for other in others):
-            with contextlib.suppress(Problem):
-                await self._limit(full=False)
+        elif all(other.fault != "broker.full" for other in others) and not await self._unlimited():
+            # A broker that is down keeps the limit: it is taken away as soon as it is back.
+            self._repeating.run(LIMIT, self._until_unlimited())
 
     async def _fill(self, fault: Fault) -> None:
         """The stream's own limit becomes what it holds, and what is new is refused and not what is old forgotten."""
+        await self._repeating.end(LIMIT)
         await self._limit(full=True)
+
+    async def _unlimited(self) -> bool:
+        """Take the limit away; whether the broker was there to do it."""
+        try:
+            await self._limit(full=False)
+        except Problem:
+            return False
+        return True
+
+    async def _until_unlimited(self) -> None:
+        while not await self._unlimited():
+            await self._clock.sleep(AGAIN_S)
 
     async def _limit(self, *, full: bool) -> None:
         # Loaded only here: a supervisor that breaks nothing needs no client of the broker.

@@ -65,6 +65,18 @@ async def test_a_fault_heals_by_its_lease_and_every_job_comes_out_right(
     assert report.as_json()["client_accepted"] == report.as_json()["settled"] == before + JOBS
 
 
+@pytest.mark.timeout(180)
+async def test_a_fault_of_a_part_that_is_down_when_its_lease_ends_is_taken_back_once_it_is_there(stage: Stage) -> None:
+    before = stage.told()
+    stage.control.fault("broker", "broker.full", lease_s=1)
+    stage.control.fault("broker", "stop", lease_s=6)
+    await eventually(lambda: not stage.control.faults()["active"], 30)
+    for thread in stage.submit_many(JOBS, 2):
+        thread.join()
+    assert stage.told() == before + JOBS
+    assert stage.audit().findings == []
+
+
 def test_the_catalogue_says_what_each_fault_takes_and_where_it_can_be_put(stage: Stage) -> None:
     kinds: list[dict[str, Any]] = stage.control.faults()["kinds"]
     assert {kind["fault"] for kind in kinds} >= {fault for _, fault, _ in FAULTS}

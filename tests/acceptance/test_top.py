@@ -188,7 +188,8 @@ def test_what_was_live_is_replayed_and_the_first_breach_is_the_outage(stage: Sta
 
     def heard(pulse: Pulse) -> None:
         away.extend(one.source for one in pulse.stale)
-        at_ms = (pulse.at_ms - COME_MS) // 2_000 * 2_000
+        # Every second: whoever is away is asked again after one, so that an outage holds one of them at least.
+        at_ms = (pulse.at_ms - COME_MS) // 1_000 * 1_000
         if at_ms > began_ms:
             seen.setdefault(at_ms, shown(recording, at_ms, 60))
 
@@ -213,7 +214,9 @@ def test_what_was_live_is_replayed_and_the_first_breach_is_the_outage(stage: Sta
             assert again[view] == value, f"{view} at {at_ms}"
     assert len({told["count"] for told in seen.values()}) >= 2
     assert len({"API away" in str(told["overview"]) for told in seen.values()}) == 2, "before it and during it"
-    found = [one for one in breaches_at(recording) if one.at_ms > began_ms + 2_000]
+    # Jobs fail by chance, and a few of sixty may be more than the overview lets pass.
+    later = [one for one in breaches_at(recording) if one.at_ms > began_ms + 2_000]
+    found = [one for one in later if one.what != ("workers failing",)]
     assert found[0].what[0].startswith("API away: "), found
     recording.close()
 

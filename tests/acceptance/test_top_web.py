@@ -287,7 +287,18 @@ class TestTerminal:
         program.wait(WITHIN_S)
 
     @pytest.mark.parametrize(
-        "message", ["{", "[]", '["stdin"]', '["stdin", 1]', '["run", "sh"]', '["resize", {"width": "a"}]', b"bytes"]
+        "message",
+        [
+            "{",
+            "[]",
+            "[" * 100_000,
+            '["stdin"]',
+            '["stdin", 1]',
+            '["run", "sh"]',
+            '["resize", {"width": "a"}]',
+            b"bytes",
+        ],
+        ids=["cut off", "empty", "deep", "no text", "a number", "another", "no size", "bytes"],
     )
     def test_a_message_that_no_page_sends_ends_it(self, web: Web, message: str | bytes) -> None:
         with web.page() as page:

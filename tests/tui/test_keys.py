@@ -470,8 +470,9 @@ async def test_an_incident_folder_opens_at_that_moment(make: Make, tmp_path: Pat
         await hands.press("colon", *"at 08:05", "enter")
         at = START + 300_000
         shown = hands.screen()
-        await hands.press("I")
-        await hands.press("I")
+        for _ in range(2):
+            await hands.press("I")
+            await app.workers.wait_for_complete()
         folders = sorted((tmp_path / "incidents").iterdir())
     assert [folder.name for folder in folders] == ["20261126T080500", "20261126T080500-2"]
     made = folders[0]

@@ -271,10 +271,15 @@ def _print_lines(recording: Recording, make: Callable[[Callable[[Pulse], None]],
             done.set()
 
     async def run() -> None:
-        async with asyncio.TaskGroup() as group:
-            feed = group.create_task(make(heard).run())
-            await done.wait()
+        feed, ended = asyncio.create_task(make(heard).run()), asyncio.create_task(done.wait())
+        try:
+            await asyncio.wait({feed, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
             feed.cancel()
+            told = (await asyncio.gather(feed, ended, return_exceptions=True))[0]
+        if isinstance(told, Exception):
+            raise told
 
     until_asked(run())
     if left:

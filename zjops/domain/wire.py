@@ -232,6 +232,8 @@ class TokenReply(msgspec.Struct, frozen=True):
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
 
 
+Why = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
+"""Why an operator does something, for the audit log: blanks alone say nothing."""
 PlanName = Annotated[str, Meta(extra_json_schema={"enum": list(price_book().plans)})]
 Overrides = Annotated[
     dict[str, Any],

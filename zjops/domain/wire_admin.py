@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from zjops.domain.jobs import Charge, JobState, JobType
 from zjops.domain.webhooks import WebhookType
-from zjops.domain.wire import JobView, TenantView, Wire
+from zjops.domain.wire import JobView, TenantView, Why, Wire
 
 Reason = Annotated[str, Meta(max_length=500)]
 JobKey = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
@@ -140,7 +140,7 @@ class ActReason(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ActWhy(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why an operator does something to a tenant's own; it must be said."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    reason: Why
 
 
 class DeliverySearch(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -186,7 +186,7 @@ class EventReplay(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     none is. `type` is the last part of an event's subject; the times are those at which the log stored the events.
     """
 
-    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    reason: Why
     stream: Literal["EVENTS", "OPS"] = "EVENTS"
     name: Name | None = None
     from_sequence: Sequence | None = None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from zjops.domain.wire import Wire
+from zjops.domain.wire import Why, Wire
 
 Month = Annotated[str, Meta(pattern="^2[0-9]{3}-(0[1-9]|1[0-2])$")]
 """A billing period: a UTC month `YYYY-MM` (C76)."""
@@ -22,7 +22,7 @@ class CreditGrant(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     amount_microusd: Annotated[int, Meta(ge=1, le=CREDIT_MOST_MICROUSD)]
     month: Month
-    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    reason: Why
     job_id: Annotated[str, Meta(max_length=40)] | None = None
 
 

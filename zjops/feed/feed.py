@@ -94,7 +94,7 @@ class Feed:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recording")
 
     async def run(self) -> None:
-        """Until it is cancelled; what came last is written then."""
+        """Until it is cancelled; what came last is written then. Raises what went wrong first."""
         try:
             async with asyncio.TaskGroup() as group:
                 for source in self._sources:
@@ -102,6 +102,9 @@ class Feed:
                 while True:
                     await self._clock.sleep(self._every_s)
                     await self.tick()
+        except ExceptionGroup as several:
+            # Whoever hears of it knows one error by its type, and none in a group.
+            raise several.exceptions[0] from several
         finally:
             await self._finish()
 

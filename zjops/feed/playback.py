@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from zjops.domain.clock import Clock
+from zjops.domain.errors import UsageError
 from zjops.feed.feed import TICK_S, Intake
+from zjops.feed.messages import RECORDING
 from zjops.recording.reader import Recording
 
 SECOND_MS = 1000
@@ -29,7 +31,10 @@ class Playback:
             intake.moment_ms, intake.ended = self.moment_ms, self.moment_ms >= self.last_ms
             # A second is told when it is over, or with the end.
             until_s = self.moment_ms // SECOND_MS + (1 if intake.ended else 0)
-            self._play(played_s, until_s - 1, intake)
+            try:
+                self._play(played_s, until_s - 1, intake)
+            except UsageError as exc:
+                intake.stale(RECORDING, str(exc))
             played_s = max(played_s, until_s)
             if intake.ended:
                 return

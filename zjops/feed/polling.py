@@ -27,6 +27,8 @@ from zjops.feed.skew import ahead_ms
 WITHIN_S = 3.0
 """A platform that hangs for longer is away."""
 BATCHES = 50
+UNREADABLE = (msgspec.MsgspecError, LookupError, TypeError, ValueError)
+"""What comes of an answer of another version, or of none that a platform would give."""
 
 
 class Read(NamedTuple):
@@ -83,6 +85,8 @@ class Poll:
                     intake.stale(self.name, _why(exc))
                     _close(client)
                     client = None
+                except UNREADABLE as exc:
+                    intake.stale(self.name, f"an answer cannot be read ({exc!r:.200})")
                 await self.clock.sleep(self.every_s)
         finally:
             _close(client)

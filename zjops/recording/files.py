@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,9 +64,13 @@ def _being_written(path: Path) -> bool:
 def check_file(path: Path) -> None:
     """Refuse what is no recording, or only part of one. Raises `UsageError`."""
     try:
+        told = path.stat()
+        if not (stat.S_ISREG(told.st_mode) or stat.S_ISDIR(told.st_mode)):
+            # Opening a pipe would wait for somebody who writes.
+            raise UsageError(f"{path} is no file, and so no recording of zjops record")
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
-            size = path.stat().st_size
+            size = told.st_size
     except OSError as exc:
         raise UsageError(f"recording {path} cannot be read ({exc.strerror})") from exc
     if len(header) < HEADER_BYTES or header[:16] != b"SQLite format 3\x00":

@@ -134,10 +134,8 @@ class Recording:
 
     def traffic(self, first_s: int, last_s: int) -> list[Traffic]:
         """Answered requests by second, source and plan."""
-        return [
-            Traffic._make((*row[:9], tuple(msgspec.json.decode(row[9], type=list[int]))))
-            for row in self._ask(statement("traffic"), (first_s, last_s))
-        ]
+        rows = self._ask(statement("traffic"), (first_s, last_s))
+        return [Traffic._make((*row[:9], tuple(self._json("requests", row[9], list[int])))) for row in rows]
 
     def request_sums(self, first_s: int, last_s: int) -> list[tuple[str, str, int, int, int, int, int]]:
         """Answered requests by source and plan: all, good, bad, within 300 and 500 ms."""
@@ -171,8 +169,11 @@ class Recording:
         return self._decoded(kind, self._ask(statement("first_reading"), (kind,)), model)
 
     def _decoded(self, kind: str, found: list[Any], model: type[Model]) -> tuple[int, Model] | None:
+        return (found[0][0], self._json(kind, found[0][1], model)) if found else None
+
+    def _json(self, kind: str, text: str, model: type[Model]) -> Model:
         try:
-            return (found[0][0], msgspec.json.decode(found[0][1], type=model)) if found else None
+            return msgspec.json.decode(text, type=model)
         except msgspec.MsgspecError as exc:
             raise UsageError(f"recording {self.path}: {kind} cannot be read ({exc})") from exc
 

@@ -16,7 +16,7 @@ from zjops.actions.preview import Preview, told
 from zjops.domain.errors import UsageError
 from zjops.domain.text import one_line
 from zjops.tui.ink import BAD, BOLD, DIM, HEAD, PLAIN, WARN, Line, content
-from zjops.tui.widgets import Sheet
+from zjops.tui.widgets import Field, Sheet
 
 WIDTH = 72
 
@@ -43,10 +43,12 @@ class ActScreen(ModalScreen[str | None]):
         self._reason: str | None = None
 
     def compose(self) -> ComposeResult:
-        why = Input(placeholder="why? it goes into the audit log", compact=True, max_length=REASON_MOST, id="act-why")
+        why = Field(placeholder="why? it goes into the audit log", compact=True, max_length=REASON_MOST, id="act-why")
         why.display = False
         frame = Vertical(Sheet(id="act-sheet"), why, Static(id="act-ask"), id="act")
-        frame.border_title, frame.border_subtitle = f"{self._act}: {self._about}", "Esc leaves, nothing is done"
+        # As content: of a title that is text, Textual reads brackets as markup, and what it is about may be a filter.
+        frame.border_title = content([[(f"{self._act}: {self._about}", PLAIN)]])
+        frame.border_subtitle = "Esc leaves, nothing is done"
         yield frame
 
     def on_mount(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
@@ -19,7 +20,7 @@ from zjops.domain.clock import Clock
 from zjops.domain.errors import UsageError, ZjopsError
 from zjops.feed.feed import Feed
 from zjops.feed.messages import Pulse
-from zjops.tui import acting, breaches, breaking, commands, keys, themes
+from zjops.tui import acting, breaking, commands, keys, themes
 from zjops.tui.commandline import CommandLine
 from zjops.tui.header import footer, header
 from zjops.tui.incident import write_incident
@@ -29,6 +30,7 @@ from zjops.tui.palette import system_commands
 from zjops.tui.pipeline import RATE_S, sum_of
 from zjops.tui.screens import Over, help_lines, json_lines
 from zjops.tui.station import Station
+from zjops.tui.travel import Moments, Travel
 from zjops.tui.views.base import View
 from zjops.tui.views.chain import Chain
 from zjops.tui.views.errors import Errors
@@ -45,8 +47,6 @@ LEAST = (60, 15)
 INTERRUPTED = 130
 END_WITHIN_S = 10
 """How long a terminal that is told to end may take; whoever runs it takes the alarm back."""
-Moments = Callable[[str, int, str], int]
-"""A moment that somebody typed, with what counts as now and what to call it. Raises `UsageError`."""
 
 
 class TopApp(App[int]):
@@ -66,13 +66,14 @@ class TopApp(App[int]):
         for one in themes.OURS.values():
             self.register_theme(one)
         self.theme = theme
-        self.station, self.clock, self._moments = station, clock, moments
-        self.acting = acting.Acting(self, self._say)
-        self.breaking = breaking.Breaking(self, self._say)
+        self.station, self.clock = station, clock
+        self.acting = acting.Acting(self, self.say)
+        self.breaking = breaking.Breaking(self, self.say)
         span = None if station.replayed is None else station.recording.span()
         self.machine = TimeMachine(
             clock.now_ms() if now_ms is None else now_ms, window_s, at_ms, end_ms=None if span is None else span[1]
         )  # fmt: skip
+        self.travel = Travel(self, self.machine, moments, self._moved)
         self.pulse: Pulse | None = None
         self._make_feed = make_feed
         self._per_s = 0.0
@@ -81,7 +82,6 @@ class TopApp(App[int]):
         self._loading = self._again = False
         self._loaded_s = float("-inf")
         self._note = ""
-        self._breach_ms: int | None = None
 
         # Held here and not asked of a screen: another screen may lie above, or be on its way out.
         made = (Overview, Jobs, Job, Slos, Tenants, Chain, Errors, Logs)
@@ -238,7 +238,7 @@ class TopApp(App[int]):
         if self.acting.holds is None:
             await super().action_quit()
         else:
-            self._say(self.acting.holds)
+            self.say(self.acting.holds)
 
     def action_act(self, verb: str) -> None:
         """Show what an act would do to what is marked or chosen."""
@@ -264,45 +264,26 @@ class TopApp(App[int]):
 
     def action_freeze(self) -> None:
         """All panels stand at this instant, or go on."""
-        self.machine.freeze()
-        self._moved()
+        self.travel.freeze()
 
     def action_step(self, by: int) -> None:
         """Back or forth in time."""
-        span = self.station.recording.span()
-        self.machine.step(by, None if span is None else span[0])
-        self._moved()
+        try:
+            self.travel.step(by)
+        except UsageError as exc:
+            self.say(str(exc))
 
     def action_widen(self, by: int) -> None:
         """Another window."""
-        self.machine.widen(by)
-        self._moved()
+        self.travel.widen(by)
 
     def action_live(self) -> None:
         """Follow what is new."""
-        self.machine.live()
-        self._moved()
+        self.travel.live()
 
     def action_breach(self) -> None:
         """To the first moment at which something began to be wrong; from there to the next one."""
-        self._say("looking for the first breach …")
-        self.run_worker(self._seek(), group="breach", exclusive=True)
-
-    async def _seek(self) -> None:
-        instant, recording = self.machine.instant, self.station.recording
-        standing = instant.at_ms == self._breach_ms and not instant.live
-        try:
-            choice, words = await asyncio.to_thread(
-                breaches.seek, recording, instant, self.machine.last_ms, standing
-            )  # fmt: skip
-        except UsageError as exc:
-            self._say(str(exc))
-            return
-        if choice.breach is not None:
-            self._breach_ms = choice.breach.at_ms
-            self.machine.go(self._breach_ms)
-            self._moved()
-        self._say(words)
+        self.travel.to_breach()
 
     def _moved(self) -> None:
         self._draw_edges()
@@ -326,7 +307,7 @@ class TopApp(App[int]):
         text = self.view.copied()
         if text:
             self.copy_to_clipboard(text)
-            self._say(f"copied {text}")
+            self.say(f"copied {text}")
 
     def action_raw(self) -> None:
         """What is chosen, as JSON."""
@@ -334,19 +315,23 @@ class TopApp(App[int]):
         if value is not None:
             self.push_screen(Over(json_lines(value), "JSON"))
 
-    async def action_incident(self) -> None:
+    def action_incident(self) -> None:
         """Write an incident folder of what is shown."""
-        folder = self.station.incidents
-        if folder is None:
-            self._say("there is no folder for incidents here")
+        if self.station.incidents is None:
+            self.say("there is no folder for incidents here")
             return
-        svg, instant = self.export_screenshot(), self.machine.instant
+        # The picture first: it is of what was shown, without a word of the writing.
+        shown = self.export_screenshot(), self.machine.instant
+        self.say("writing what is shown …")
+        self.run_worker(self._write_incident(self.station.incidents, *shown), group="incident")
+
+    async def _write_incident(self, folder: Path, svg: str, instant: Instant) -> None:
         try:
             made = await asyncio.to_thread(write_incident, folder, self.station.recording, instant, svg)
         except ZjopsError as exc:
-            self._say(str(exc))
+            self.say(str(exc))
         else:
-            self._say(f"written: {made}")
+            self.say(f"written: {made}")
 
     def action_help(self) -> None:
         """Help for the view that is shown."""
@@ -362,7 +347,7 @@ class TopApp(App[int]):
         try:
             self._do(commands.parse_command(event.text))
         except ZjopsError as exc:
-            self._say(str(exc))
+            self.say(str(exc))
 
     def _do(self, command: commands.Command) -> None:
         verb, argument = command
@@ -375,25 +360,20 @@ class TopApp(App[int]):
             self.breaking.ask(argument)
             return
         elif verb == "at":
-            self.machine.go(self._moment(argument or ""))
+            self.travel.to(argument or "")
         elif verb == "window":
             self.machine.window_s = commands.WINDOWS[argument or ""]
         elif verb == "theme":
             self.theme = argument or themes.DARK.name
         elif verb == "live":
-            self.machine.live()
+            self.travel.live()
         elif verb == "breach":
-            self.action_breach()
+            self.travel.to_breach()
         else:
             self.call_later(self.action_help if verb == "help" else self.action_quit)
         self._moved()
 
-    def _moment(self, text: str) -> int:
-        """A moment that was typed: back from now, or a time of day, the last one that there is."""
-        machine = self.machine
-        return self._moments(text, machine.now_ms if text.startswith("-") else machine.last_ms, "at")
-
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """A sentence in the footer, until the next key."""
         self._note = text
         self._draw_edges()

@@ -10,6 +10,7 @@ from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
 from zjops.tui.commands import complete_command
+from zjops.tui.widgets import Field
 
 
 class _Commands(Suggester):
@@ -40,7 +41,7 @@ class CommandLine(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static(":")
-        yield Input(suggester=_Commands(), compact=True)
+        yield Field(suggester=_Commands(), compact=True)
 
     def edit(self) -> None:
         """Begin to type."""

@@ -14,6 +14,7 @@ from zjops.domain.text import one_line
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 NONE = "–"
+NO_TIME = "no time"
 WEI = 10**18
 
 
@@ -71,10 +72,13 @@ def percent(part: int, whole: int) -> str:
 
 
 def clock(ms: int | None, *, date: bool = False) -> str:
-    """A moment of a day in UTC."""
+    """A moment of a day in UTC; what lies outside of every calendar is told as no time."""
     if ms is None:
         return NONE
-    text = rfc3339(ms)
+    try:
+        text = rfc3339(ms)
+    except (ValueError, OverflowError, OSError):
+        return NO_TIME
     return f"{text[:10]} {text[11:19]}Z" if date else f"{text[11:19]}Z"
 
 

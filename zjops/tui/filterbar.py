@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from zjops.recording.filters import FilterError
 from zjops.tui.ink import BAD, BOLD, DIM, content
+from zjops.tui.widgets import Field
 
 
 class _Completion(Suggester):
@@ -28,7 +29,7 @@ class _Completion(Suggester):
         return found[0] if found else None
 
 
-class _Field(Input):
+class _Field(Field):
     """The field itself; Tab takes the completion, as the right arrow does."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

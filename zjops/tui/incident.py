@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from pathlib import Path
 
@@ -33,16 +34,24 @@ def text_of(svg: str) -> list[str]:
     return ["".join(text for _, text in sorted(rows[y])).rstrip() for y in sorted(rows)]
 
 
+def _new(wanted: Path) -> Path:
+    """A folder of that name, or of the next one with a number. Raises `OSError`."""
+    for number in itertools.count(1):
+        made = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        try:
+            made.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return made
+    raise AssertionError("unreachable")
+
+
 def write_incident(folder: Path, recording: Recording, instant: Instant, svg: str) -> Path:
     """Write all of it into a folder that is named by the instant. Raises `FileUnavailable`."""
     stamp = rfc3339(instant.at_ms)
     made = folder / stamp[:19].replace(":", "").replace("-", "")
-    number = 1
-    while made.exists():
-        number += 1
-        made = folder / f"{stamp[:19].replace(':', '').replace('-', '')}-{number}"
     try:
-        made.mkdir(parents=True)
+        made = _new(made)
         (made / PICTURE).write_text(own_picture(svg))
         (made / TEXT).write_text("\n".join(text_of(svg)) + "\n")
         (made / COMMAND).write_text(f"zjops top --replay {made / RECORDING} --at {stamp}\n")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from textual.content import Content
 
+from zjops.domain.text import one_line
 from zjops.tui.health import GLYPHS, Level
 
 PLAIN, DIM, BOLD = "", "$muted", "bold"
@@ -37,13 +38,14 @@ def state_span(state: str) -> Span:
 
 
 def content(lines: Iterable[Sequence[Span]]) -> Content:
-    """Lines as Textual draws them; text is never read as markup."""
-    return Content("\n").join([Content.assemble(*line) if line else Content("") for line in lines])
+    """Lines as Textual draws them: text is never read as markup, and what a terminal would obey is spelled out."""
+    drawn = [Content.assemble(*((one_line(text), style) for text, style in line)) for line in lines]
+    return Content("\n").join(drawn)
 
 
 def width_of(line: Sequence[Span]) -> int:
     """How many columns a line takes."""
-    return sum(Content(text).cell_length for text, _ in line)
+    return sum(Content(one_line(text)).cell_length for text, _ in line)
 
 
 def beside(left: Sequence[Line], right: Sequence[Line], width: int, gap: int = 3) -> list[Line]:

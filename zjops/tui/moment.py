@@ -77,8 +77,8 @@ class TimeMachine:
         return self.window_s * 1000 // STEPS_PER_WINDOW
 
     def go(self, at_ms: int) -> None:
-        """Stand at a moment."""
-        self.frozen_ms = min(self.last_ms, at_ms)
+        """Stand at a moment, of this calendar."""
+        self.frozen_ms = max(0, min(self.last_ms, at_ms))
 
     def widen(self, by: int) -> None:
         """The next wider window, or the next narrower one."""

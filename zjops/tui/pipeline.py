@@ -176,7 +176,7 @@ def _age(facts: Facts, *states: str) -> int | None:
 
 
 def _jobs(facts: Facts, *states: str) -> int | None:
-    return sum(facts.depths[state].jobs for state in states) if facts.depths else None
+    return sum(facts.depths[state].jobs for state in states if state in facts.depths) if facts.depths else None
 
 
 def _queue(facts: Facts) -> Stage:

@@ -1,4 +1,4 @@
-"""Two ways to show lines: a sheet that scrolls, and a table in which a row is chosen."""
+"""Two ways to show lines, a sheet that scrolls and a table in which a row is chosen; and a field to type into."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
+from textual.widgets import Input
 
+from zjops.domain.text import one_line
 from zjops.tui.figures import cell
 from zjops.tui.ink import BOLD, CHOSEN, DIM, WARN, Line, Span, content
 
@@ -21,6 +23,14 @@ MOVES: list[BindingType] = [
     Binding("pagedown,ctrl+f,ctrl+d", "page(1)", "page down", show=False),
     Binding("pageup,ctrl+b,ctrl+u", "page(-1)", "page up", show=False),
 ]
+
+
+class Field(Input):
+    """A line that is typed or pasted; what a terminal would obey is spelled out as soon as it comes."""
+
+    def validate_value(self, value: str) -> str:
+        """The text that it holds from then on."""
+        return one_line(value)
 
 
 class Sheet(Widget, can_focus=True):

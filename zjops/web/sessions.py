@@ -114,8 +114,8 @@ async def _type(terminal: Terminal, websocket: WebSocket) -> int:
             await _do(await websocket.receive_text(), terminal, websocket)
     except WebSocketDisconnect:
         return FINE
-    except (msgspec.MsgspecError, KeyError):
-        # KeyError: it was bytes, of which there are none in this direction.
+    except (msgspec.MsgspecError, RecursionError, KeyError):
+        # RecursionError: it was nested too deeply. KeyError: it was bytes, of which there are none in this direction.
         return NOT_UNDERSTOOD
 
 

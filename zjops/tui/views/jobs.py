@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
@@ -11,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from zjops.actions.targets import Aim
+from zjops.domain.errors import UsageError
 from zjops.recording.filters import EVERYTHING, Filter, completions, parse
 from zjops.recording.reader import Recording, Sort
 from zjops.recording.rows import JobRow
@@ -64,18 +66,27 @@ class Jobs(View):
         super().__init__(station)
         self.where, self.sort = EVERYTHING, Sort()
         self._window: Window[JobRow] = Window()
+        self._moving = threading.Lock()
+        """Held by the thread that loads or moves the window: a key may come while it is loaded again."""
         self._counted: tuple[Filter, int, int] | None = None
         self._instant: Instant | None = None
         self.marks: dict[str, None] = {}
         self.whole = False
 
     def compose(self) -> ComposeResult:
-        yield FilterBar(lambda text: completions(text, self.station.recording.tenants()), parse, id="jobs-filter")
+        yield FilterBar(self._completions, parse, id="jobs-filter")
         yield Table(COLUMNS, walks=True, id="jobs-table", empty="no job yet")
 
     def enter(self, argument: str | None) -> None:
         if argument is not None:
             self.query_one(FilterBar).set(argument)
+
+    def _completions(self, text: str) -> list[str]:
+        try:
+            return completions(text, self.station.recording.tenants())
+        except UsageError:
+            # A damaged recording is told where it is read; here it only completes nothing.
+            return []
 
     @property
     def _all(self) -> Filter:
@@ -91,9 +102,10 @@ class Jobs(View):
         )  # fmt: skip
 
     def read(self, recording: Recording, instant: Instant) -> Found:
-        self._instant, self._window.height = instant, self.query_one(Table).page_rows
-        self._window.load(self._fetch(recording, instant.at_ms))
-        return self._found(recording, instant)
+        with self._moving:
+            self._instant, self._window.height = instant, self.query_one(Table).page_rows
+            self._window.load(self._fetch(recording, instant.at_ms))
+            return self._found(recording, instant)
 
     def _found(self, recording: Recording, instant: Instant) -> Found:
         marked = frozenset(self.marks)
@@ -136,15 +148,21 @@ class Jobs(View):
         fetch = self._fetch(recording, instant.at_ms)
 
         def walk() -> Found:
-            if by is not None:
-                self._window.move(by, fetch)
-            elif end:
-                self._window.last(fetch)
-            else:
-                self._window.first(fetch)
-            return self._found(recording, instant)
+            with self._moving:
+                if by is not None:
+                    self._window.move(by, fetch)
+                elif end:
+                    self._window.last(fetch)
+                else:
+                    self._window.first(fetch)
+                return self._found(recording, instant)
 
-        self.show(await asyncio.to_thread(walk), instant)
+        try:
+            found = await asyncio.to_thread(walk)
+        except UsageError as exc:
+            self.app.say(str(exc))  # type: ignore[attr-defined]
+        else:
+            self.show(found, instant)
 
     def on_table_opened(self, event: Table.Opened) -> None:
         """Open the job in its own view."""

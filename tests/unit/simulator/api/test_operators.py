@@ -150,6 +150,7 @@ class TestReplay:
         operator = _bearer(await api.operator())
         for body, pointer in (
             ({"fromSequence": 1}, "reason"), ({"reason": "", "fromSequence": 1}, "reason"),
+            ({"reason": " \n", "fromSequence": 1}, "reason"),
             ({"reason": "r", "since": "yesterday"}, "since"),
             ({"reason": "r", "since": "2026-01-01T00:00:00"}, "since"),
             ({"reason": "r", "fromSequence": 1, "type": "lost"}, "type"),

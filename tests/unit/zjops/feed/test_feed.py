@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -23,14 +24,14 @@ from zjops.client.admin import Admin
 from zjops.client.events import Heard
 from zjops.client.http import Http, Outage
 from zjops.domain.clock import Clock, ManualClock, SystemClock, VirtualClock, run_virtual
-from zjops.domain.errors import FileUnavailable
+from zjops.domain.errors import FileUnavailable, UsageError
 from zjops.domain.events import JobEvent, OpsEvent, envelope
 from zjops.domain.requests import rollup_of
 from zjops.domain.wire_admin import PlatformState
 from zjops.domain.wire_chain import BatchPage
 from zjops.feed.broker import put
 from zjops.feed.feed import Feed, Intake
-from zjops.feed.messages import Pulse, Stale
+from zjops.feed.messages import RECORDING, Pulse, Stale
 from zjops.feed.playback import Playback
 from zjops.feed.polling import Poll, Read, _Questions
 from zjops.recording.changes import STAGES, Changes
@@ -281,6 +282,34 @@ async def test_a_poll_goes_on_with_a_fresh_client_after_an_outage() -> None:
     await asyncio.gather(running, return_exceptions=True)
 
 
+@pytest.mark.parametrize("wrong", [KeyError("number"), TypeError("int() of None"), msgspec.ValidationError("no")])
+async def test_an_answer_that_cannot_be_read_is_told_and_asked_for_again(wrong: Exception) -> None:
+    clock, answers = Steps(), [wrong, None]
+
+    def ask(client: Any) -> list[Read]:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+        return [Read("platform", STATE)]
+
+    intake = Intake(clock)
+    running = asyncio.create_task(Poll("chain", 1.0, lambda: CONTEXT, clock, Door().open, ask).run(intake))
+    await clock.step()
+    assert "an answer cannot be read" in intake.stale_by["chain"].reason
+    await clock.step()
+    assert intake.stale_by == {}
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_whoever_hears_a_pulse_and_fails_ends_it_with_that_very_error() -> None:
+    def heard(pulse: Pulse) -> None:
+        raise UsageError("the recording is damaged")
+
+    with pytest.raises(UsageError, match="damaged"):
+        await Feed([], SystemClock(), heard, every_s=0.001).run()
+
+
 class Steps(ManualClock):
     """A clock on which a sleeper waits until the test lets it go on."""
 
@@ -365,3 +394,13 @@ class TestPlayback:
     def test_from_a_moment_on(self, recording: Recording) -> None:
         pulses = _run(20, lambda clock: Playback(recording, clock, from_ms=START + 7_000))
         assert sum(pulse.events["submitted"] for pulse in pulses) == 3
+
+    def test_that_turns_out_to_be_damaged_is_stale_to_its_end(self, recording: Recording) -> None:
+        db = sqlite3.connect(recording.path)
+        db.execute("UPDATE requests SET histogram = '{' WHERE second = ?", (START // 1000 + 9,))
+        db.commit()
+        db.close()
+        pulses = _run(12, lambda clock: Playback(recording, clock))
+        assert pulses[-1].ended
+        assert [stale.source for stale in pulses[-1].stale] == [RECORDING]
+        assert "requests cannot be read" in pulses[-1].stale[0].reason

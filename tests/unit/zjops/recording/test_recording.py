@@ -204,6 +204,11 @@ class TestBrokenFiles:
         with pytest.raises(UsageError, match="no recording"):
             Recording(tmp_path / "x")
 
+    def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(UsageError, match="no recording"):
+            Recording(tmp_path / "pipe")
+
     def test_the_store_of_a_platform(self, tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "store.sqlite") as db:
             db.execute("CREATE TABLE t (a)")

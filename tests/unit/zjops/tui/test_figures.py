@@ -84,6 +84,7 @@ def test_rates_money_and_moments() -> None:
     ]  # fmt: skip
     assert [dollars(x) for x in (0, 990, 2_900, 99_000_000)] == ["$0.00", "$0.00099", "$0.0029", "$99.00"]
     assert (clock(None), clock(0), clock(0, date=True)) == ("–", "00:00:00Z", "1970-01-01 00:00:00Z")
+    assert (clock(2**63 - 1), clock(-(2**63))) == ("no time", "no time")
     assert (jobs(1), jobs(1_200)) == ("1 job", "1,200 jobs")
 
 

@@ -30,6 +30,13 @@ def test_it_never_leaves_what_was_recorded(acts: list[int | str]) -> None:
         assert machine.instant.window_s in WINDOWS_S
 
 
+def test_a_moment_that_was_typed_is_one_of_the_calendar() -> None:
+    machine = TimeMachine(NOW)
+    for at_ms, stands in ((NOW + 1, NOW), (5, 5), (-(10**20), 0)):
+        machine.go(at_ms)
+        assert machine.instant.at_ms == stands
+
+
 def test_frozen_it_stands_while_time_goes_on() -> None:
     machine = TimeMachine(NOW)
     machine.freeze()
