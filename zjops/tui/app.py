@@ -66,6 +66,7 @@ class TopApp(App[int]):
         for one in themes.OURS.values():
             self.register_theme(one)
         self.theme = theme
+        themes.keep_plain(self)
         self.station, self.clock, self._moments = station, clock, moments
         self.acting = acting.Acting(self, self._say)
         self.breaking = breaking.Breaking(self, self._say)
