@@ -81,6 +81,13 @@ class Admin:
         page: AdminJobPage = self.http.get(f"{BASE}/jobs", AdminJobPage, params={"after": before.hex(), "limit": 1})
         return next((one for one in page.jobs if one.job.job_id == job_id), None)
 
+    def jobs(self, *, status: str | None = None, job_type: str | None = None, limit: int = PAGE) -> AdminJobPage:
+        """The oldest jobs of all tenants, up to a thousand."""
+        asked = {"status": status, "jobType": job_type, "limit": limit}
+        params = {name: value for name, value in asked.items() if value is not None}
+        page: AdminJobPage = self.http.get(f"{BASE}/jobs", AdminJobPage, params=params)
+        return page
+
     def cancel_job(self, job_id: str, reason: str) -> None:
         """Ask for the end of any tenant's job; asked twice is asked once, so an outage is repeated."""
         self._send("POST", f"{BASE}/jobs/{job_id}/cancel", {"reason": reason}, {})

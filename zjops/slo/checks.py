@@ -101,7 +101,9 @@ def check_queue(state: PlatformState, oldest_pending_s: float | None, ages: Ages
     findings, waits = [], oldest_pending_s or 0.0
     unpublished_s = (state.oldest_unpublished_ms or 0) / 1000
     if (found := ages.judge(waits)) is not State.OK:
-        findings.append(Finding(found, f"a job has waited for {waits:,.0f} s", "zjops jobs list --status pending"))
+        findings.append(
+            Finding(found, f"a job has waited for {waits:,.0f} s", "zjops jobs list --all --status pending")
+        )
     if (found := ages.judge(unpublished_s)) is not State.OK:
         text = f"{state.unpublished:,} events wait to be published, the oldest for {unpublished_s:,.0f} s"
         findings.append(Finding(found, text, "zjops status"))

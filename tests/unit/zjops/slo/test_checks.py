@@ -63,6 +63,11 @@ def test_the_queue(changes: dict[str, Any], waits: float | None, state: State) -
     assert nagios(found).startswith(f"QUEUE {state.name} - ")
 
 
+def test_a_job_that_waits_is_looked_for_with_all_tenants() -> None:
+    """Whose it is the check does not know."""
+    assert nagios(check_queue(IDLE, 31.0, AGES)).split(" | ")[0].endswith("; zjops jobs list --all --status pending")
+
+
 @pytest.mark.parametrize(
     ("changes", "state", "then"),
     [
