@@ -14,7 +14,15 @@ from zjops.config import Context
 from zjops.domain.errors import UsageError
 from zjops.domain.ids import job_key
 from zjops.domain.wire import JobAccepted, TenantChange, TenantCreate, TenantCreated, TenantView
-from zjops.domain.wire_admin import AdminDeliveries, AdminDelivery, AdminJob, AdminJobPage, EventsReplayed
+from zjops.domain.wire_admin import (
+    AdminDeliveries,
+    AdminDelivery,
+    AdminJob,
+    AdminJobPage,
+    AuditEntry,
+    AuditPage,
+    EventsReplayed,
+)
 from zjops.domain.wire_billing import CreditGrant, CreditPage, CreditView
 from zjops.domain.wire_chain import BatchDetail, BatchPage, ReanchorView, RelayerView
 
@@ -150,6 +158,16 @@ class Admin:
     def dead_letter_ids(self) -> frozenset[str]:
         """The ids of these."""
         return frozenset(one.job.job_id for one in self.dead_letters())
+
+    def audit_log(self, *, actor: str | None = None, action: str | None = None) -> Iterator[AuditEntry]:
+        """Every entry of the audit log, or those of an actor or an action, in order."""
+        asked = {"actor": actor, "action": action, "limit": PAGE}
+        params = {name: value for name, value in asked.items() if value is not None}
+        after: int | None = 0
+        while after is not None:
+            page: AuditPage = self.http.get(f"{BASE}/audit-log", AuditPage, params=params | {"after": after})
+            yield from page.entries
+            after = page.next
 
     def replay(self, asked: dict[str, Any]) -> Iterator[EventsReplayed]:
         """Have events published again, call after call to the end of the range, under one name."""

@@ -1,4 +1,4 @@
-"""What only operators read: jobs of all tenants."""
+"""What only operators read: jobs of all tenants, and the audit log."""
 
 from __future__ import annotations
 
@@ -63,3 +63,49 @@ def test_what_goes_with_one_tenant_only_is_refused(serve: Serve, capsys: pytest.
     serve("jobs", [])
     assert main(["jobs", "list", "--all", "--offset", "5"]) == 2
     assert capsys.readouterr().err == "error: --all goes with --status, --type and --limit only\n"
+
+
+def _entry(number: int, action: str, at: str = "2026-11-26T08:00:00.000Z") -> dict[str, Any]:
+    return {"number": number, "at": at, "actor": "ada", "action": action, "target": "platform", "reason": "drill",
+            "details": {}}  # fmt: skip
+
+
+PAGES = [
+    {"entries": [_entry(1, "relayer.pause"), _entry(2, "job.list"), _entry(3, "relayer.resume")], "next": 3},
+    {"entries": [_entry(4, "tenant.suspend", "2026-11-26T09:00:00.000Z")], "next": None},
+]
+
+
+@pytest.mark.parametrize(
+    ("more", "numbers"),
+    [([], [1, 3, 4]), (["--reads"], [1, 2, 3, 4]), (["--limit", "2"], [3, 4]),
+     (["--since", "2026-11-26T08:30:00Z"], [4]), (["--action", "job.list"], [1, 2, 3, 4])],
+    ids=["acts", "what only looked too", "the newest", "since a moment", "an action as the platform gives it"],
+)  # fmt: skip
+def test_the_audit_log_is_read_page_by_page(
+    serve: Serve, capsys: pytest.CaptureFixture[str], more: list[str], numbers: list[int]
+) -> None:  # fmt: skip
+    asked = serve("auditlog", PAGES)
+    assert main(["audit-log", "--actor", "ada", "-o", "json", *more]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "zjops.audit-log/1"
+    assert [row["number"] for row in document["rows"]] == numbers
+    assert [(one["path"], one["actor"], one["after"]) for one in asked] == [
+        ("/v1/admin/audit-log", "ada", "0"), ("/v1/admin/audit-log", "ada", "3"),
+    ]  # fmt: skip
+
+
+def test_the_audit_log_as_a_table(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    serve("auditlog", PAGES)
+    assert main(["audit-log", "--limit", "1"]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1].split() == [
+        "2026-11-26", "09:00:00", "ada", "tenant.suspend", "platform", "drill",
+    ]  # fmt: skip
+    assert said.err == "the newest 1; --limit for more\n"
+
+
+def test_a_moment_that_is_none_is_said(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    serve("auditlog", [])
+    assert main(["audit-log", "--since", "yesterday"]) == 2
+    assert "--since is a moment such as 14:05" in capsys.readouterr().err
