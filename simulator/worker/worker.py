@@ -43,13 +43,27 @@ UNREADABLE_S = 30.0
 class Claim:
     """A delivered work message with its place in a worker."""
 
-    __slots__ = ("attempt", "cancelled", "message", "running", "task", "work")
+    __slots__ = ("attempt", "cancelled", "delivered", "idle", "message", "running", "task", "work")
 
     def __init__(self, message: Message, work: Work) -> None:
         self.message, self.work = message, work
+        self.delivered, self.idle = message.delivered, 0
         self.attempt = work.attempt_base + message.delivered
         self.task: asyncio.Task[None] | None = None
         self.running = self.cancelled = False
+
+    def again(self, message: Message) -> None:
+        """It lapsed and came back to us: the later delivery speaks for it.
+
+        One that comes while it still waits uses up no attempt, for nothing had begun. Once somebody else had it in
+        between, who may have begun, every delivery counts.
+        """
+        if message.delivered != self.delivered + 1:
+            self.idle = 0
+        elif self.task is None:
+            self.idle += 1
+        self.delivered = message.delivered
+        self.attempt = self.work.attempt_base + self.delivered - self.idle
 
     def cancel(self) -> None:
         """The job is no longer wanted: end its code, or do not begin it."""
@@ -146,8 +160,7 @@ class Worker:
             await message.nak(UNREADABLE_S)
             return
         if message.sequence in self._held:
-            # A claim that lapsed and came back to us: the later delivery speaks for it.
-            self._held[message.sequence].attempt = work.attempt_base + message.delivered
+            self._held[message.sequence].again(message)
             return
         claim = self._held[message.sequence] = Claim(message, work)
         self._holding.set()

@@ -25,6 +25,7 @@ from zjops.tui.commands import VIEWS
 from zjops.tui.moment import Instant
 from zjops.tui.pipeline import facts_of, stages_of
 from zjops.tui.screens import Over
+from zjops.tui.themes import OURS
 from zjops.tui.views.jobs import Jobs
 from zjops.tui.widgets import Sheet, Table
 
@@ -540,6 +541,16 @@ class TestCommands:
             assert "there is no field colour" in await hands.press("colon", *"jobs colour:red", "enter")
             assert hands.jobs.where.all
 
+    async def test_a_state_that_there_is_not_is_said_with_all_that_there_are(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=(80, 24)) as pilot:
+            hands = await _hands(app, pilot)
+            screen = await hands.press("colon", *"jobs status:foo", "enter")
+            assert "there is no status foo; there are pending, " in screen
+            assert "confirmed" in screen.split("there is no status foo")[1].split("status ")[0]
+            assert hands.jobs.where.all
+            assert "there is no status" not in await hands.press("escape")
+
 
 async def test_themes_go_round_and_the_header_can_be_hidden(make: Make) -> None:
     app = make()
@@ -552,6 +563,24 @@ async def test_themes_go_round_and_the_header_can_be_hidden(make: Make) -> None:
         assert seen == ["dark", "light", "16", "16-light", "dark"]
         assert "window 5 m" not in (await hands.press("e")).splitlines()[0]
         assert "window 5 m" in (await hands.press("e")).splitlines()[0]
+
+
+@pytest.mark.parametrize("theme", list(OURS))
+async def test_no_color_leaves_something_to_read(make: Make, monkeypatch: pytest.MonkeyPatch, theme: str) -> None:
+    """Also under a terminal's own colours, of which a grey would be black on black; begun with or come to by `t`."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = make(theme=theme)
+    async with app.run_test(size=(120, 40)) as pilot:
+        hands = await _hands(app, pilot)
+        for _ in OURS:
+            for panel in (app.query_one("#header"), app.query_one("#footer"), app.view.query_one(Sheet)):
+                styles = [part.style for strip in panel.render_lines(panel.size.region) for part in strip]
+                pairs = {(style.color, style.bgcolor) for style in styles if style is not None}
+                assert pairs
+                for colour, ground in pairs:
+                    own = colour is not None and colour == ground and colour.is_default
+                    assert own or (colour != ground and not app.native_ansi_color), (app.theme, panel)
+            await hands.press("t")
 
 
 async def test_q_quits(make: Make) -> None:

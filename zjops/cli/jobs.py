@@ -119,7 +119,9 @@ def get(
     Out(output, json).record("zjops.job/1", _record(_open(home, context, tenant, history).get(job_id)))
 
 
-@jobs.command("list", help="A page of jobs.\n\nExample: zjops jobs list --status failed --limit 50")
+@jobs.command("list", help="A page of jobs of a tenant, or, with --all, of every tenant, oldest first.\n\n"
+                           "Example: zjops jobs list --status failed --limit 50\n\n"
+                           "Example: zjops jobs list --all --status pending")  # fmt: skip
 def list_(
     status: Annotated[JobState | None, typer.Option(help="Only in this state.")] = None,
     type_: Annotated[JobType | None, typer.Option("--type", help="Only of this type.")] = None,
@@ -128,10 +130,16 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=100)] = 20, offset: Annotated[int, typer.Option(min=0)] = 0,
     sort_by: Annotated[Literal["created_at", "updated_at", "status"] | None, typer.Option()] = None,
     sort_order: Annotated[Literal["asc", "desc"] | None, typer.Option()] = None,
+    every: Annotated[bool, typer.Option("--all", help="Of all tenants; needs operator credentials.")] = False,
     tenant: Tenant = None, home: Home = None, context: ContextName = None,
     output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Jobs of a tenant, newest first."""
+    """Jobs of a tenant, newest first; of all tenants oldest first, as whoever looks for what waits wants them."""
+    if every:
+        if any((from_date, to_date, offset, sort_by, sort_order, tenant)):
+            raise UsageError("--all goes with --status, --type and --limit only")
+        _list_all(Admin(resolve(context, home)), status, type_, limit, Out(output, json, quiet))
+        return
     page = _open(home, context, tenant).list(
         status=status, jobType=type_, fromDate=from_date, toDate=to_date, limit=limit, offset=offset, sortBy=sort_by,
         sortOrder=sort_order,
@@ -145,6 +153,16 @@ def list_(
         f"{offset + 1 if rows else 0} to {offset + len(rows)} of {shown.total}"
         + (", --offset for more" if shown.has_more else "")
     )
+
+
+def _list_all(admin: Admin, status: JobState | None, type_: JobType | None, limit: int, out: Out) -> None:
+    page = admin.jobs(status=status, job_type=type_, limit=limit)
+    rows = [{"tenant": one.tenant, "plan": one.plan, "charge": one.charge.value} | _record(one.job)
+            for one in page.jobs]  # fmt: skip
+    flat = out.format in (Format.CSV, Format.MD)
+    brief = [{"tenant": row["tenant"]} | _brief(row) for row in rows]
+    out.rows("zjops.all-jobs/1", rows, ("tenant", *COLUMNS) if flat else None, people=brief)
+    out.say(f"the oldest {len(rows)}" + (", there are more: --limit, or zjops top" if page.next else ""))
 
 
 def _brief(row: dict[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,7 @@ COMMANDS: dict[str, Command] = {
     "audit": Command(
         "audit", "Prove that nothing was lost, doubled or billed twice.", "zjops audit --history run.jsonl"
     ),
+    "audit-log": Command("auditlog", "Who did what to the platform, and why.", "zjops audit-log --since -1h"),
 }
 VERBS: dict[str, Command] = {
     "invoice explain": Command("bills", "The events behind a line.", "zjops invoice explain demo-pro 3"),

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,10 +70,18 @@ def top(
     if replay is not None or at_ms is not None:
         _replayed(_found(replay, at_ms, context, home), clock, speed, at_ms, plain_lines, every, theme, context, home)
         return
-    only = "this terminal only reads (--read-only)" if read_only else None
+    only = _only_reads(os.environ) if read_only else None
     watch(
         clock, limits_of(hours, megabytes), context, home, plain_lines, every, theme, only, allow_actions=allow_actions
     )
+
+
+def _only_reads(environ: Mapping[str, str]) -> str:
+    """Why there are no acts: a page of `--web` has none, and nobody said so to it."""
+    from zjops.web.terminal import PROGRAM
+
+    browser = environ.get("TERM_PROGRAM") == PROGRAM
+    return "a browser only reads; acts are in a terminal" if browser else "this terminal only reads (--read-only)"
 
 
 def watch(

@@ -14,7 +14,15 @@ from zjops.config import Context
 from zjops.domain.errors import UsageError
 from zjops.domain.ids import job_key
 from zjops.domain.wire import JobAccepted, TenantChange, TenantCreate, TenantCreated, TenantView
-from zjops.domain.wire_admin import AdminDeliveries, AdminDelivery, AdminJob, AdminJobPage, EventsReplayed
+from zjops.domain.wire_admin import (
+    AdminDeliveries,
+    AdminDelivery,
+    AdminJob,
+    AdminJobPage,
+    AuditEntry,
+    AuditPage,
+    EventsReplayed,
+)
 from zjops.domain.wire_billing import CreditGrant, CreditPage, CreditView
 from zjops.domain.wire_chain import BatchDetail, BatchPage, ReanchorView, RelayerView
 
@@ -81,6 +89,13 @@ class Admin:
         page: AdminJobPage = self.http.get(f"{BASE}/jobs", AdminJobPage, params={"after": before.hex(), "limit": 1})
         return next((one for one in page.jobs if one.job.job_id == job_id), None)
 
+    def jobs(self, *, status: str | None = None, job_type: str | None = None, limit: int = PAGE) -> AdminJobPage:
+        """The oldest jobs of all tenants, up to a thousand."""
+        asked = {"status": status, "jobType": job_type, "limit": limit}
+        params = {name: value for name, value in asked.items() if value is not None}
+        page: AdminJobPage = self.http.get(f"{BASE}/jobs", AdminJobPage, params=params)
+        return page
+
     def cancel_job(self, job_id: str, reason: str) -> None:
         """Ask for the end of any tenant's job; asked twice is asked once, so an outage is repeated."""
         self._send("POST", f"{BASE}/jobs/{job_id}/cancel", {"reason": reason}, {})
@@ -143,6 +158,16 @@ class Admin:
     def dead_letter_ids(self) -> frozenset[str]:
         """The ids of these."""
         return frozenset(one.job.job_id for one in self.dead_letters())
+
+    def audit_log(self, *, actor: str | None = None, action: str | None = None) -> Iterator[AuditEntry]:
+        """Every entry of the audit log, or those of an actor or an action, in order."""
+        asked = {"actor": actor, "action": action, "limit": PAGE}
+        params = {name: value for name, value in asked.items() if value is not None}
+        after: int | None = 0
+        while after is not None:
+            page: AuditPage = self.http.get(f"{BASE}/audit-log", AuditPage, params=params | {"after": after})
+            yield from page.entries
+            after = page.next
 
     def replay(self, asked: dict[str, Any]) -> Iterator[EventsReplayed]:
         """Have events published again, call after call to the end of the range, under one name."""

@@ -52,6 +52,7 @@ def fetch_token(token_url: str, client: ClientEntry, scope: str | None = None) -
     from zjops.client.http import Http
 
     form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
-    with Http("") as http:
+    # Named, so that an outage says whose it is.
+    with Http(str(httpx2.URL(token_url).join("/")).rstrip("/")) as http:
         reply = http.request("POST", token_url, data=form, auth=(client.client_id, client.client_secret))
     return str(reply.json()["access_token"])

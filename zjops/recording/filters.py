@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from zjops.domain.errors import UsageError
@@ -50,6 +51,10 @@ UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 MOST = 2_000
 """Characters that a filter may have."""
 WORDS_MOST = 50
+KNOWN: dict[str, type[JobState] | type[JobType] | type[Charge]] = {
+    "status": JobState, "type": JobType, "charge": Charge,
+}  # fmt: skip
+"""Fields of which all values are known."""
 _WORD = re.compile(r'(?:"[^"]*"|[^\s"])+')
 _TERM = re.compile(r"(-?)([a-z]+)(:|>=|<=|>|<|=)(.*)", re.DOTALL)
 
@@ -106,10 +111,19 @@ def _term(word: str, place: int, params: dict[str, str | int]) -> str:
     if name in TEXT:
         if sign not in (":", "="):
             raise FilterError(f"{name} is text: {example(name)}", place + found.start(3))
+        _check_known(name, value, at)
         return _turned(_any(TEXT[name], value.split(","), params), bool(minus))
     number = _number(name, value, at)
     expression = NUMBER.get(name) or DURATION[name]
     return _turned(f"({expression}) {'=' if sign == ':' else sign} {_put(params, number)}", bool(minus))
+
+
+def _check_known(name: str, value: str, place: int) -> None:
+    """Refuse what no job can ever be: a list that stays empty would be taken for an answer. Raises `FilterError`."""
+    known = [one.value for one in KNOWN.get(name, ())]
+    for part in filter(None, value.split(",")) if known else ():
+        if not any(fnmatchcase(one, _pattern(part)) for one in known):
+            raise FilterError(f"there is no {name} {part:.40}; there are {', '.join(known)}", place)
 
 
 def example(name: str) -> str:
@@ -129,8 +143,12 @@ def _text(expression: str, value: str, params: dict[str, str | int]) -> str:
         return f"(outcome = '{value}' AND coalesce(ended_at, final_at) <= :at)"
     if "*" not in value:
         return f"{expression} = {_put(params, value)}"
-    pattern = value.replace("[", "[[]").replace("?", "[?]")
-    return f"{expression} GLOB {_put(params, pattern)}"
+    return f"{expression} GLOB {_put(params, _pattern(value))}"
+
+
+def _pattern(value: str) -> str:
+    """A value in which nothing but `*` stands for anything."""
+    return value.replace("[", "[[]").replace("?", "[?]")
 
 
 def _put(params: dict[str, str | int], value: str | int) -> str:
@@ -174,10 +192,6 @@ def completions(text: str, tenants: Sequence[str] = ()) -> list[str]:
 
 
 def _values(name: str, tenants: Sequence[str]) -> Sequence[str]:
-    if name == "status":
-        return [state.value for state in JobState]
-    if name == "type":
-        return [kind.value for kind in JobType]
-    if name == "charge":
-        return [charge.value for charge in Charge]
+    if name in KNOWN:
+        return [one.value for one in KNOWN[name]]
     return list(price_book().plans) if name == "plan" else tenants if name == "tenant" else ()

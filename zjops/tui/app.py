@@ -66,6 +66,7 @@ class TopApp(App[int]):
         for one in themes.OURS.values():
             self.register_theme(one)
         self.theme = theme
+        themes.keep_plain(self)
         self.station, self.clock = station, clock
         self.acting = acting.Acting(self, self.say)
         self.breaking = breaking.Breaking(self, self.say)

@@ -18,6 +18,7 @@ AVAILABILITY_PPM, WITHIN_300_PPM, WITHIN_500_PPM = 999_000, 950_000, 990_000
 """The shares that are promised (R102, R103)."""
 SUCCESS_PPM = 950_000
 WINDOW = "of the window alone: what was recorded, not the period of the objective"
+YOUNG = "the logs have no whole minute of anything yet"
 PERIODS = "over each objective's period, from the logs, as zjops slo counts; minutes without data are unknown"
 
 
@@ -36,6 +37,8 @@ def budgets_at(recording: Recording, instant: Instant) -> Shown:
     seen = found[1]
     if seen.why is not None:
         return Shown(f"{WINDOW} ({seen.why})", of_window(recording, instant))
+    if not any(budget.covers_s and budget.total for budget in seen.budgets):
+        return Shown(f"{WINDOW} ({YOUNG})", of_window(recording, instant))
     return Shown(PERIODS, seen.budgets)
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+from rich.segment import Segment
+from textual.app import App
+from textual.color import Color
+from textual.filter import NoColor
 from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = Theme(
@@ -37,3 +42,21 @@ def usual(environ: Mapping[str, str]) -> str:
     if rich:
         return LIGHT.name if light else DARK.name
     return SIXTEEN_LIGHT.name if light else SIXTEEN.name
+
+
+class KeptPlain(NoColor):
+    """Takes away a terminal's own colours, of which Textual's greys know no more than that they are black."""
+
+    def __init__(self, app: App[Any]) -> None:
+        super().__init__()
+        self._app = app
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The same text, bold and reversed as before; other themes become grey elsewhere."""
+        return super().apply(segments, background) if self._app.native_ansi_color else segments
+
+
+def keep_plain(app: App[Any]) -> None:
+    """Keep `NO_COLOR` under every theme: Textual settles how before it knows the theme."""
+    if app.no_color:
+        app._filters.append(KeptPlain(app))

@@ -16,7 +16,9 @@ from zjops.web import launch
 
 READ_BYTES = 65_536
 END_WITHIN_S = 5.0
-OURS = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+PROGRAM = "zjops-web"
+"""What a program whose terminal is a browser is told of that terminal."""
+OURS = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "TERM_PROGRAM": PROGRAM}
 NOT_OURS = ("COLUMNS", "LINES", "COLORFGBG", "TERM_PROGRAM", "TEXTUAL_DRIVER")
 """What the environment says of the terminal in which the server was started."""
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from textual.app import ComposeResult
 
+from zjops.domain.text import one_line
 from zjops.feed.budgets import Budget
 from zjops.recording.reader import Recording
 from zjops.recording.rows import Act, ErrorGroup
 from zjops.tui.budgets import budgets_at, name_of
 from zjops.tui.figures import cell, chart, clock, coin, count, fitted, jobs, rate, short, span, sparkline
 from zjops.tui.health import GLYPHS, Level
-from zjops.tui.ink import BAD, BOLD, DIM, GOOD, LEVEL_STYLES, LINK, PLAIN, SPARK, WARN, Line, Span, beside, title
+from zjops.tui.ink import (
+    BAD,
+    BOLD,
+    DIM,
+    GOOD,
+    LEVEL_STYLES,
+    LINK,
+    PLAIN,
+    SPARK,
+    WARN,
+    Line,
+    Span,
+    beside,
+    title,
+    width_of,
+)
 from zjops.tui.moment import Instant, window_text
 from zjops.tui.pipeline import RATE_S, Facts, Stage, batch_text, facts_of, points, stages_of
 from zjops.tui.views.base import View
@@ -21,6 +38,7 @@ from zjops.tui.widgets import Sheet
 
 WIDE = 120
 LEAST_CHART, MOST_CHART = 6, 16
+FAULTS = (Level.FAILING, Level.STALE)
 RISKY = 0.25
 """Below this share of a budget it is shown as a fault (R105)."""
 
@@ -106,12 +124,14 @@ def _pipeline(seen: Seen, width: int) -> list[Line]:
     note = f"{clock(facts.instant.first_ms)} to {clock(facts.instant.at_ms)}, rates of the last {RATE_S} s"
     lines: list[Line] = [title("Pipeline", note), [(head, DIM)]]
     for index, stage in enumerate(seen.stages):
-        branch = "┌" if index == 0 else "└" if index == len(seen.stages) - 1 else "├"
-        lines.append(_stage(stage, branch, spark, width))
+        last = index == len(seen.stages) - 1
+        branch = "┌" if index == 0 else "└" if last else "├"
+        lines += _stage(stage, branch, " " if last else "│", spark, width)
     return lines
 
 
-def _stage(stage: Stage, branch: str, spark: int, width: int) -> Line:
+def _stage(stage: Stage, branch: str, below: str, spark: int, width: int) -> list[Line]:
+    """A stage and why it stands so; the reason of a fault gets lines of its own where it would be cut."""
     level = stage.health.level
     style = LEVEL_STYLES[level]
     line: Line = [
@@ -120,10 +140,13 @@ def _stage(stage: Stage, branch: str, spark: int, width: int) -> Line:
         (f"  {GLYPHS[level]} {level.value:<7} ", style), (sparkline(fitted(stage.series, spark), spark), SPARK),
         ("  ", PLAIN),
     ]  # fmt: skip
-    room = width - sum(len(text) for text, _ in line)
-    why = cell(stage.health.why, room).rstrip() if room > 0 else ""
-    line.append((why, style if level in (Level.FAILING, Level.SLOW, Level.STALE) else DIM))
-    return line
+    why, room = one_line(stage.health.why), width - width_of(line)
+    if level in FAULTS and width_of([(why, style)]) > room:
+        rows = textwrap.wrap(why, max(20, width - 5))
+        return [line, *([(f"{below}   ", DIM), (row, style)] for row in rows)]
+    shown = cell(why, room).rstrip() if room > 0 else ""
+    line.append((shown, style if level in (*FAULTS, Level.SLOW) else DIM))
+    return [line]
 
 
 def _budgets(seen: Seen) -> list[Line]:

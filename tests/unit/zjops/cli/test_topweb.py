@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
-from zjops.cli.top import top
+from zjops.cli.top import _only_reads, top
 from zjops.cli.topweb import terminal_argv
+from zjops.web.terminal import environment
 
 BEGIN = [sys.executable, "-m", "zjops", "top", "--read-only"]
 
@@ -20,6 +22,17 @@ def test_it_is_the_same_terminal_without_actions() -> None:
     assert dict(zip(argv[5::2], argv[6::2], strict=True)) == {
         "--theme": "light", "--hours": "12.0", "--megabytes": "500", "--home": "here", "--context": "staging",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [(environment({}), "a browser only reads; acts are in a terminal"),
+     ({"TERM_PROGRAM": "WezTerm"}, "this terminal only reads (--read-only)"),
+     ({}, "this terminal only reads (--read-only)")],
+    ids=["a page", "a terminal with a name", "a terminal"],
+)  # fmt: skip
+def test_a_page_does_not_name_an_option_that_nobody_gave(environ: dict[str, str], said: str) -> None:
+    assert _only_reads(environ) == said
 
 
 def test_a_moment_is_the_same_one_for_every_page() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from zjops.client.chain import Block, ChainReader
 from zjops.client.history import History, Read, Submitted, read_history
 from zjops.client.http import Http, Outage
 from zjops.client.jobs import Jobs
-from zjops.client.oauth import ClientCredentials
+from zjops.client.oauth import ClientCredentials, fetch_token
 from zjops.client.rpc import ACT_WITHIN_S, READ_WITHIN_S, Rpc, RpcRefused
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
@@ -391,3 +393,12 @@ def test_a_refusal_for_want_of_units_is_not_tried_again(opened: Any) -> None:
     with pytest.raises(Problem):
         http.request("POST", "/v1/jobs", repeat=True)
     assert (len(server.asked), clock.paused) == (1, [])
+
+
+def test_an_issuer_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes the connection and never answers."""
+    monkeypatch.setattr("zjops.client.http.Http", partial(Http, timeout_s=0.2))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(Outage, match=f"^{url} does not answer "):
+            fetch_token(f"{url}/oauth/token", CLIENT)

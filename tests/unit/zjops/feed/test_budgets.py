@@ -15,12 +15,13 @@ import pytest
 
 from tests.unit.zjops.slo.logs import START, answers, write_requests
 from zjops.domain.clock import ManualClock
+from zjops.domain.requests import LATENCY_BOUNDS_MS, rollup_of
 from zjops.feed.budgets import BUDGETS, Budget, BudgetsSeen, LogBudgets, read_budgets, stride
 from zjops.feed.feed import Intake
 from zjops.recording.changes import Changes
 from zjops.recording.reader import Recording
 from zjops.recording.recorder import Recorder
-from zjops.tui.budgets import PERIODS, WINDOW, budgets_at
+from zjops.tui.budgets import PERIODS, WINDOW, YOUNG, budgets_at
 from zjops.tui.moment import Instant
 
 
@@ -103,6 +104,34 @@ def test_a_log_that_was_away_leaves_the_window_and_the_reason(tmp_path: Path) ->
     assert shown.scope == f"{WINDOW} (there is no log)"
     assert [one.name for one in shown.budgets] == ["job success"]
     recording.close()
+
+
+@pytest.mark.parametrize(
+    ("covers_s", "total", "window"),
+    [pytest.param(0, 0, True, id="no whole minute"), pytest.param(60, 0, True, id="a minute of nothing"),
+     pytest.param(60, 5, False, id="a minute of requests")],
+)  # fmt: skip
+def test_until_the_logs_have_a_minute_the_window_counts(
+    tmp_path: Path, covers_s: int, total: int, window: bool
+) -> None:  # fmt: skip
+    log = Budget("availability", "all", 999_000, total, 0, covers_s, period="30 d")
+    changes = Changes()
+    changes.rollup(rollup_of(
+        [7, *[0] * len(LATENCY_BOUNDS_MS)], second=5, process="api", route="/v1/jobs", method="POST", status=200,
+        plan="pro",
+    ))  # fmt: skip
+    changes.readings.append((BUDGETS, 6_000, msgspec.json.encode(BudgetsSeen(0, [log])).decode()))
+    path = tmp_path / "young.zjrec"
+    recorder = Recorder(path, {})
+    recorder.write(changes, 6_000)
+    recorder.close()
+    recording = Recording(path)
+    shown = budgets_at(recording, Instant(8_000, 300, True))
+    recording.close()
+    assert shown.scope == (f"{WINDOW} ({YOUNG})" if window else PERIODS)
+    assert [(one.plan, one.total, one.period) for one in shown.budgets if one.total] == (
+        [("pro", 7, None)] * 3 if window else [("all", 5, "30 d")]
+    )
 
 
 def test_whoever_leaves_does_not_wait_for_a_large_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

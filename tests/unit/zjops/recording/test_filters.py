@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.zjops.recording.told import START, job_id, life, recorded
-from zjops.domain.jobs import JobState
+from zjops.domain.jobs import Charge, JobState, JobType
 from zjops.recording.changes import Changes
 from zjops.recording.filters import DURATION, FIELDS, TEXT, FilterError, completions, parse
 from zjops.recording.reader import Recording, Sort
@@ -86,8 +86,18 @@ TEXTS = st.sampled_from(
     [*JobState, "acme", "acme*", "*eu", "b[1]?", "b*", "ml_*", "compute_heavy", "boom", "*", "failed,cancelled", "pro",
      "charged", "released", "job_00*", "0x*"]
 )  # fmt: skip
+KNOWN_TEXTS = {
+    "status": st.sampled_from([*JobState, "*", "*ed", "fail*", "failed,cancelled", "p*,confirmed"]),
+    "type": st.sampled_from([*JobType, "*", "ml_*", "*_heavy,ml_*"]),
+    "charge": st.sampled_from([*Charge, "*", "*ed", "held,released"]),
+}
+"""Of these fields nothing else means anything."""
 WORD = st.one_of(
-    st.tuples(st.booleans(), st.sampled_from(sorted(TEXT)), st.sampled_from([":", "="]), TEXTS),
+    st.sampled_from(sorted(TEXT)).flatmap(
+        lambda name: st.tuples(
+            st.booleans(), st.just(name), st.sampled_from([":", "="]), KNOWN_TEXTS.get(name, TEXTS).map(str)
+        )
+    ),
     st.tuples(
         st.booleans(), st.sampled_from(sorted(set(FIELDS) - set(TEXT) - set(DURATION))),
         st.sampled_from([":", "=", ">", "<", ">=", "<="]), st.integers(0, 700).map(str),
@@ -141,6 +151,11 @@ def test_pages_joined_are_the_whole_list_in_both_directions(
         ("colour:red", 0, "there is no field colour"),
         ("tenant:acme -size>3", 13, "there is no field size"),
         ("tenant>acme", 6, "tenant is text"),
+        ("tenant:acme status:foo", 19, "there is no status foo; there are pending, processing, completed, failed, "),
+        ("-status:failed,foo", 8, "there is no status foo"),
+        ("status:x*", 7, r"there is no status x\*; there are"),
+        ("type:ml", 5, "there is no type ml; there are compute_heavy, "),
+        ("charge:free", 7, "there is no charge free"),
         ("age>", 4, "needs a value"),
         ("age>soon", 4, "a duration such as"),
         ("units>5m", 6, "a whole number"),

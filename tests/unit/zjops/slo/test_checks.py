@@ -63,6 +63,11 @@ def test_the_queue(changes: dict[str, Any], waits: float | None, state: State) -
     assert nagios(found).startswith(f"QUEUE {state.name} - ")
 
 
+def test_a_job_that_waits_is_looked_for_with_all_tenants() -> None:
+    """Whose it is the check does not know."""
+    assert nagios(check_queue(IDLE, 31.0, AGES)).split(" | ")[0].endswith("; zjops jobs list --all --status pending")
+
+
 @pytest.mark.parametrize(
     ("changes", "state", "then"),
     [
@@ -78,6 +83,15 @@ def test_the_relayer(changes: dict[str, Any], state: State, then: str) -> None:
     found = check_relayer(msgspec.structs.replace(QUIET, **changes), AGES)
     assert found.state is state
     assert then in nagios(found)
+
+
+def test_one_of_something_is_counted_as_one() -> None:
+    relayer = check_relayer(msgspec.structs.replace(QUIET, open_batches=1), AGES)
+    assert nagios(relayer).startswith("RELAYER OK - active, 1 batch under way |")
+    queue = msgspec.structs.replace(IDLE, active_jobs=1)
+    assert nagios(check_queue(queue, None, AGES)).startswith("QUEUE OK - 1 active job, none waits long |")
+    dead = msgspec.structs.replace(IDLE, dead_letters=1)
+    assert nagios(check_queue(dead, None, AGES)).startswith("QUEUE WARNING - 1 dead letter; ")
 
 
 def test_the_chain_counts_failed_transactions_as_the_ruling_says() -> None:

@@ -131,4 +131,7 @@ def test_a_size_is_one_that_a_terminal_may_have(asked: tuple[int, int], given: t
 
 def test_the_environment_tells_of_the_browser_and_not_of_the_servers_terminal() -> None:
     given = environment({"TERM": "dumb", "COLUMNS": "40", "COLORFGBG": "0;15", "LANG": "C.UTF-8", "NO_COLOR": "1"})
-    assert given == {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "NO_COLOR": "1"}
+    assert given == {
+        "TERM": "xterm-256color", "COLORTERM": "truecolor", "TERM_PROGRAM": "zjops-web", "LANG": "C.UTF-8",
+        "NO_COLOR": "1",
+    }  # fmt: skip

@@ -1,0 +1,65 @@
+"""audit-log: who did what to the platform, when and why."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from zjops.cli.options import ContextName, Home, Json, Output, Quiet
+from zjops.cli.output import Format, Out
+from zjops.cli.times import moment_ms
+from zjops.client.admin import Admin
+from zjops.config import resolve
+from zjops.domain.clock import SystemClock, parse_rfc3339
+from zjops.domain.wire_admin import AuditEntry
+
+LOOKS = (".read", ".list", ".export", "token.refresh")
+"""How the actions end that change nothing: `zjops top` alone makes thousands of them, every command one or two."""
+COLUMNS = ("number", "at", "actor", "action", "target", "reason", "details")
+
+
+def audit_log(
+    actor: Annotated[str | None, typer.Option("--actor", help="Only what this one did.")] = None,
+    action: Annotated[str | None, typer.Option("--action", help="Only this, such as relayer.pause.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="From this moment on: RFC 3339, 14:05 of today in UTC, or -10m.")
+    ] = None,
+    reads: Annotated[bool, typer.Option("--reads", help="Also what only read, and renewed tokens.")] = False,
+    limit: Annotated[int, typer.Option("--limit", help="The newest so many.", min=1, max=100_000)] = 50,
+    home: Home = None, context: ContextName = None, output: Output = Format.TABLE, json: Json = False,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Oldest first. Needs operator credentials; that it was read stands in the log too."""
+    since_ms = None if since is None else moment_ms(since, SystemClock().now_ms(), "--since")
+    found = Admin(resolve(context, home)).audit_log(actor=actor, action=action)
+    entries = newest(found, limit, since_ms, reads=reads or action is not None)
+    out, rows = Out(output, json, quiet), [msgspec.to_builtins(entry) for entry in entries]
+    out.rows("zjops.audit-log/1", rows, COLUMNS, people=[_brief(entry) for entry in entries])
+    if len(entries) == limit:
+        out.say(f"the newest {limit:,}; --limit for more")
+
+
+def newest(entries: Iterable[AuditEntry], limit: int, since_ms: int | None, *, reads: bool) -> list[AuditEntry]:
+    """The last so many of those that are wanted, in their order."""
+    kept: deque[AuditEntry] = deque(maxlen=limit)
+    for entry in entries:
+        if not reads and entry.action.endswith(LOOKS):
+            continue
+        if since_ms is None or parse_rfc3339(entry.at) >= since_ms:
+            kept.append(entry)
+    return list(kept)
+
+
+def _brief(entry: AuditEntry) -> dict[str, Any]:
+    """An entry on a line of a narrow terminal."""
+    return {
+        "at (UTC)": entry.at[:19].replace("T", " "), "actor": entry.actor, "action": entry.action,
+        "target": entry.target or "", "reason": entry.reason or "",
+    }  # fmt: skip
+
+
+commands = {"audit-log": audit_log}
