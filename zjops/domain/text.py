@@ -30,6 +30,11 @@ def shortened(text: str) -> str:
     return _SHORT.sub(r"0x\1…\2", text)
 
 
+def numbered(number: int, one: str, many: str | None = None) -> str:
+    """So many of something: `1 batch`, `1,204 batches`; without `many` an s is put behind."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def dollars(microusd: int) -> str:
     """Money, from micro-dollars; small amounts keep their digits."""
     value = Decimal(microusd) / 10**6

@@ -10,10 +10,10 @@ import msgspec
 from zjops.domain.clock import parse_rfc3339
 from zjops.domain.errors import UsageError
 from zjops.domain.plans import price_book
-from zjops.domain.text import one_line, shortened
+from zjops.domain.text import numbered, one_line, shortened
 from zjops.feed.messages import Verdict
 from zjops.recording.rows import BatchRow, JobRow
-from zjops.tui.figures import cell, clock, coin, count, dollars, span
+from zjops.tui.figures import cell, clock, coin, count, dollars, jobs, span
 from zjops.tui.ink import BAD, BOLD, DIM, GOOD, LINK, PLAIN, SPARK, WARN, Line, Span, state_span, title, width_of
 from zjops.tui.pipeline import Facts
 from zjops.tui.stuck import because
@@ -126,7 +126,7 @@ def _delivery(one: dict[str, Any], at_ms: int, width: int) -> Line:
     answer = ""
     if last is not None:
         answer = f", {one_line(str(last['status'] or last['error']))} in {span(last['milliseconds'])}"
-    times = f"{len(attempts)} attempt{'' if len(attempts) == 1 else 's'}{answer}"
+    times = f"{numbered(len(attempts), 'attempt')}{answer}"
     after = one["nextAttemptAt"]
     due = "" if after is None else f", next in {span(max(0, parse_rfc3339(after) - at_ms))}"
     line: Line = [(f"  {words} ", style), (f"{one['type'].removeprefix('job.'):<10}", BOLD), (f"{times}{due}  ", PLAIN)]
@@ -146,7 +146,7 @@ def hops(seen: Seen) -> list[Hop]:
         made += [Hop("batch closed", None), Hop("sent", None), Hop("mined", None)]
     else:
         made += [
-            Hop("batch closed", batch.closed_at, f"batch {batch.batch_id}, {batch.jobs:,} jobs"),
+            Hop("batch closed", batch.closed_at, f"batch {batch.batch_id}, {jobs(batch.jobs)}"),
             Hop("sent", batch.sent_at, shortened(batch.tx_hash or "")),
             Hop("mined", batch.mined_at, f"block {count(batch.block_number)}" if batch.block_number else ""),
         ]
@@ -173,8 +173,9 @@ def _way(found: list[Hop], at_ms: int, width: int) -> list[Line]:
         ]
         if width >= WIDE:
             line += _bar(before - begun, took, whole)
-        step = "" if first else f"{span(took):>7} after"
-        lines.append([*line, (f" {step:<13} {hop.note}", DIM)])
+        step = "" if first else f"{span(took):>7} later"
+        mark = "" if first or not hop.note else "· "
+        lines.append([*line, (f" {step:<13} {mark}{hop.note}", DIM)])
         before = max(before, hop.at_ms)
     return lines
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from zjops.client.standing import has_halted, standstill
+from zjops.client.standing import standstill, way_on
 from zjops.domain.jobs import JobState
+from zjops.domain.text import numbered
 from zjops.recording.rows import BatchRow, JobRow
 from zjops.tui.figures import span
 from zjops.tui.pipeline import Facts, batch_text
@@ -36,6 +37,10 @@ def because(job: JobRow, facts: Facts) -> str | None:
     return f"{word} for {span(waited)} because {reason}"
 
 
+def _wait(number: int, what: str) -> str:
+    return f"{numbered(number, what)} {'waits' if number == 1 else 'wait'}"
+
+
 def _away(facts: Facts, *sources: str) -> str | None:
     for outage in facts.outages:
         if outage.source in sources:
@@ -48,14 +53,12 @@ def _pending(job: JobRow, facts: Facts) -> str:
     if away := _away(facts, "broker", "API"):
         return away
     if state is not None and state.unpublished and (state.oldest_unpublished_ms or 0) > 1_000:
-        return (
-            f"the outbox holds {state.unpublished:,} rows, the oldest for {span(state.oldest_unpublished_ms)}: "
-            "no relay publishes them"
-        )
+        held, oldest = numbered(state.unpublished, "row"), span(state.oldest_unpublished_ms)
+        return f"the outbox holds {held}, the oldest for {oldest}: no relay publishes them"
     if not facts.recent.processing and not facts.depths.get("processing", (0, None))[0]:
         return "no worker takes work: none runs and none was started in 10 s; see zjops status"
     ahead = 0 if depth is None else max(0, depth.jobs - 1)
-    return f"{ahead:,} other jobs wait for a worker too, and {facts.recent.processing / 10:.1f} a second are taken"
+    return f"{_wait(ahead, 'other job')} for a worker too, and {facts.recent.processing / 10:.1f} a second are taken"
 
 
 def _processing(job: JobRow, facts: Facts) -> str:
@@ -73,11 +76,10 @@ def _settled(job: JobRow, facts: Facts) -> str:
         return "its batch is not known yet: the relayer was not read"
     why = standstill(view)
     if why is not None:
-        mend = "zjops chain reanchor" if has_halted(view) else "zjops chain status"
-        return f"{why}; see {mend}"
+        return f"{why}; see {way_on(view)}"
     batch = _batch_after(job, facts)
     if batch is None:
-        return f"the relayer has not closed its batch yet; {view.waiting_jobs:,} jobs wait for one"
+        return f"the relayer has not closed its batch yet; {_wait(view.waiting_jobs, 'job')} for one"
     return f"batch {batch.batch_id} is {batch_text(batch, facts)}, and its block must be final ({view.finality})"
 
 

@@ -126,7 +126,7 @@ class TestStuck:
         [
             (
                 msgspec.structs.replace(WORKING, paused=True),
-                "the relayer is paused by an operator; see zjops chain status",
+                "the relayer is paused by an operator; see zjops chain unpause relayer",
             ),
             (msgspec.structs.replace(WORKING, owner=None), "no relayer is active; see zjops chain status"),
             (
@@ -134,8 +134,12 @@ class TestStuck:
                 "the relayer has stopped: reorg_beyond_finality: batch 3; see zjops chain reanchor",
             ),
             (WORKING, "the relayer has not closed its batch yet; 7 jobs wait for one"),
+            (
+                msgspec.structs.replace(WORKING, waiting_jobs=1),
+                "the relayer has not closed its batch yet; 1 job waits for one",
+            ),
         ],
-        ids=["paused", "no relayer", "a reorganisation", "no batch yet"],
+        ids=["paused", "no relayer", "a reorganisation", "no batch yet", "no batch for one yet"],
     )
     def test_the_relayer(self, tmp_path: Path, relayer: Any, why: str) -> None:
         assert self._because(tmp_path, 4, relayer=relayer) == f"stuck for 58 s because {why}"
