@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from zjops.actions.acts import RELAYER_ACTS, Act, Door, Target, counted
 from zjops.actions.targets import Aimed
 from zjops.actions.worth import worth_of
+from zjops.client.standing import held_back
 from zjops.domain.jobs import ACTIVE, JobState
 from zjops.domain.wire_admin import AdminDelivery
 from zjops.domain.wire_chain import RelayerView
@@ -117,8 +118,7 @@ def of_relayer(act: Act, view: RelayerView) -> Preview:
     """Confirmations are held back or go on; jobs are accepted, run and charged as before."""
     wanted = act is Act.PAUSE
     facts = [
-        f"{'holds back' if wanted else 'lets go on'}: {view.open_batches:,} batches of {view.open_jobs:,} jobs,"
-        f" and {view.waiting_jobs:,} jobs in none yet",
+        f"{'holds back' if wanted else 'lets go on'}: {held_back(view)}",
         "no unit or dollar moves: jobs are accepted, run and charged as before, and stay completed until final",
     ]
     if view.paused == wanted:

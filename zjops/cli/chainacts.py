@@ -14,7 +14,7 @@ from zjops.client.admin import Admin
 from zjops.client.chain import ChainReader
 from zjops.client.development import Development
 from zjops.client.rpc import Rpc, node_of
-from zjops.client.standing import has_halted, standstill
+from zjops.client.standing import has_halted, held_back, standstill
 from zjops.config import Context, resolve
 from zjops.domain.errors import UsageError
 from zjops.domain.merkle import keccak256
@@ -125,14 +125,13 @@ def _preview(
     target: str, verb: Verb, view: RelayerView, context: Context, *, other: bool
 ) -> Iterator[str]:  # fmt: skip
     """What the act touches, what it does not, and which of the two pauses it is."""
-    waiting = f"{view.open_batches} batches of {view.open_jobs} jobs, and {view.waiting_jobs} jobs in none yet"
     if target == "contract":
         yield f"{verb} the contract {context.contract} on chain {context.chain_id}, a transaction by its pauser:"
         yield "  touches every relayer and sender, not only ours; whoever reads and verifies is not touched"
     else:
         yield f"{verb} the relayer of {context.name}, a setting of this platform by the operators' API:"
         yield "  touches what this platform sends; the contract takes confirmations of others all the same"
-    yield f"  {'holds back' if verb == 'pause' else 'lets go on'}: {waiting}"
+    yield f"  {'holds back' if verb == 'pause' else 'lets go on'}: {held_back(view)}"
     yield "  jobs are accepted, run and charged as before; their state stays completed until they are final"
     if has_halted(view):
         yield f"  note: {standstill(view)}"

@@ -20,6 +20,7 @@ from zjops.cli.output import Format, Out
 from zjops.client.standing import has_halted, standstill, way_on
 from zjops.config import Context, find_home, local_context
 from zjops.domain.errors import ZjopsError
+from zjops.domain.text import numbered
 from zjops.domain.wire_chain import RelayerView
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _relayer(view: RelayerView) -> Row:
     """Whether confirmations go on: a pause was meant, what is gone or missing was not."""
     why = standstill(view)
     if why is None:
-        return _row("relayer", "ok", f"active, {view.open_batches} batches on their way")
+        return _row("relayer", "ok", f"active, {numbered(view.open_batches, 'batch', 'batches')} under way")
     meant = view.paused and not has_halted(view)
     return _row("relayer", "warn" if meant or view.state == "waiting" else "fail", why, way_on(view))
 

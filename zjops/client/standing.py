@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from zjops.domain.anchoring import REORGED
 from zjops.domain.clock import parse_rfc3339
+from zjops.domain.text import numbered
 from zjops.domain.wire_chain import BatchView, RelayerView
 
 DAY_S = 86_400.0
@@ -130,6 +131,12 @@ def way_on(view: RelayerView) -> str:
     if has_halted(view):
         return "zjops chain reanchor"
     return "zjops chain unpause relayer" if view.paused else "zjops chain status"
+
+
+def held_back(view: RelayerView) -> str:
+    """What waits for the relayer, on the chain's way and before it."""
+    batches = numbered(view.open_batches, "batch", "batches")
+    return f"{batches} of {numbered(view.open_jobs, 'job')}, and {numbered(view.waiting_jobs, 'job')} in none yet"
 
 
 def seconds_to_final(batch: BatchView) -> float | None:

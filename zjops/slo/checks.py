@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from zjops.client.standing import has_halted, owner_state, standstill, way_on
+from zjops.domain.text import numbered
 from zjops.domain.wire_admin import PlatformState
 from zjops.domain.wire_chain import RelayerView
 from zjops.domain.wire_webhooks import EndpointView
@@ -108,7 +109,7 @@ def check_queue(state: PlatformState, oldest_pending_s: float | None, ages: Ages
         text = f"{state.unpublished:,} events wait to be published, the oldest for {unpublished_s:,.0f} s"
         findings.append(Finding(found, text, "zjops status"))
     if state.dead_letters:
-        text = f"{state.dead_letters:,} dead letters"
+        text = numbered(state.dead_letters, "dead letter")
         findings.append(Finding(State.WARNING, text, "zjops jobs retry --all --reason WHY"))
     limits = f"{ages.warning_s:g}", f"{ages.critical_s:g}"
     figures = [
@@ -116,7 +117,7 @@ def check_queue(state: PlatformState, oldest_pending_s: float | None, ages: Ages
         Figure("oldest unpublished", round(unpublished_s, 1), "s", *limits), Figure("unpublished", state.unpublished),
         Figure("dead letters", state.dead_letters, "", "0"),
     ]  # fmt: skip
-    return Check("queue", findings, figures, f"{state.active_jobs:,} active jobs, none waits long", [])
+    return Check("queue", findings, figures, f"{numbered(state.active_jobs, 'active job')}, none waits long", [])
 
 
 def check_relayer(view: RelayerView, ages: Ages) -> Check:
@@ -132,7 +133,13 @@ def check_relayer(view: RelayerView, ages: Ages) -> Check:
         Figure("oldest waiting", round(waits, 1), "s", f"{ages.warning_s:g}", f"{ages.critical_s:g}"),
         Figure("waiting jobs", view.waiting_jobs), Figure("open batches", view.open_batches),
     ]  # fmt: skip
-    return Check("relayer", findings, figures, f"{owner_state(view)}, {view.open_batches} batches on their way", [])
+    return Check(
+        "relayer",
+        findings,
+        figures,
+        f"{owner_state(view)}, {numbered(view.open_batches, 'batch', 'batches')} under way",
+        [],
+    )
 
 
 def check_webhooks(endpoints: dict[str, list[EndpointView]], failed: int) -> Check:

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from zjops.client.standing import lag, owner_state, runway_days, runway_text, standstill
+from zjops.domain.text import numbered
 from zjops.recording.reader import Recording
 from zjops.recording.rows import BatchRow
 from zjops.tui.figures import clock, coin, count, jobs, short, span
@@ -105,7 +106,7 @@ def draw(seen: Seen, width: int) -> list[Line]:
     lines.append([
         ("  relayer ", DIM), (owner_state(view), BAD if why else GOOD), ("   waiting ", DIM),
         (jobs(view.waiting_jobs), BOLD), ("   on their way ", DIM), (jobs(view.open_jobs), PLAIN),
-        (f" in {view.open_batches:,} batch{'' if view.open_batches == 1 else 'es'}", PLAIN),
+        (f" in {numbered(view.open_batches, 'batch', 'batches')}", PLAIN),
     ])  # fmt: skip
     if view.balance_wei is not None:
         days = runway_days(int(view.balance_wei), int(view.spent_wei), view.spent_seconds)

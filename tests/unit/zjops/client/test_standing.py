@@ -15,6 +15,7 @@ from zjops.client.standing import (
     clock_skew_s,
     depth_of,
     evidence_of,
+    held_back,
     lag,
     owner_state,
     progress,
@@ -81,6 +82,15 @@ def test_why_nothing_is_confirmed_and_the_way_on(change: dict[str, Any], why: st
     view = msgspec.structs.replace(QUIET, **change)
     assert standstill(view) == why
     assert f"zjops chain {way}" in way_on(view)
+
+
+@pytest.mark.parametrize(
+    ("batches", "jobs", "waiting", "text"),
+    [(0, 0, 0, "0 batches of 0 jobs, and 0 jobs in none yet"), (1, 1, 1, "1 batch of 1 job, and 1 job in none yet"),
+     (2, 1_204, 4, "2 batches of 1,204 jobs, and 4 jobs in none yet")],
+)  # fmt: skip
+def test_what_a_pause_holds_back(batches: int, jobs: int, waiting: int, text: str) -> None:
+    assert held_back(msgspec.structs.replace(QUIET, open_batches=batches, open_jobs=jobs, waiting_jobs=waiting)) == text
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,15 @@ def test_the_relayer(changes: dict[str, Any], state: State, then: str) -> None:
     assert then in nagios(found)
 
 
+def test_one_of_something_is_counted_as_one() -> None:
+    relayer = check_relayer(msgspec.structs.replace(QUIET, open_batches=1), AGES)
+    assert nagios(relayer).startswith("RELAYER OK - active, 1 batch under way |")
+    queue = msgspec.structs.replace(IDLE, active_jobs=1)
+    assert nagios(check_queue(queue, None, AGES)).startswith("QUEUE OK - 1 active job, none waits long |")
+    dead = msgspec.structs.replace(IDLE, dead_letters=1)
+    assert nagios(check_queue(dead, None, AGES)).startswith("QUEUE WARNING - 1 dead letter; ")
+
+
 def test_the_chain_counts_failed_transactions_as_the_ruling_says() -> None:
     """Over 10 % of ten minutes, and at least 5."""
     height = Height(100, 0.0, False, True)
