@@ -17,8 +17,8 @@ from zjops.config import resolve
 from zjops.domain.clock import SystemClock, parse_rfc3339
 from zjops.domain.wire_admin import AuditEntry
 
-LOOKS = (".read", ".list", ".export")
-"""How the actions end that change nothing: `zjops top` alone makes thousands of them."""
+LOOKS = (".read", ".list", ".export", "token.refresh")
+"""How the actions end that change nothing: `zjops top` alone makes thousands of them, every command one or two."""
 COLUMNS = ("number", "at", "actor", "action", "target", "reason", "details")
 
 
@@ -28,7 +28,7 @@ def audit_log(
     since: Annotated[
         str | None, typer.Option("--since", help="From this moment on: RFC 3339, 14:05 of today in UTC, or -10m.")
     ] = None,
-    reads: Annotated[bool, typer.Option("--reads", help="Also what only looked, such as job.list.")] = False,
+    reads: Annotated[bool, typer.Option("--reads", help="Also what only read, and renewed tokens.")] = False,
     limit: Annotated[int, typer.Option("--limit", help="The newest so many.", min=1, max=100_000)] = 50,
     home: Home = None, context: ContextName = None, output: Output = Format.TABLE, json: Json = False,
     quiet: Quiet = False,

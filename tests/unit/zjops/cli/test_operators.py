@@ -71,15 +71,23 @@ def _entry(number: int, action: str, at: str = "2026-11-26T08:00:00.000Z") -> di
 
 
 PAGES = [
-    {"entries": [_entry(1, "relayer.pause"), _entry(2, "job.list"), _entry(3, "relayer.resume")], "next": 3},
-    {"entries": [_entry(4, "tenant.suspend", "2026-11-26T09:00:00.000Z")], "next": None},
+    {
+        "entries": [
+            _entry(1, "relayer.pause"),
+            _entry(2, "job.list"),
+            _entry(3, "token.refresh"),
+            _entry(4, "relayer.resume"),
+        ],
+        "next": 4,
+    },
+    {"entries": [_entry(5, "tenant.suspend", "2026-11-26T09:00:00.000Z")], "next": None},
 ]
 
 
 @pytest.mark.parametrize(
     ("more", "numbers"),
-    [([], [1, 3, 4]), (["--reads"], [1, 2, 3, 4]), (["--limit", "2"], [3, 4]),
-     (["--since", "2026-11-26T08:30:00Z"], [4]), (["--action", "job.list"], [1, 2, 3, 4])],
+    [([], [1, 4, 5]), (["--reads"], [1, 2, 3, 4, 5]), (["--limit", "2"], [4, 5]),
+     (["--since", "2026-11-26T08:30:00Z"], [5]), (["--action", "job.list"], [1, 2, 3, 4, 5])],
     ids=["acts", "what only looked too", "the newest", "since a moment", "an action as the platform gives it"],
 )  # fmt: skip
 def test_the_audit_log_is_read_page_by_page(
@@ -91,7 +99,7 @@ def test_the_audit_log_is_read_page_by_page(
     assert document["schema"] == "zjops.audit-log/1"
     assert [row["number"] for row in document["rows"]] == numbers
     assert [(one["path"], one["actor"], one["after"]) for one in asked] == [
-        ("/v1/admin/audit-log", "ada", "0"), ("/v1/admin/audit-log", "ada", "3"),
+        ("/v1/admin/audit-log", "ada", "0"), ("/v1/admin/audit-log", "ada", "4"),
     ]  # fmt: skip
 
 
