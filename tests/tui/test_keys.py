@@ -540,6 +540,16 @@ class TestCommands:
             assert "there is no field colour" in await hands.press("colon", *"jobs colour:red", "enter")
             assert hands.jobs.where.all
 
+    async def test_a_state_that_there_is_not_is_said_with_all_that_there_are(self, make: Make) -> None:
+        app = make()
+        async with app.run_test(size=(80, 24)) as pilot:
+            hands = await _hands(app, pilot)
+            screen = await hands.press("colon", *"jobs status:foo", "enter")
+            assert "there is no status foo; there are pending, " in screen
+            assert "confirmed" in screen.split("there is no status foo")[1].split("status ")[0]
+            assert hands.jobs.where.all
+            assert "there is no status" not in await hands.press("escape")
+
 
 async def test_themes_go_round_and_the_header_can_be_hidden(make: Make) -> None:
     app = make()
