@@ -340,7 +340,7 @@ class TestJobs:
             hands = await _hands(app, pilot)
             screen = " ".join((await hands.press("2", "pagedown", "pagedown", "enter")).split())
             assert "stuck for" in screen
-            assert "because the relayer is paused by an operator; see zjops chain status" in screen
+            assert "because the relayer is paused by an operator; see zjops chain unpause relayer" in screen
 
 
 class TestJob:
