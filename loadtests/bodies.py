@@ -84,10 +84,10 @@ class Caller:
         """The token itself."""
         return self._value
 
-    def refused(self) -> None:
-        """The token was refused: have another before this comes back."""
+    def refused(self, value: str) -> None:
+        """The token that a request carried was refused: have another before this comes back, unless there is one."""
         if self.token is not None:
-            self.token.refused(self._value)
+            self.token.refused(value)
 
 
 def order(mix: dict[str, float], seed: int) -> Any:

@@ -115,9 +115,10 @@ class Service:
             arrival.second, arrival.phase, counted_as(arrival.op), arrival.due - began, start - began
         )  # fmt: skip
         try:
+            carried = caller.value()
             answer = wire.exchange(make(), start + self._timeout_s)
             if answer.status == 401:
-                caller.refused()
+                caller.refused(carried)
                 answer = wire.exchange(make(), start + self._timeout_s)
         except TimedOut:
             return Sent(None, "timeouts", start, start + self._timeout_s)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from zjops.analytics.warehouse import Warehouse
-from zjops.audit.findings import Finding
+from zjops.audit.findings import DOUBLE_BILLED, DOUBLE_CONFIRMED, DOUBLED, LOST, Finding
 from zjops.audit.records import Export
 from zjops.client.history import Read, Record
 from zjops.domain.clock import rfc3339
@@ -17,6 +17,7 @@ from zjops.domain.wire import ExportBatch, ExportRow
 
 TOLD_MOST = 50
 """Of so many jobs at most is the story looked up, to find the shortest."""
+NEVER = frozenset({LOST, DOUBLED, DOUBLE_BILLED, DOUBLE_CONFIRMED, "wrong_charge", "mismatch", "status_back"})
 ON_THEIR_WAY = frozenset({"not_settled", "not_final"})
 CLIENT, STORE, LOG, CHAIN = "client", "store", "log", "chain"
 
@@ -56,11 +57,15 @@ def shortest(
 ) -> Story | None:
     """The story with the fewest steps among the jobs that something was found of; None where no job is named.
 
-    Jobs that are only on their way are told of where there are no others.
+    First come those with what no time can heal, then those that lack an event, last those that are on their way.
     """
     wrong: dict[str, list[str]] = defaultdict(list)
-    for finding in [one for one in findings if one.kind not in ON_THEIR_WAY] or findings:
-        if finding.job_id.startswith(JOB_PREFIX):
+    named = [one for one in findings if one.job_id.startswith(JOB_PREFIX)]
+    worst = {one.job_id for one in named if one.kind in NEVER} or {
+        one.job_id for one in named if one.kind not in ON_THEIR_WAY
+    }  # fmt: skip
+    for finding in named:
+        if not worst or finding.job_id in worst:
             wrong[finding.job_id].append(f"{finding.kind}: {finding.text}")
     names = list(wrong)[:TOLD_MOST]
     if not names:

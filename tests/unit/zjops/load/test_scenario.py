@@ -19,7 +19,7 @@ PHASE = '[[phases]]\nname = "p"\nduration_s = 1\n'
 
 
 def test_the_shipped_ones_are_those_that_were_asked_for() -> None:
-    assert set(shipped()) == {"smoke", "sustained", "burst", "design", "soak", "throughput", "knee"}
+    assert set(shipped()) == {"smoke", "chaos", "sustained", "burst", "design", "soak", "throughput", "knee"}
     assert all(name == found.name for name, found in shipped().items())
 
 
@@ -83,7 +83,7 @@ def test_what_is_no_scenario_is_refused_with_its_place(text: str, why: str) -> N
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="there is no scenario brust; there are burst, design"):
+    with pytest.raises(UsageError, match="there is no scenario brust; there are burst, chaos, design"):
         find("brust")
     with pytest.raises(UsageError, match="cannot be read"):
         find("nowhere.toml")
