@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from tests.support.cli import Cli
@@ -14,7 +17,9 @@ from tests.support.nats import eventually
 from tests.support.platform import Stage, running_platform
 from zjops.chaos.experiments import experiment, experiments
 from zjops.chaos.toolkit import JOURNAL, Toolkit
+from zjops.domain.clock import SystemClock
 from zjops.domain.jobs import JobState
+from zjops.domain.runfile import read_run_file
 
 pytest.importorskip("chaoslib", reason="Chaos Toolkit is missing; install it with: make load")
 
@@ -22,6 +27,7 @@ LONG = os.environ.get("ZJOPS_LONG") == "1"
 """Set by `make chaos`: every experiment, not a few."""
 FEW = ("api-latency", "store-locked", "api-killed", "workers-throttled", "stop-settlement", "broker-lossy")
 LEASE_S = 3.0
+CLOCK = SystemClock()
 FAULTY = [
     name for name, one in experiments().items() if one.lease_s >= 1 and one.tags not in (("webhook",), ("identity",))
 ]
@@ -112,3 +118,19 @@ def test_faults_can_be_put_and_ended_by_hand(zjops: Cli, stage: Stage) -> None:
 def test_every_experiment_is_listed(zjops: Cli) -> None:
     listed = zjops.json("chaos", "list")
     assert len(listed["rows"]) == len(experiments())
+
+
+@pytest.mark.timeout(120)
+def test_a_platform_of_its_own_ends_with_the_run_however_that_ends(tmp_path: Path) -> None:
+    env = os.environ | {"ZJOPS_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    argv = [sys.executable, "-m", "zjops", "chaos", "run", "kill-worker", "--fresh"]
+    with subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        until = CLOCK.monotonic() + 60
+        while not any(tmp_path.glob("zjops-chaos-*/home/run.json")) and CLOCK.monotonic() < until:
+            CLOCK.pause(0.1)
+        (found,) = tmp_path.glob("zjops-chaos-*/home/run.json")
+        supervisor = psutil.Process(read_run_file(found.parent).supervisor_pid)
+        run.terminate()
+        assert run.wait(60) == 130
+    assert not supervisor.is_running()
+    assert not any(tmp_path.glob("zjops-chaos-*"))

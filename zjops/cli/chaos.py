@@ -13,6 +13,7 @@ import typer
 from zjops.cli.exits import BROKEN, CHECK_FAILED, UNTRUSTED, worst
 from zjops.cli.options import ContextName, Home, Json, Output, Quiet
 from zjops.cli.output import Format, Out
+from zjops.cli.waiting import end_in_order
 from zjops.config import Context, find_home, resolve
 from zjops.domain.errors import UsageError
 
@@ -170,6 +171,8 @@ def _platform(fresh: bool, context: str | None, home: Path | None, told: Out) ->
         raise UsageError("--fresh is a platform of its own; leave --context and --home out")
     from zjops.chaos.fresh import fresh_platform
 
+    # Whoever ends this in whatever way takes the platform along, which nobody else would.
+    end_in_order()
     told.say("starting a platform with a process for every role and proxies before its parts")
     with fresh_platform() as found:
         yield found
