@@ -115,6 +115,13 @@ def test_faults_can_be_put_and_ended_by_hand(zjops: Cli, stage: Stage) -> None:
     assert (status, err.strip()) == (2, "error: --param is NAME=NUMBER, not ms")
 
 
+def test_the_command_that_repeats_a_run_names_all_that_it_was_given() -> None:
+    from zjops.cli.chaos import _command
+
+    assert _command("kill-worker", "smoke", None, False) == "zjops chaos run kill-worker --under smoke"
+    assert _command("reorg", "chaos", 2.5, True) == "zjops chaos run reorg --under chaos --lease 2.5 --fresh"
+
+
 def test_every_experiment_is_listed(zjops: Cli) -> None:
     listed = zjops.json("chaos", "list")
     assert len(listed["rows"]) == len(experiments())

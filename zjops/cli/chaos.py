@@ -54,7 +54,7 @@ def run(
 
     told = Out(output, json, quiet)
     chosen = experiment(name)
-    command = f"zjops chaos run {name} --under {under}" + (f" --lease {lease:g}" if lease is not None else "")
+    command = _command(name, under, lease, fresh)
     with _platform(fresh, context, home, told) as found:
         asked = _asked(chosen, found, context if not fresh else None, under, lease, seed, out, command, told)
         if fresh and out is None:
@@ -95,7 +95,7 @@ def suite(
             told.say(f"{number} of {len(chosen)}: {one.name}")
             # What takes no time by itself need not take longer than that.
             lasts = lease if lease is not None and one.lease_s >= 1 else one.lease_s
-            command = f"zjops chaos run {one.name} --under {under} --lease {lasts:g}"
+            command = _command(one.name, under, lasts, fresh)
             folder = reports / one.name if reports else None
             named = None if fresh else context
             results.append(_one(_asked(one, found, named, under, lasts, seed, folder, command, told)))
@@ -200,6 +200,12 @@ def _one(asked: Asked) -> Result:
     write(result, folder)
     asked.say(f"{WORDS[result.verdict]}: {result.reason}; {folder / 'report.html'}")
     return result
+
+
+def _command(name: str, under: str, lease_s: float | None, fresh: bool) -> str:
+    """What repeats a run, but for its seed."""
+    lasts = "" if lease_s is None else f" --lease {lease_s:g}"
+    return f"zjops chaos run {name} --under {under}{lasts}{' --fresh' if fresh else ''}"
 
 
 def _kept(name: str) -> Path:

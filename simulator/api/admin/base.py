@@ -13,9 +13,10 @@ from simulator.abuse import record
 from simulator.api.contract.operation import Answer, Handler, Header, Operation
 from simulator.api.deps import ApiDeps
 from simulator.gateway.context import context_of
-from simulator.store.port import Tx
+from simulator.store.port import Row, Tx
 from zjops.domain.errors import Problem
 from zjops.domain.events import OpsKind
+from zjops.domain.ids import job_key
 
 BASE = "/v1/admin"
 BODY = ("unsupported-media-type", "validation-failed")
@@ -82,6 +83,17 @@ class AdminPart:
         await self._store.transact(
             lambda tx: tx.run("audit_put", now=now, actor=actor, action=what, target=target, reason=None, details="{}")
         )
+
+
+def job_named(tx: Tx, name: str) -> Row:
+    """The job of any tenant by its public id. Raises `Problem` (404)."""
+    try:
+        row = tx.one("job_get", id=job_key(name))
+    except ValueError:
+        row = None
+    if row is None:
+        raise Problem("not-found", "There is no such job.")
+    return row
 
 
 def done() -> Response:

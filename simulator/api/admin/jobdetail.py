@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from simulator.api.admin.base import AdminPart, operation
+from simulator.api.admin.base import AdminPart, job_named, operation
 from simulator.api.contract.operation import Operation
 from simulator.api.deps import answer
 from simulator.api.proofs import Found, proof_view, read_proof
@@ -13,7 +13,6 @@ from simulator.api.views import job_view
 from simulator.api.webhooks import delivery_view
 from simulator.store.port import Row, Tx
 from zjops.domain.errors import Problem
-from zjops.domain.ids import job_key
 from zjops.domain.jobs import Charge
 from zjops.domain.wire_jobdetail import AdminJobDetail
 from zjops.domain.wire_webhooks import DeliveryView
@@ -42,12 +41,7 @@ class JobDetailRoutes(AdminPart):
 
 
 def _read(tx: Tx, name: str) -> tuple[Row, list[DeliveryView], Found | None]:
-    try:
-        row = tx.one("job_get", id=job_key(name))
-    except ValueError:
-        row = None
-    if row is None:
-        raise Problem("not-found", "There is no such job.")
+    row = job_named(tx, name)
     found = tx.all("job_deliveries", job=row["id"], most=DELIVERIES_MOST)
     views = [delivery_view(one, tx.all("attempts_of", delivery=one["id"])) for one in reversed(found)]
     return row, views, _proved(tx, row["tenant"], name)

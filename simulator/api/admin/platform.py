@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from simulator.api.admin.base import BODY, AdminPart, operation
+from simulator.api.admin.base import BODY, AdminPart, job_named, operation
 from simulator.api.contract.inputs import read_body, read_query
 from simulator.api.contract.operation import Operation
 from simulator.api.deps import answer
@@ -24,7 +24,7 @@ from simulator.store.port import Row, Tx
 from zjops.domain.clock import rfc3339
 from zjops.domain.errors import Problem
 from zjops.domain.events import OpsKind
-from zjops.domain.ids import derived_uuid, job_key
+from zjops.domain.ids import derived_uuid
 from zjops.domain.jobs import Charge
 from zjops.domain.wire import JobAccepted
 from zjops.domain.wire_admin import (
@@ -186,12 +186,7 @@ def _after(text: str | None) -> bytes:
 
 
 def _dead(tx: Tx, name: str) -> Row:
-    try:
-        row = tx.one("job_get", id=job_key(name))
-    except ValueError:
-        row = None
-    if row is None:
-        raise Problem("not-found", "There is no such job.")
+    row = job_named(tx, name)
     if not row["dead_letter"]:
         raise Problem("conflict", "The job is not a dead letter.")
     return row
