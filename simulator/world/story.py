@@ -154,9 +154,15 @@ def _changes(cast: dict[str, str], span: Span) -> list[Act]:
     upgrade = {"plan": "pro", "reason": "asked for by the tenant"}
     downgrade = {"plan": "starter", "reason": "asked for by the tenant"}
     return [
-        Act(span.at(0.45, 10, 5), Kind.CHANGE, cast["upgrade"], upgrade),
-        Act(span.at(0.55, 15, 40), Kind.CHANGE, cast["downgrade"], downgrade),
+        Act(_while_it_answers(span.at(0.45, 10, 5), span), Kind.CHANGE, cast["upgrade"], upgrade),
+        Act(_while_it_answers(span.at(0.55, 15, 40), span), Kind.CHANGE, cast["downgrade"], downgrade),
     ]
+
+
+def _while_it_answers(at_ms: int, span: Span) -> int:
+    """This moment, or a minute after the outage if it falls in it: in a short span the incident is near everything."""
+    away, back, _ = incident_of(span)
+    return min(back + MINUTE_MS, span.last_ms - 1) if away < at_ms <= back else at_ms
 
 
 def _credited(companies: list[Company], span: Span) -> Company:

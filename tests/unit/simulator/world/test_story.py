@@ -10,7 +10,7 @@ import pytest
 
 from simulator.world.front import split
 from simulator.world.population import BULK_MOST, TENANTS_LEAST, plans_of, population
-from simulator.world.rhythm import DAY_MS, poisson, requests_of_day
+from simulator.world.rhythm import DAY_MS, MINUTE_MS, poisson, requests_of_day
 from simulator.world.story import QUIET_MS, Kind, Span, incident_of, longest_month, tell
 from zjops.domain.clock import parse_rfc3339
 from zjops.domain.plans import price_book
@@ -82,6 +82,19 @@ def test_everything_happens_within_the_span_and_every_kind_of_act_once_at_least(
     assert all(span.start_ms <= act.at_ms < span.end_ms - QUIET_MS for act in story.acts)
     assert story.acts == sorted(story.acts, key=lambda act: act.at_ms)
     assert {act.kind for act in story.acts} == set(Kind)
+
+
+@pytest.mark.parametrize("days", [1, 2, 3, 7])
+def test_no_operator_acts_while_the_store_is_away_whenever_the_span_begins(days: int) -> None:
+    """What was 15:40 of a day and what was cut to the end of the span once met in the outage."""
+    companies = population(7, 24, 840.0)
+    for minute in range(0, 24 * 60, 5):
+        span = Span(MONDAY_MS + minute * MINUTE_MS, days)
+        away, back, _ = incident_of(span)
+        asked = [act for act in tell(companies, span).acts if act.kind in (Kind.CHANGE, Kind.CREDIT)]
+        assert len(asked) == 3
+        # A change at the very moment comes before the store goes, by the order of the acts; at its return, too soon.
+        assert [act for act in asked if away < act.at_ms <= back] == []
 
 
 def test_the_abuser_and_its_second_account_are_on_the_same_front() -> None:
