@@ -81,6 +81,7 @@ KINDS: dict[str, Kind] = dict((
           seconds=Param(5, -86_400, 86_400, "how far ahead; negative for behind")),
 ))  # fmt: skip
 LEASE_MOST_S = 3600.0
+SEED_MOST = 2**31
 
 
 def kind_of(name: str) -> Kind:

@@ -17,20 +17,24 @@ Params = dict[str, float]
 
 
 class Conditions:
-    """What holds on a link now, by the name of its fault."""
+    """What holds on a link now, by the name of its fault; `chances` are those of faults that have their own."""
 
     def __init__(self, seed: int | None = None) -> None:
         self.faults: dict[str, Params] = {}
+        self.chances: dict[str, random.Random] = {}
         self._random = random.Random(seed)  # noqa: S311 - chance, no secret
 
     def wait_s(self) -> float:
         """How long the next chunk is held back."""
         waits = 0.0
         if (delay := self.faults.get("link.delay")) is not None:
-            waits += max(0.0, delay["ms"] + self._random.uniform(-1, 1) * delay["jitter_ms"])
-        if (hold := self.faults.get("link.hold")) is not None and self._random.random() < hold["share"]:
+            waits += max(0.0, delay["ms"] + self._chance("link.delay").uniform(-1, 1) * delay["jitter_ms"])
+        if (hold := self.faults.get("link.hold")) is not None and self._chance("link.hold").random() < hold["share"]:
             waits += hold["ms"]
         return waits / 1000
+
+    def _chance(self, fault: str) -> random.Random:
+        return self.chances.get(fault, self._random)
 
     @property
     def cut(self) -> bool:

@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,12 +22,13 @@ LOOK_EVERY_S = 0.2
 
 
 class ActiveFault(msgspec.Struct, frozen=True):
-    """A fault of a process until a moment in Unix ms."""
+    """A fault of a process until a moment in Unix ms; `seed` is that of its chance, None for another each time."""
 
     id: str
     fault: str
     params: dict[str, float]
     until_ms: int
+    seed: str | None = None
 
 
 def fault_file(home: Path, process: str) -> Path:
@@ -61,35 +63,53 @@ def read_faults(home: Path, process: str) -> list[ActiveFault]:
     return []
 
 
+class Held(NamedTuple):
+    """A fault that holds and its own chance, so that what else happens does not change what it does."""
+
+    fault: ActiveFault
+    chance: random.Random
+
+
 class Switchboard:
     """Which faults hold now. `idle` is what a wrapper asks first, as it is so nearly always."""
 
     def __init__(self, clock: Clock, seed: int | None = None) -> None:
         self._clock = clock
-        self._faults: dict[str, ActiveFault] = {}
-        self.random = random.Random(seed)  # noqa: S311 - chance, no secret
+        self._held: dict[str, Held] = {}
+        self._random = random.Random(seed)  # noqa: S311 - chance, no secret
         self.idle = True
 
     def replace(self, faults: Sequence[ActiveFault]) -> None:
-        """These hold from now on and no others."""
-        self._faults = {fault.fault: fault for fault in faults if fault.until_ms > self._clock.now_ms()}
-        self.idle = not self._faults
+        """These hold from now on and no others; what held before goes on where its chance was."""
+        now_ms = self._clock.now_ms()
+        self._held = {one.id: self._begun(one) for one in faults if one.until_ms > now_ms}
+        self.idle = not self._held
+
+    def _begun(self, fault: ActiveFault) -> Held:
+        former = self._held.get(fault.id)
+        if former is not None and former.fault == fault:
+            return former
+        return Held(fault, self._random if fault.seed is None else random.Random(fault.seed))  # noqa: S311 - chance
+
+    def held(self, fault: str) -> Held | None:
+        """The newest fault of a kind whose lease lasts, None where there is none."""
+        for one in reversed(list(self._held.values())):
+            if one.fault.fault == fault:
+                if one.fault.until_ms > self._clock.now_ms():
+                    return one
+                self._held.pop(one.fault.id, None)
+                self.idle = not self._held
+        return None
 
     def params(self, fault: str) -> dict[str, float] | None:
         """The parameters of a fault that holds, else None."""
-        found = self._faults.get(fault)
-        if found is None:
-            return None
-        if found.until_ms <= self._clock.now_ms():
-            self._faults.pop(fault, None)
-            self.idle = not self._faults
-            return None
-        return found.params
+        found = self.held(fault)
+        return None if found is None else found.fault.params
 
     def strikes(self, fault: str) -> bool:
         """Whether a fault that has a share holds and it is this call's turn."""
-        params = None if self.idle else self.params(fault)
-        return params is not None and self.random.random() < params["share"]
+        found = None if self.idle else self.held(fault)
+        return found is not None and found.chance.random() < found.fault.params["share"]
 
 
 class FaultWatch(Looped):

@@ -49,9 +49,10 @@ class FaultyStore:
         return await self._inner.read(work)
 
     async def _delay(self) -> None:
-        params = self._faults.params("store.delay")
-        if params is not None:
-            drawn = params["ms"] + self._faults.random.uniform(-1, 1) * params["jitter_ms"]
+        found = self._faults.held("store.delay")
+        if found is not None:
+            params = found.fault.params
+            drawn = params["ms"] + found.chance.uniform(-1, 1) * params["jitter_ms"]
             await self._clock.sleep(max(0.0, drawn) / 1000)
 
     async def _limit(self) -> None:

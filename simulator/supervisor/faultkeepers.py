@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from simulator.config import STORE_FILE
-from simulator.faults.proxy import TcpProxy
+from simulator.faults.proxy import Conditions, TcpProxy
 from simulator.faults.switchboard import ActiveFault, write_faults
 from simulator.service import background
 from simulator.supervisor.children import Child
@@ -23,13 +24,19 @@ from zjops.domain.errors import Problem
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A fault that is active, until a moment in Unix ms."""
+    """A fault that is active, until a moment in Unix ms; the same `seed` has it strike the same, None by chance."""
 
     id: str
     target: str
     fault: str
     until_ms: int
     params: dict[str, float] = {}
+    seed: int | None = None
+
+    @property
+    def drawn_by(self) -> str | None:
+        """The seed of its own chance, which no other target or kind of fault shares."""
+        return None if self.seed is None else f"{self.seed} {self.target} {self.fault}"
 
 
 class Keeper(Protocol):
@@ -129,13 +136,16 @@ class LinkKeeper:
     def __init__(self, proxies: Mapping[str, TcpProxy], clock: Clock) -> None:
         self._proxies = proxies
         self._repeating = Repeating(clock)
+        self._chances: dict[str, random.Random] = {}
 
     def targets(self) -> list[str]:
         return list(self._proxies)
 
     async def begin(self, fault: Fault) -> None:
         proxy = self._proxies[fault.target]
-        proxy.conditions.faults[fault.fault] = fault.params
+        if fault.seed is not None:
+            self._chances[fault.id] = random.Random(fault.drawn_by)  # noqa: S311 - chance, no secret
+        self._put(fault, proxy.conditions)
         if fault.fault == "link.reset":
             self._repeating.every(fault.id, fault.params["every_s"], proxy.reset)
         elif fault.fault == "link.cut":
@@ -143,12 +153,21 @@ class LinkKeeper:
 
     async def end(self, fault: Fault, others: list[Fault]) -> None:
         await self._repeating.end(fault.id)
+        self._chances.pop(fault.id, None)
         conditions = self._proxies[fault.target].conditions
         left = [other for other in others if (other.target, other.fault) == (fault.target, fault.fault)]
         if left:
-            conditions.faults[fault.fault] = left[-1].params
+            self._put(left[-1], conditions)
         else:
             conditions.faults.pop(fault.fault, None)
+            conditions.chances.pop(fault.fault, None)
+
+    def _put(self, fault: Fault, conditions: Conditions) -> None:
+        conditions.faults[fault.fault] = fault.params
+        if fault.id in self._chances:
+            conditions.chances[fault.fault] = self._chances[fault.id]
+        else:
+            conditions.chances.pop(fault.fault, None)
 
 
 class RoleKeeper:
@@ -170,7 +189,7 @@ class RoleKeeper:
             self._tell(fault.target, left)
 
     def _tell(self, target: str, faults: list[Fault]) -> None:
-        rows = [ActiveFault(one.id, one.fault, one.params, one.until_ms) for one in faults]
+        rows = [ActiveFault(one.id, one.fault, one.params, one.until_ms, one.drawn_by) for one in faults]
         try:
             write_faults(self._home, target, rows)
         except OSError as exc:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from simulator.faults.catalogue import KINDS, LEASE_MOST_S, Kind, Scope, kind_of, params_of
+from simulator.faults.catalogue import KINDS, LEASE_MOST_S, SEED_MOST, Kind, Scope, kind_of, params_of
 from simulator.faults.proxy import TcpProxy
 from simulator.supervisor.brokerfaults import BrokerKeeper
 from simulator.supervisor.children import Child
@@ -24,12 +24,16 @@ ACTIVE_MOST = 64
 
 
 class FaultRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `POST /faults` takes. `lease_s` of a kill holds the restart back; of all others, it ends them."""
+    """What `POST /faults` takes. `lease_s` of a kill holds the restart back; of all others, it ends them.
+
+    What a fault does by chance, a share or a jitter, it does the same again for the same `seed`, target and fault.
+    """
 
     target: str
     fault: str
     params: dict[str, float] = {}
     lease_s: float | None = None
+    seed: int | None = None
 
 
 class Faults:
@@ -60,11 +64,11 @@ class Faults:
         kind = kind_of(asked.fault)
         if asked.target not in self._targets(kind):
             raise Problem("not-found", self._no_target(kind, asked.target))
-        params, lease_s = params_of(kind, asked.params), _lease_s(kind, asked)
+        params, lease_s, seed = params_of(kind, asked.params), _lease_s(kind, asked), _seed(asked)
         if len(self._active) >= ACTIVE_MOST:
             raise Problem("validation-failed", f"{ACTIVE_MOST} faults are active; heal some first.")
         until_ms = self._clock.now_ms() + round(lease_s * 1000)
-        fault = Fault(self._ids.token(8).hex(), asked.target, kind.name, until_ms, params)
+        fault = Fault(self._ids.token(8).hex(), asked.target, kind.name, until_ms, params, seed)
         self._tell(Notice(event="note", name=asked.target, message=f"fault: {kind.name} for {lease_s:g} s"))
         if kind.name == "continue":
             await self._end_all(asked.target)
@@ -141,3 +145,10 @@ def _lease_s(kind: Kind, asked: FaultRequest) -> float:
     if not 0 <= lease_s <= LEASE_MOST_S:
         raise Problem("validation-failed", f"lease_s must lie between 0 and {LEASE_MOST_S:.0f}.")
     return lease_s
+
+
+def _seed(asked: FaultRequest) -> int | None:
+    """What its chance begins from. Raises `Problem`."""
+    if asked.seed is not None and not 0 <= asked.seed <= SEED_MOST:
+        raise Problem("validation-failed", f"seed must lie between 0 and {SEED_MOST}.")
+    return asked.seed

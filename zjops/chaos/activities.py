@@ -1,7 +1,8 @@
 """Actions and probes of the experiments, called by Chaos Toolkit: `{type: python, module: zjops.chaos.activities}`.
 
 All go through the platform's interfaces: the control API for faults, the operators' door, a tenant's client, the node.
-The platform is the one that `zjops` finds: `$ZJOPS_HOME`, or the context of `$ZJOPS_CONTEXT`.
+The platform is the one that `zjops` finds: `$ZJOPS_HOME`, or the context of `$ZJOPS_CONTEXT`. What faults do by
+chance is the same again for the same `$ZJOPS_CHAOS_SEED`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from zjops.client.jobs import Jobs
 from zjops.client.webhooks import Received, Receiver, Webhooks
 from zjops.config import Context, resolve
 from zjops.domain.clock import SystemClock
-from zjops.domain.errors import Problem, UnreachableError
+from zjops.domain.errors import Problem, UnreachableError, UsageError
 from zjops.domain.jobs import TERMINAL, JobState
 from zjops.domain.runfile import ClientEntry
 from zjops.domain.wire_webhooks import EndpointCreate
@@ -63,6 +64,14 @@ def _numbers(params: Mapping[str, Any] | None) -> dict[str, float]:
     return {name: float(value) for name, value in (params or {}).items()}
 
 
+def _seed() -> int | None:
+    """Raises `UsageError`."""
+    given = os.environ.get("ZJOPS_CHAOS_SEED")
+    if given and not given.isdecimal():
+        raise UsageError(f"ZJOPS_CHAOS_SEED is a whole number, not {given}")
+    return int(given) if given else None
+
+
 def inject(targets: list[str], fault: str, lease_s: float, params: Mapping[str, Any] | None = None) -> int:
     """Begin a fault of the catalogue (`GET /faults` of the control API) at those of the parts that are here.
 
@@ -72,7 +81,7 @@ def inject(targets: list[str], fault: str, lease_s: float, params: Mapping[str, 
         there: list[str] = next((kind["targets"] for kind in control.faults()["kinds"] if kind["fault"] == fault), [])
         chosen = [target for target in targets if target in there]
         for target in chosen or targets[:1]:
-            control.fault(target, fault, float(lease_s), _numbers(params))
+            control.fault(target, fault, float(lease_s), _numbers(params), _seed())
     return len(chosen)
 
 

@@ -54,7 +54,7 @@ class Toolkit:
 
     def __init__(
         self, experiment: Experiment, folder: Path, *, context: str | None, home: str | None, lease_s: float,
-        recover_s: float,
+        recover_s: float, seed: int | None = None,
     ) -> None:  # fmt: skip
         self._folder = folder
         self._argv = [
@@ -64,6 +64,7 @@ class Toolkit:
         ]  # fmt: skip
         self._environ = os.environ | {
             "ZJOPS_CHAOS_LEASE_S": str(lease_s), "ZJOPS_CHAOS_RECOVER_S": str(recover_s), "NO_COLOR": "1",
+            **({"ZJOPS_CHAOS_SEED": str(seed)} if seed is not None else {}),
             **({"ZJOPS_CHAOS_TARGET": experiment.target} if experiment.target else {}),
             **({"ZJOPS_HOME": home} if home else {}), **({"ZJOPS_CONTEXT": context} if context else {}),
         }  # fmt: skip

@@ -22,10 +22,15 @@ if TYPE_CHECKING:
     from zjops.client.control import Control
 
 QUICK_LEASE_S = 6.0
+SEED_MOST = 2**31
 chaos = typer.Typer()
 Lease = Annotated[float | None, typer.Option("--lease", help="Seconds that it stays broken.", min=0.5, max=3600)]
 Under = Annotated[str, typer.Option("--under", help="The load: a scenario of zjops load, or a file.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Of arrivals and payloads; a new one by default.", min=0)]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", help="Of arrivals, payloads and what faults strike; a new one by default.", min=0,
+                 max=SEED_MOST),
+]  # fmt: skip
 Fresh = Annotated[bool, typer.Option("--fresh", help="On a platform of its own, which is gone afterwards.")]
 CODES = {"pass": 0, "fail": CHECK_FAILED, "broken": BROKEN, "cannot tell": UNTRUSTED}
 
@@ -131,11 +136,11 @@ def break_(
     target: Annotated[str, typer.Argument(help="A process, or api, broker, chain for links, or store.")],
     fault: Annotated[str, typer.Argument(help="See zjops chaos faults.")],
     param: Annotated[list[str] | None, typer.Option("--param", help="NAME=NUMBER; may be repeated.")] = None,
-    lease: Lease = None, home: Home = None, context: ContextName = None, output: Output = Format.TABLE,
-    json: Json = False, quiet: Quiet = False,
+    lease: Lease = None, seed: Seed = None, home: Home = None, context: ContextName = None,
+    output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     with _control(context, home) as control:
-        made = control.fault(target, fault, lease, _params(param or []))
+        made = control.fault(target, fault, lease, _params(param or []), seed)
     Out(output, json, quiet).done(
         "zjops.fault/1", f"{fault} at {target}; it heals by itself, or by: zjops chaos heal", id=made, fault=fault,
         target=target,
@@ -185,7 +190,7 @@ def _asked(
     from zjops.chaos.run import Asked
     from zjops.load.scenario import find
 
-    drawn = random.SystemRandom().randrange(2**31) if seed is None else seed
+    drawn = random.SystemRandom().randrange(SEED_MOST) if seed is None else seed
     return Asked(
         chosen, found, context, find(under), drawn, f"{command} --seed {drawn}", lease, out=out,
         say=lambda text: told.say(f"  {text}"),

@@ -30,12 +30,15 @@ class Control:
         return found
 
     def fault(
-        self, target: str, fault: str, lease_s: float | None = None, params: Mapping[str, float] | None = None
-    ) -> str:
-        """Begin a fault; returns its id. Raises `Problem`."""
+        self, target: str, fault: str, lease_s: float | None = None, params: Mapping[str, float] | None = None,
+        seed: int | None = None,
+    ) -> str:  # fmt: skip
+        """Begin a fault; returns its id. With a seed, what it does by chance is the same again. Raises `Problem`."""
         asked: dict[str, Any] = {"target": target, "fault": fault, "params": dict(params or {})}
         if lease_s is not None:
             asked["lease_s"] = lease_s
+        if seed is not None:
+            asked["seed"] = seed
         return str(self.http.request("POST", "/faults", json=asked, headers=self._headers).json()["id"])
 
     def heal(self, fault_id: str) -> None:

@@ -31,6 +31,47 @@ def test_a_share_strikes_about_as_often_as_it_says() -> None:
     assert 400 < sum(faults.strikes("broker.late") for _ in range(2_000)) < 600
 
 
+def _late(seed: str | None, id: str = "a") -> ActiveFault:
+    return ActiveFault(id, "broker.late", {"share": 0.5}, 60_000, seed)
+
+
+def _strikes(*faults: ActiveFault, count: int = 64) -> list[bool]:
+    board = Switchboard(ManualClock())
+    board.replace(faults)
+    return [board.strikes("broker.late") for _ in range(count)]
+
+
+def test_the_same_seed_strikes_the_same_calls_again_and_another_one_others() -> None:
+    assert _strikes(_late("7 meter broker.late")) == _strikes(_late("7 meter broker.late", "b"))
+    assert _strikes(_late("7 meter broker.late")) != _strikes(_late("8 meter broker.late"))
+    assert _strikes(_late(None)) != _strikes(_late(None))
+
+
+def test_a_seeded_fault_goes_on_where_it_was_whatever_else_begins_ends_and_strikes() -> None:
+    seeded, other = _late("7"), ActiveFault("b", "broker.duplicate", {"share": 0.5}, 60_000, "9")
+    board, struck = Switchboard(ManualClock()), list[bool]()
+    for faults in ([seeded], [seeded, other], [seeded]):
+        board.replace(faults)
+        for _ in range(10):
+            struck.append(board.strikes("broker.late"))
+            board.strikes("broker.duplicate")
+    assert struck == _strikes(seeded, count=30)
+
+
+def test_the_newest_of_a_kind_holds_and_after_it_the_one_whose_lease_is_longer() -> None:
+    clock = ManualClock(0)
+    board = Switchboard(clock)
+    board.replace(
+        [ActiveFault("a", "store.delay", {"ms": 1}, 9_000), ActiveFault("b", "store.delay", {"ms": 2}, 3_000)]
+    )
+    assert board.params("store.delay") == {"ms": 2}
+    clock.advance(4)
+    assert board.params("store.delay") == {"ms": 1}
+    clock.advance(6)
+    assert board.params("store.delay") is None
+    assert board.idle
+
+
 def test_a_process_hears_of_what_is_written_for_it_and_of_its_end(tmp_path: Path) -> None:
     clock, told = ManualClock(0), list[bool]()
     faults = Switchboard(clock)
