@@ -43,7 +43,11 @@ class FaultyChain:
         newest = await self._newest()
         if newest is None:
             return at
-        return min(at, newest) if isinstance(at, int) else newest
+        if isinstance(at, int):
+            return min(at, newest)
+        # What lies further back than the newest, such as the final block, is no newer for the node being behind.
+        named = await self._inner.block(at)
+        return at if named is None else min(named.number, newest)
 
     async def identity(self) -> ChainIdentity:
         self._ask()
@@ -51,10 +55,8 @@ class FaultyChain:
 
     async def block(self, at: int | str) -> Head | None:
         self._ask()
-        newest = await self._newest()
-        if newest is None:
-            return await self._inner.block(at)
-        return None if isinstance(at, int) and at > newest else await self._inner.block(await self._at(at))
+        shown = await self._at(at)
+        return None if isinstance(at, int) and shown != at else await self._inner.block(shown)
 
     async def next_sequence(self, at: int | str = "latest") -> int:
         self._ask()

@@ -11,6 +11,7 @@ from simulator.blobs.memory import MemoryBlobs
 from simulator.broker.memory import MemoryBroker
 from simulator.broker.port import Outgoing
 from simulator.chain.memory import MemoryChain
+from simulator.chain.port import Head
 from simulator.faults.chains import FaultyChain
 from simulator.faults.switchboard import ActiveFault, Switchboard
 from simulator.faults.wrappers import FaultyBlobs, FaultyBroker, FaultyStore
@@ -169,5 +170,33 @@ def test_a_node_in_trouble_refuses_lags_and_is_dear() -> None:
         faults.replace([ActiveFault("a", "chain.rate_limited", {"share": 1.0}, 60_000)])
         with pytest.raises(ChainUnavailable, match="429"):
             await chain.receipt("0x00")
+
+    run_virtual(run())
+
+
+class _Finalising(MemoryChain):
+    """A chain whose final block lies some way back."""
+
+    async def block(self, at: int | str) -> Head | None:
+        if at != "finalized":
+            return await super().block(at)
+        newest = await super().block("latest")
+        return None if newest is None else await super().block(newest.number - 12)
+
+
+def test_a_node_that_is_behind_names_no_block_final_that_is_not() -> None:
+    async def run() -> None:
+        clock = VirtualClock(0)
+        faults = Switchboard(clock)
+        chain = FaultyChain(_Finalising(clock, chain_id=1, block_time_s=1.0), faults)
+        await clock.sleep(20)
+        final, newest = await chain.block("finalized"), await chain.block("latest")
+        assert final is not None
+        assert newest is not None
+        for behind, expected in ((8, final.number), (15, newest.number - 15)):
+            faults.replace([ActiveFault(f"{behind}", "chain.stale_head", {"blocks": behind}, 60_000)])
+            seen = await chain.block("finalized")
+            assert seen is not None
+            assert seen.number == expected
 
     run_virtual(run())
