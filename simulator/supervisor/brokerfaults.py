@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.supervisor.children import Child
-from simulator.supervisor.faultkeepers import Fault, Repeating
+from simulator.supervisor.faultkeepers import Fault, Repeating, release
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem
 from zjops.domain.events import EVENTS
@@ -41,7 +41,7 @@ class BrokerKeeper:
 
     async def end(self, fault: Fault, others: list[Fault]) -> None:
         if fault.fault == "broker.cut_tail":
-            self._child.release()
+            release(self._child, fault.target, others)
         elif all(other.fault != "broker.full" for other in others) and not await self._unlimited():
             # A broker that is down keeps the limit: it is taken away as soon as it is back.
             self._repeating.run(LIMIT, self._until_unlimited())

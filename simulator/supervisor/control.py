@@ -104,5 +104,5 @@ async def _body(receive: Receive) -> bytes:
 def _parse(data: bytes) -> FaultRequest:
     try:
         return msgspec.json.decode(data, type=FaultRequest)
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise Problem("validation-failed", str(exc)) from exc

@@ -34,6 +34,11 @@ class Fault(msgspec.Struct, frozen=True):
     seed: int | None = None
 
     @property
+    def holds_down(self) -> bool:
+        """Whether the process may not start again while it lasts."""
+        return self.fault == "broker.cut_tail" or (self.fault == "kill" and not self.params["every_s"])
+
+    @property
     def drawn_by(self) -> str | None:
         """The seed of its own chance, which no other target or kind of fault shares."""
         return None if self.seed is None else f"{self.seed} {self.target} {self.fault}"
@@ -51,7 +56,7 @@ class Keeper(Protocol):
         ...
 
     async def end(self, fault: Fault, others: list[Fault]) -> None:
-        """Undo it; never fails."""
+        """Undo it; never fails, and is safe twice."""
         ...
 
 
@@ -92,6 +97,8 @@ class ProcessKeeper:
     def __init__(self, children: Mapping[str, Child], clock: Clock) -> None:
         self._children, self._clock = children, clock
         self._repeating = Repeating(clock)
+        self._stopped: dict[str, str] = {}
+        """The targets of faults that stop them, by the faults' ids."""
 
     def targets(self) -> list[str]:
         return list(self._children)
@@ -99,35 +106,43 @@ class ProcessKeeper:
     async def begin(self, fault: Fault) -> None:
         child = self._children[fault.target]
         if fault.fault == "kill":
-            every_s = fault.params["every_s"]
-            self._repeating.every(fault.id, every_s, lambda: self._kill(child, held=not every_s))
+            held = fault.holds_down
+            self._repeating.every(fault.id, fault.params["every_s"], lambda: self._kill(child, held=held))
         elif fault.fault == "stop":
+            self._stopped[fault.id] = fault.target
             child.signal(signal.SIGSTOP)
         elif fault.fault == "throttle":
-            self._repeating.run(fault.id, self._throttle(child, fault.params))
+            self._repeating.run(fault.id, self._throttle(fault.target, fault.params))
 
     def _kill(self, child: Child, *, held: bool) -> None:
         if held:
             child.hold()
         child.signal(signal.SIGKILL)
 
-    async def _throttle(self, child: Child, params: dict[str, float]) -> None:
+    async def _throttle(self, target: str, params: dict[str, float]) -> None:
         stopped_s = params["stopped_ms"] / 1000
         goes_s = max(0.001, params["period_ms"] / 1000 - stopped_s)
         while True:
-            child.signal(signal.SIGSTOP)
+            self._children[target].signal(signal.SIGSTOP)
             await self._clock.sleep(stopped_s)
-            child.signal(signal.SIGCONT)
+            self._go_on(target)
             await self._clock.sleep(goes_s)
 
     async def end(self, fault: Fault, others: list[Fault]) -> None:
         await self._repeating.end(fault.id)
-        child = self._children[fault.target]
-        here = [other.fault for other in others if other.target == fault.target]
-        if "stop" not in here:
-            child.signal(signal.SIGCONT)
-        if "kill" not in here:
-            child.release()
+        self._stopped.pop(fault.id, None)
+        self._go_on(fault.target)
+        release(self._children[fault.target], fault.target, others)
+
+    def _go_on(self, target: str) -> None:
+        if target not in self._stopped.values():
+            self._children[target].signal(signal.SIGCONT)
+
+
+def release(child: Child, target: str, others: list[Fault]) -> None:
+    """Let a process start again, unless another fault still holds it down."""
+    if not any(other.target == target and other.holds_down for other in others):
+        child.release()
 
 
 class LinkKeeper:

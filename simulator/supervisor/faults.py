@@ -74,16 +74,21 @@ class Faults:
             await self._end_all(asked.target)
         # It counts from now on: a fault that begins half and fails is taken back like any other.
         self._active[fault.id] = fault
+        if lease_s:
+            self._timers[fault.id] = asyncio.create_task(self._expire(fault.id, lease_s))
         try:
             await self._keepers[kind.scope].begin(fault)
         except BaseException:
-            await self.heal(fault.id)
+            await self._take_back(fault)
             raise
-        if lease_s:
-            self._timers[fault.id] = asyncio.create_task(self._expire(fault.id, lease_s))
-        else:
-            await self.heal(fault.id)
+        if not lease_s or fault.id not in self._active:
+            await self._take_back(fault)
         return fault.id
+
+    async def _take_back(self, fault: Fault) -> None:
+        """End a fault. One that was ended while it still began is undone again, by what it has done since."""
+        if not await self.heal(fault.id):
+            await self._keepers[KINDS[fault.fault].scope].end(fault, self.active())
 
     def _targets(self, kind: Kind) -> list[str]:
         keeper = self._keepers.get(kind.scope)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +13,12 @@ import pytest
 from simulator.faults.catalogue import SEED_MOST
 from simulator.faults.proxy import Conditions
 from simulator.faults.switchboard import Switchboard, read_faults
-from simulator.supervisor.faultkeepers import LinkKeeper, RoleKeeper
+from simulator.supervisor.brokerfaults import BrokerKeeper
+from simulator.supervisor.control import _parse
+from simulator.supervisor.faultkeepers import Fault, LinkKeeper, ProcessKeeper, RoleKeeper
 from simulator.supervisor.faults import FaultRequest, Faults
-from zjops.domain.clock import SystemClock
+from tests.support.nats import eventually
+from zjops.domain.clock import SystemClock, VirtualClock, run_virtual
 from zjops.domain.errors import Problem
 from zjops.domain.ids import SeededIds
 
@@ -82,3 +87,104 @@ async def test_a_seed_out_of_bounds_is_refused(bench: Bench, seed: int) -> None:
     with pytest.raises(Problem, match="seed must lie between 0 and 2147483648"):
         await bench.put("meter", LATE, seed)
     assert bench.faults.active() == []
+
+
+class Slow:
+    """A keeper whose faults take a while to begin."""
+
+    def __init__(self) -> None:
+        self.broken, self.may = False, asyncio.Event()
+
+    def targets(self) -> list[str]:
+        return ["store"]
+
+    async def begin(self, fault: Fault) -> None:
+        await self.may.wait()
+        self.broken = True
+
+    async def end(self, fault: Fault, others: list[Fault]) -> None:
+        self.broken = False
+
+
+@pytest.mark.parametrize("lease_s", [0.2, 60.0], ids=["by its lease", "by request"])
+async def test_what_is_healed_while_it_still_begins_is_whole_afterwards(lease_s: float) -> None:
+    clock, keeper = SystemClock(), Slow()
+    faults = Faults({"store": keeper}, clock, SeededIds(clock, 1), lambda notice: None)
+    beginning = asyncio.create_task(faults.inject(FaultRequest("store", "store.lock", lease_s=lease_s)))
+    await eventually(lambda: bool(faults.active()))
+    if lease_s > 1:
+        assert await faults.heal_all() == 1
+    await eventually(lambda: not faults.active())
+    keeper.may.set()
+    await beginning
+    assert not keeper.broken
+    await faults.stop()
+
+
+class Process:
+    """A child that only remembers what was done to it."""
+
+    def __init__(self) -> None:
+        self.spec = SimpleNamespace(name="broker")
+        self.signals: list[int] = []
+        self.held = False
+
+    def signal(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+
+    def hold(self) -> None:
+        self.held = True
+
+    def release(self) -> None:
+        self.held = False
+
+
+def _fault(id: str, fault: str, **params: float) -> Fault:
+    return Fault(id, "broker", fault, 60_000, params)
+
+
+@pytest.mark.parametrize(
+    ("other", "held"),
+    [
+        (_fault("b", "kill", every_s=0), True), (_fault("b", "kill", every_s=5), False),
+        (_fault("b", "broker.cut_tail", bytes=1), True), (_fault("b", "stop"), False),
+    ],
+    ids=["killed and held", "killed again and again", "its tail is cut", "stopped"],
+)  # fmt: skip
+async def test_a_process_stays_down_as_long_as_any_fault_holds_it(tmp_path: Path, other: Fault, held: bool) -> None:
+    child: Any = Process()
+    run: Any = None
+    clock = SystemClock()
+    for keeper, ending in (
+        (ProcessKeeper({"broker": child}, clock), _fault("a", "kill", every_s=0)),
+        (BrokerKeeper(child, tmp_path, run, clock), _fault("a", "broker.cut_tail", bytes=1)),
+    ):
+        child.hold()
+        await keeper.end(ending, [other])
+        assert child.held == held
+        await keeper.end(ending, [])
+        assert not child.held
+
+
+def test_a_process_that_is_stopped_stands_still_though_it_is_throttled_too() -> None:
+    async def run() -> None:
+        child, clock = Process(), VirtualClock(0)
+        children: Any = {"broker": child}
+        keeper = ProcessKeeper(children, clock)
+        throttle, stop = _fault("a", "throttle", stopped_ms=50, period_ms=100), _fault("b", "stop")
+        await keeper.begin(throttle)
+        await keeper.begin(stop)
+        await clock.sleep(1)
+        assert signal.SIGCONT not in child.signals
+        await keeper.end(stop, [throttle])
+        await clock.sleep(1)
+        assert child.signals.count(signal.SIGCONT) > 5
+        await keeper.end(throttle, [])
+        assert child.signals[-1] == signal.SIGCONT
+
+    run_virtual(run())
+
+
+def test_a_request_that_is_no_text_is_refused() -> None:
+    with pytest.raises(Problem, match="utf-8"):
+        _parse(b'{"target": "\xff", "fault": "kill"}')
