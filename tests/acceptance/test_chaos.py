@@ -17,6 +17,7 @@ from tests.support.nats import eventually
 from tests.support.platform import Stage, running_platform
 from zjops.chaos.experiments import experiment, experiments
 from zjops.chaos.toolkit import JOURNAL, Toolkit
+from zjops.config import local_context
 from zjops.domain.clock import SystemClock
 from zjops.domain.jobs import JobState
 from zjops.domain.runfile import read_run_file
@@ -57,9 +58,7 @@ async def test_what_it_broke_heals_though_its_controller_was_killed_half_way(
     stage: Stage, tmp_path: Path, name: str
 ) -> None:
     chosen = experiment(name)
-    toolkit = Toolkit(
-        chosen, tmp_path, context=None, home=str(stage.home), lease_s=LEASE_S, recover_s=30.0
-    )  # fmt: skip
+    toolkit = Toolkit(chosen, tmp_path, local_context(stage.home), lease_s=LEASE_S, recover_s=30.0)
     toolkit.start()
     await eventually(lambda: bool(stage.control.faults()["active"]), 60)
     toolkit.kill()

@@ -166,9 +166,8 @@ def _watching(watch: Watch) -> Iterator[None]:
 
 def _break(asked: Asked, folder: Path, clock: SystemClock) -> Journal:
     toolkit = Toolkit(
-        asked.experiment, folder, context=asked.context_name, home=asked.context.home, lease_s=asked.lasts_s,
-        recover_s=asked.recover_s, seed=asked.seed,
-    )  # fmt: skip
+        asked.experiment, folder, asked.context, lease_s=asked.lasts_s, recover_s=asked.recover_s, seed=asked.seed
+    )
     asked.say(f"{asked.experiment.title}, for {asked.lasts_s:g} s")
     toolkit.start()
     try:

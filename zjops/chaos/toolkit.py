@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from zjops.chaos.experiments import Experiment
+from zjops.config import Context
 from zjops.domain.clock import parse_rfc3339
 from zjops.domain.errors import UntrustedError, UsageError
 
@@ -53,8 +54,8 @@ class Toolkit:
     """One run of `chaos run` in a folder. Whatever becomes of it, faults end by their leases."""
 
     def __init__(
-        self, experiment: Experiment, folder: Path, *, context: str | None, home: str | None, lease_s: float,
-        recover_s: float, seed: int | None = None,
+        self, experiment: Experiment, folder: Path, context: Context, *, lease_s: float, recover_s: float,
+        seed: int | None = None,
     ) -> None:  # fmt: skip
         self._folder = folder
         self._argv = [
@@ -66,7 +67,8 @@ class Toolkit:
             "ZJOPS_CHAOS_LEASE_S": str(lease_s), "ZJOPS_CHAOS_RECOVER_S": str(recover_s), "NO_COLOR": "1",
             **({"ZJOPS_CHAOS_SEED": str(seed)} if seed is not None else {}),
             **({"ZJOPS_CHAOS_TARGET": experiment.target} if experiment.target else {}),
-            **({"ZJOPS_HOME": home} if home else {}), **({"ZJOPS_CONTEXT": context} if context else {}),
+            # By its name, so that what is broken is this platform and not the one that is in use otherwise.
+            "ZJOPS_CONTEXT": context.name, **({"ZJOPS_HOME": context.home} if context.home else {}),
         }  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from zjops.chaos import activities
 from zjops.chaos.experiments import experiment
 from zjops.chaos.toolkit import Toolkit
+from zjops.config import LOCAL, Context
 from zjops.domain.errors import UsageError
+
+CONTEXT = Context(api_url="http://127.0.0.1:9", token_url="http://127.0.0.1:9", issuer="x")
 
 
 class Supervisor:
@@ -59,12 +63,23 @@ def test_a_seed_that_is_no_number_is_refused(supervisor: Supervisor, monkeypatch
     assert supervisor.asked == []
 
 
+def _told(tmp_path: Path, context: Context) -> dict[str, str]:
+    toolkit = Toolkit(experiment("kill-worker"), tmp_path, context, lease_s=2, recover_s=30, seed=7)
+    return {name: value for name, value in toolkit._environ.items() if name.startswith("ZJOPS_")}
+
+
 def test_an_experiment_is_told_its_lease_its_seed_and_its_part(tmp_path: Path) -> None:
-    toolkit = Toolkit(
-        experiment("kill-worker"), tmp_path, context=None, home=str(tmp_path), lease_s=2, recover_s=30, seed=7
-    )
-    told = {name: value for name, value in toolkit._environ.items() if name.startswith("ZJOPS_CHAOS")}
-    assert told == {
+    told = _told(tmp_path, CONTEXT)
+    assert {name: value for name, value in told.items() if name.startswith("ZJOPS_CHAOS")} == {
         "ZJOPS_CHAOS_LEASE_S": "2", "ZJOPS_CHAOS_RECOVER_S": "30", "ZJOPS_CHAOS_SEED": "7",
         "ZJOPS_CHAOS_TARGET": "worker",
     }  # fmt: skip
+
+
+def test_what_is_broken_is_the_platform_that_was_asked_for_whatever_is_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZJOPS_CONTEXT", "production")
+    told = _told(tmp_path, msgspec.structs.replace(CONTEXT, home=str(tmp_path)))
+    assert (told["ZJOPS_CONTEXT"], told["ZJOPS_HOME"]) == (LOCAL, str(tmp_path))
+    assert _told(tmp_path, msgspec.structs.replace(CONTEXT, name="staging"))["ZJOPS_CONTEXT"] == "staging"
