@@ -13,6 +13,8 @@ from zjops.domain.errors import UsageError
 
 FOLDER = "loadtests/chaos"
 EXTENSION = "zjops"
+INJECT = ("zjops.chaos.activities", "inject")
+"""The activity that puts a fault of the catalogue on."""
 
 
 class Extension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,21 +71,21 @@ def read_file(path: Path) -> list[Experiment]:
             "tags": tuple(document.get("tags", ())), "symptom": extension.symptom, "needs": extension.needs,
             "lease_s": float(lease.get("default", 0.0)), "path": path,
         }  # fmt: skip
+        if not extension.targets:
+            return [Experiment(name=path.stem, steps=_steps(document), **common)]
+        return [
+            Experiment(name=f"{path.stem}-{target}", steps=_steps(document, target), target=target, **common)
+            for target in extension.targets
+        ]
     except OSError as exc:
         raise UsageError(f"{path} cannot be read ({exc.strerror})") from exc
     except (yaml.YAMLError, msgspec.ValidationError, KeyError, TypeError, ValueError, AttributeError) as exc:
         raise UsageError(f"{path} is not an experiment: {' '.join(str(exc).split())}") from exc
-    if not extension.targets:
-        return [Experiment(name=path.stem, steps=_steps(document), **common)]
-    return [
-        Experiment(name=f"{path.stem}-{target}", steps=_steps(document, target), target=target, **common)
-        for target in extension.targets
-    ]
 
 
 def _steps(document: Any, target: str = "") -> tuple[Step, ...]:
-    given = [activity["provider"].get("arguments", {}) for activity in document.get("method", ())
-             if activity["provider"].get("func") == "inject"]  # fmt: skip
+    providers = [activity.get("provider") or {} for activity in document.get("method") or ()]
+    given = [one["arguments"] for one in providers if (one.get("module"), one.get("func")) == INJECT]
     return tuple(
         Step(one["fault"], tuple(at.replace("${target}", target) for at in one["targets"]), one.get("params", {}))
         for one in given

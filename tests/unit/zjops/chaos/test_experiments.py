@@ -62,7 +62,21 @@ def test_an_unknown_experiment_is_named_with_those_that_are_near() -> None:
 
 def test_a_file_that_is_none_is_said_to_be(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    for text in ("- a\n", "title: x\n", "{", "title: x\ndescription: y\nextensions: [{name: zjops, colour: red}]\n"):
+    head, inject = "title: x\ndescription: y\n", "provider: {module: zjops.chaos.activities, func: inject"
+    for text in (
+        "- a\n", "title: x\n", "{", f"{head}extensions: [{{name: zjops, colour: red}}]\n", f"{head}method: 3\n",
+        f"{head}method: [a]\n", f"{head}method: [{{{inject}}}}}]\n",
+        f"{head}method: [{{{inject}, arguments: {{fault: stop, targets: [3]}}}}}}]\n",
+    ):  # fmt: skip
         path.write_text(text)
         with pytest.raises(UsageError, match="is not an experiment"):
             read_file(path)
+
+
+def test_steps_of_others_are_left_to_chaos_toolkit(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "title: x\ndescription: y\nmethod: [{ref: a}, {provider: {type: process, path: ls}}, "
+        "{provider: {type: python, module: other, func: inject}}]\n"
+    )
+    assert [one.steps for one in read_file(path)] == [()]
