@@ -123,7 +123,8 @@ class Service:
         except TimedOut:
             return Sent(None, "timeouts", start, start + self._timeout_s)
         except Broken:
-            return Sent(None, "errors", start, self._now())
+            # Whoever is not there, or hangs up, is at fault himself: this is no refusal of the request (C78).
+            return Sent(None, "server_errors", start, self._now())
         return Sent(answer, outcome_of(answer.status), start, self._now())
 
     def _count(self, arrival: Arrival, sent: Sent, jobs: int) -> None:

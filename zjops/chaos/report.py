@@ -60,9 +60,10 @@ def moments(result: Result) -> list[str]:
 
 
 def _audited(result: Result) -> str:
-    counts = result.audit.counts
+    if result.audit is None:
+        return "none could be made"
     if result.audit.ok:
-        return f"{counts['client_accepted']:,} accepted jobs, each of them once everywhere"
+        return f"{result.audit.counts['client_accepted']:,} accepted jobs, each of them once everywhere"
     return f"{len(result.audit.findings)} findings: " + "; ".join(
         f"{one.kind} {one.job_id} {one.text}" for one in result.audit.findings[:3]
     )
@@ -75,7 +76,8 @@ def suite_rows(results: Sequence[Result]) -> list[dict[str, str]]:
             "experiment": one.experiment.name, "verdict": WORDS[one.verdict],
             "noticed": seconds_text(one.times.to_notice_s), "healed": seconds_text(one.times.to_heal_s),
             "over": seconds_text(one.times.to_recover_s), "bad": f"{one.spent.bad:,} of {one.spent.total:,}",
-            "jobs": f"{one.audit.counts['client_accepted']:,}", "audit": "ok" if one.audit.ok else "FOUND",
+            "jobs": "–" if one.audit is None else f"{one.audit.counts['client_accepted']:,}",
+            "audit": "none" if one.audit is None else "ok" if one.audit.ok else "FOUND",
         }
         for one in results
     ]  # fmt: skip
@@ -100,21 +102,20 @@ def markdown(result: Result) -> str:
         f"# {result.experiment.title}: {WORDS[result.verdict]}", "", f"{result.reason[0].upper()}{result.reason[1:]}.",
         "", *(f"- {text}" for text in moments(result)), "", *_markdown_table(window_rows(result.windows)),
     ]  # fmt: skip
-    if result.audit.story is not None:
-        lines += ["```", *result.audit.story.lines(), "```", ""]
+    if result.story:
+        lines += ["```", *result.story, "```", ""]
     return "\n".join([*lines, f"Again: `{result.command}`", ""])
 
 
 def page(result: Result) -> str:
     """The result as one page that loads nothing from anywhere."""
     name, good = result.experiment, "good" if result.verdict == "pass" else "bad"
-    story = result.audit.story
     parts = [
         f"<h1>{escape(name.title)}</h1><p>{escape(name.description)}</p>",
         f'<p class="verdict {good}">{WORDS[result.verdict]}</p><p>{escape(result.reason)}</p>',
         f"<p>{rfc3339(result.began_ms)}</p><ul>{''.join(f'<li>{escape(text)}</li>' for text in moments(result))}</ul>",
         *_charts(result), "<h2>Before, during and after</h2>", _html_table(window_rows(result.windows)),
-        "" if story is None else f"<h2>Counter-example</h2><pre>{escape(chr(10).join(story.lines()))}</pre>",
+        f"<h2>Counter-example</h2><pre>{escape(chr(10).join(result.story))}</pre>" if result.story else "",
         f"<h2>Again</h2><p><code>{escape(result.command)}</code></p>",
     ]  # fmt: skip
     title = f"Chaos {escape(name.name)}: {WORDS[result.verdict]}"

@@ -28,7 +28,7 @@ from zjops.chaos.watching import Sample, Watch
 from zjops.client.control import Control
 from zjops.config import Context, find_home
 from zjops.domain.clock import SystemClock
-from zjops.domain.errors import UsageError
+from zjops.domain.errors import Problem, UnreachableError, UntrustedError, UsageError
 from zjops.domain.ids import SystemIds
 from zjops.load import aftermath, runs
 from zjops.load.generator import Generator
@@ -68,7 +68,7 @@ class Asked(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of an experiment."""
+    """What came of an experiment. `audit` is None where none could be made."""
 
     experiment: Experiment
     verdict: Verdict
@@ -79,11 +79,16 @@ class Result(NamedTuple):
     spent: Spent
     seconds: list[Second]
     samples: list[Sample]
-    audit: Report
+    audit: Report | None
     seed: int
     command: str
     lease_s: float
     began_ms: int
+
+    @property
+    def story(self) -> list[str]:
+        """The counter-example as lines, none where every job came out right."""
+        return [] if self.audit is None or self.audit.story is None else self.audit.story.lines()
 
 
 def conduct(asked: Asked) -> tuple[Result, Path]:
@@ -103,9 +108,18 @@ def conduct(asked: Asked) -> tuple[Result, Path]:
         journal = _break(asked, folder, clock)
         asked.say("looking on")
         clock.pause(AFTER_S)
-    asked.say("auditing every job")
-    report = aftermath.prove(asked.context, runs.join_history(folder), AUDIT_WAIT_S, clock)
+    report = _audited(asked, runs.join_history(folder), clock)
     return _judged(asked, journal, measured, watch.samples, report, began_ms), folder
+
+
+def _audited(asked: Asked, history: Path, clock: SystemClock) -> Report | None:
+    """None of a platform that does not answer any more: what was seen of it is told all the same."""
+    asked.say("auditing every job")
+    try:
+        return aftermath.prove(asked.context, history, AUDIT_WAIT_S, clock)
+    except (UnreachableError, Problem) as exc:
+        asked.say(f"the audit could not be made: {exc}")
+        return None
 
 
 def require_parts(context: Context, experiment: Experiment) -> None:
@@ -135,7 +149,7 @@ def lasting(scenario: Scenario) -> Scenario:
 
 @contextmanager
 def _generating(asked: Asked, folder: Path, measured: Measured, clock: SystemClock) -> Iterator[None]:
-    """Load from a while before to a while after."""
+    """Load from a while before to a while after. Raises `UntrustedError` where it ended before that."""
     generator = Generator(
         folder, seed=asked.seed, workers=1, prefix=f"chaos-{SystemIds(clock).token(4).hex()}",
         context=asked.context_name, home=asked.context.home,
@@ -146,13 +160,19 @@ def _generating(asked: Asked, folder: Path, measured: Measured, clock: SystemClo
         while generator.running and (measured.head is None or measured.ran_s < WARM_UP_S + BEFORE_S):
             clock.pause(LOOK_S)
             measured.read(generator.news())
-        if not generator.running:
-            generator.check()
+        _require_running(generator, folder)
         yield
+        _require_running(generator, folder)
     finally:
         generator.stop()
         measured.read(generator.news())
         generator.close()
+
+
+def _require_running(generator: Generator, folder: Path) -> None:
+    if not generator.running:
+        generator.check()
+        raise UntrustedError(f"the load ended before the experiment did; see {folder / runs.LOG}")
 
 
 @contextmanager
@@ -179,7 +199,8 @@ def _break(asked: Asked, folder: Path, clock: SystemClock) -> Journal:
 
 
 def _judged(
-    asked: Asked, journal: Journal, measured: Measured, samples: list[Sample], report: Report, began_ms: int
+    asked: Asked, journal: Journal, measured: Measured, samples: list[Sample], report: Report | None,
+    began_ms: int,
 ) -> Result:  # fmt: skip
     seconds = seconds_of(measured)
     fault_ms = journal.steps[0].began_ms if journal.steps else began_ms
@@ -187,7 +208,7 @@ def _judged(
     at = times(seconds, samples, fault_ms, healed_ms)
     found = Findings(
         journal.steady_before, journal.steady_after, journal.acted, healed_ms is not None, at.recovered_ms is not None,
-        report.ok,
+        None if report is None else report.ok,
     )  # fmt: skip
     verdict, reason = decide(found)
     return Result(
@@ -225,7 +246,7 @@ def _second(at_ms: int, tally: Tally) -> Second:
     some, late = tally.latency, tally["timeouts"] + tally["dropped"]
     return Second(
         at_ms, tally["offered"], tally["accepted"], tally["shed"], tally["errors"], late, some.ms(50), some.ms(99),
-        some.ms(100),
+        some.ms(100), tally["server_errors"],
     )  # fmt: skip
 
 
@@ -241,7 +262,7 @@ def summary(result: Result) -> dict[str, Any]:
         "windows": [window._asdict() for window in result.windows],
         "budget": {"bad": cost.bad, "total": cost.total, "allowed_ppm": cost.allowed_ppm, "month_ppm": cost.month_ppm,
                    "seconds": round(cost.seconds, 2)},
-        "audit": aftermath.audited(result.audit)
+        "audit": None if result.audit is None else aftermath.audited(result.audit)
         | {"counterexample": result.audit.story.as_json() if result.audit.story else None},
         "seed": result.seed, "command": result.command, "began_ms": result.began_ms,
     }  # fmt: skip

@@ -24,7 +24,10 @@ Name = Literal["before", "during", "after"]
 
 
 class Second(NamedTuple):
-    """The requests that were due in one second (Unix ms of its begin); times in milliseconds, None without requests."""
+    """The requests that were due in one second (Unix ms of its begin); times in milliseconds, None without requests.
+
+    `server_errors` are those among `shed` and `errors` that were the server's fault.
+    """
 
     at_ms: int
     offered: int = 0
@@ -35,6 +38,7 @@ class Second(NamedTuple):
     p50_ms: float | None = None
     p99_ms: float | None = None
     max_ms: float | None = None
+    server_errors: int = 0
 
     @property
     def end_ms(self) -> int:
@@ -187,7 +191,7 @@ class Spent(NamedTuple):
 
 def spent(seconds: Sequence[Second], target_ppm: int) -> Spent:
     """Bad are server errors (load shedding's 503 among them) and timeouts, as in C78."""
-    bad = sum(one.shed + one.errors + one.timeouts for one in seconds)
+    bad = sum(one.server_errors + one.timeouts for one in seconds)
     total, allowed_ppm = sum(one.offered for one in seconds), 1_000_000 - target_ppm
     whole = total * MONTH_S * allowed_ppm // max(1, len(seconds))
     return Spent(bad, total, allowed_ppm, bad * 10**12 // whole if whole else None)

@@ -72,7 +72,7 @@ def run(
         told.rows("zjops.chaos.windows/1", list(window_rows(result.windows)))
         for text in moments(result):
             told.say(text)
-        for line in result.audit.story.lines() if result.audit.story else ():
+        for line in result.story:
             told.say(line)
     told.say(f"{WORDS[result.verdict]}: {result.reason}; {folder / 'report.html'}")
     if CODES[result.verdict]:

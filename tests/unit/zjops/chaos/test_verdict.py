@@ -71,11 +71,15 @@ def test_the_three_windows_hold_every_second_once() -> None:
     st.lists(st.tuples(st.integers(1, 500), st.integers(0, 500)), min_size=1, max_size=50), st.integers(1, 999_999)
 )  # fmt: skip
 def test_what_was_spent_is_the_share_of_a_month_at_the_same_rate(rows: list[tuple[int, int]], target: int) -> None:
-    seconds = [Second(at * 1000, total, errors=min(bad, total)) for at, (total, bad) in enumerate(rows)]
+    seconds = [Second(at * 1000, total, server_errors=min(bad, total)) for at, (total, bad) in enumerate(rows)]
     found = spent(seconds, target)
     rate = sum(one.offered for one in seconds) / len(seconds)
-    expected = sum(one.errors for one in seconds) / (rate * 30 * 86_400 * (1_000_000 - target) / 1e6) * 1e6
+    expected = sum(one.server_errors for one in seconds) / (rate * 30 * 86_400 * (1_000_000 - target) / 1e6) * 1e6
     assert found.month_ppm == pytest.approx(expected, abs=1.0)
+
+
+def test_what_was_refused_for_the_client_s_own_sake_is_not_spent() -> None:
+    assert spent([Second(0, 10, 2, shed=5, errors=2, timeouts=1, server_errors=3)], 999_000).bad == 4
 
 
 GOOD = Findings(True, True, True, True, True, True)
