@@ -19,6 +19,7 @@ from zjops.chaos.experiments import experiment, experiments
 from zjops.chaos.toolkit import JOURNAL, Toolkit
 from zjops.config import local_context
 from zjops.domain.clock import SystemClock
+from zjops.domain.errors import UsageError
 from zjops.domain.jobs import JobState
 from zjops.domain.runfile import read_run_file
 
@@ -117,8 +118,20 @@ def test_faults_can_be_put_and_ended_by_hand(zjops: Cli, stage: Stage) -> None:
 def test_the_command_that_repeats_a_run_names_all_that_it_was_given() -> None:
     from zjops.cli.chaos import _command
 
-    assert _command("kill-worker", "smoke", None, False) == "zjops chaos run kill-worker --under smoke"
-    assert _command("reorg", "chaos", 2.5, True) == "zjops chaos run reorg --under chaos --lease 2.5 --fresh"
+    assert _command("kill-worker", "smoke", None, False, None, None) == "zjops chaos run kill-worker --under smoke"
+    assert _command("reorg", "chaos", 2.5, True, None, None) == (
+        "zjops chaos run reorg --under chaos --lease 2.5 --fresh"
+    )  # fmt: skip
+    assert _command("my own.yaml", "chaos", None, False, None, Path("/tmp/a b")) == (
+        "zjops chaos run 'my own.yaml' --under chaos --home '/tmp/a b'"
+    )  # fmt: skip
+
+
+def test_a_suite_of_nothing_is_refused() -> None:
+    from zjops.cli.chaos import _chosen
+
+    with pytest.raises(UsageError, match="--only names no experiment"):
+        _chosen(None, " ,")
 
 
 def test_every_experiment_is_listed(zjops: Cli) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,7 @@ from zjops.config import Context, find_home, resolve
 from zjops.domain.errors import UsageError
 
 if TYPE_CHECKING:
+    from zjops.chaos.experiments import Experiment
     from zjops.chaos.run import Asked, Result
     from zjops.client.control import Control
 
@@ -59,7 +61,7 @@ def run(
 
     told = Out(output, json, quiet)
     chosen = experiment(name)
-    command = _command(name, under, lease, fresh)
+    command = _command(name, under, lease, fresh, context, home)
     with _platform(fresh, context, home, told) as found:
         asked = _asked(chosen, found, context if not fresh else None, under, lease, seed, out, command, told)
         if fresh and out is None:
@@ -88,29 +90,37 @@ def suite(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the reports.")] = None, home: Home = None,
     context: ContextName = None, output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    from zjops.chaos.report import junit, suite_rows
-
     told = Out(output, json, quiet)
     chosen = _chosen(tag, only)
     lease = lease if lease is not None else None if full else QUICK_LEASE_S
     results: list[Result] = []
     reports = _kept("suite") if fresh and out is None else out
-    with _platform(fresh, context, home, told) as found:
-        for number, one in enumerate(chosen, 1):
-            told.say(f"{number} of {len(chosen)}: {one.name}")
-            # What takes no time by itself need not take longer than that.
-            lasts = lease if lease is not None and one.lease_s >= 1 else one.lease_s
-            command = _command(one.name, under, lasts, fresh)
-            folder = reports / one.name if reports else None
-            named = None if fresh else context
-            results.append(_one(_asked(one, found, named, under, lasts, seed, folder, command, told)))
+    try:
+        with _platform(fresh, context, home, told) as found:
+            for number, one in enumerate(chosen, 1):
+                told.say(f"{number} of {len(chosen)}: {one.name}")
+                # What takes no time by itself need not take longer than that.
+                lasts = lease if lease is not None and one.lease_s >= 1 else one.lease_s
+                command = _command(one.name, under, lasts, fresh, context, home)
+                folder = reports / one.name if reports else None
+                named = None if fresh else context
+                results.append(_one(_asked(one, found, named, under, lasts, seed, folder, command, told)))
+    finally:
+        # Whatever ends it early does not take along what is known by then.
+        if results:
+            _tell_suite(results, reports, told)
+    code = worst([CODES[one.verdict] for one in results])
+    if code:
+        raise typer.Exit(code)
+
+
+def _tell_suite(results: list[Result], reports: Path | None, told: Out) -> None:
+    from zjops.chaos.report import junit, suite_rows
+
     told.rows("zjops.chaos.suite/1", list(suite_rows(results)))
     if reports is not None:
         (reports / "junit.xml").write_text(junit(results))
-    code = worst([CODES[one.verdict] for one in results])
     told.say(f"{sum(one.verdict == 'pass' for one in results)} of {len(results)} experiments passed")
-    if code:
-        raise typer.Exit(code)
 
 
 @chaos.command(help="Every fault that can be put on the platform, and what holds now.\n\nExample: zjops chaos faults")
@@ -184,7 +194,7 @@ def _platform(fresh: bool, context: str | None, home: Path | None, told: Out) ->
 
 
 def _asked(
-    chosen: Any, found: Context, context: str | None, under: str, lease: float | None, seed: int | None,
+    chosen: Experiment, found: Context, context: str | None, under: str, lease: float | None, seed: int | None,
     out: Path | None, command: str, told: Out,
 ) -> Asked:  # fmt: skip
     from zjops.chaos.run import Asked
@@ -207,10 +217,14 @@ def _one(asked: Asked) -> Result:
     return result
 
 
-def _command(name: str, under: str, lease_s: float | None, fresh: bool) -> str:
+def _command(
+    name: str, under: str, lease_s: float | None, fresh: bool, context: str | None, home: Path | None
+) -> str:  # fmt: skip
     """What repeats a run, but for its seed."""
-    lasts = "" if lease_s is None else f" --lease {lease_s:g}"
-    return f"zjops chaos run {name} --under {under}{lasts}{' --fresh' if fresh else ''}"
+    given = {"--under": under, "--lease": None if lease_s is None else f"{lease_s:g}", "--context": context,
+             "--home": None if home is None else str(home)}  # fmt: skip
+    words = [word for option, value in given.items() if value is not None for word in (option, value)]
+    return shlex.join(["zjops", "chaos", "run", name, *words, *(["--fresh"] if fresh else [])])
 
 
 def _kept(name: str) -> Path:
@@ -221,12 +235,15 @@ def _kept(name: str) -> Path:
     return find_home(None) / "runs" / f"{stamp}-chaos-{name}"
 
 
-def _chosen(tag: str | None, only: str | None) -> list[Any]:
+def _chosen(tag: str | None, only: str | None) -> list[Experiment]:
     """Raises `UsageError` when nothing is left."""
     from zjops.chaos.experiments import experiment, experiments
 
     if only is not None:
-        return [experiment(name.strip()) for name in only.split(",") if name.strip()]
+        names = [name.strip() for name in only.split(",") if name.strip()]
+        if not names:
+            raise UsageError("--only names no experiment; see them with: zjops chaos list")
+        return [experiment(name) for name in names]
     found = [one for one in experiments().values() if tag is None or tag in one.tags]
     if not found:
         tags = sorted({tag for one in experiments().values() for tag in one.tags})

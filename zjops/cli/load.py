@@ -72,8 +72,9 @@ def run(
         find(scenario), duration_s=seconds_of(duration) if duration else None, rate=rate,
         arrivals=None if arrivals is None else arrivals.value,
     )  # fmt: skip
-    options = {"--duration": duration, "--rate": rate, "--arrivals": arrivals, "--seed": seed, "--workers": workers}
-    command = ["zjops", "load", "run", scenario]
+    options = {"--duration": duration, "--rate": rate, "--arrivals": arrivals, "--seed": seed, "--workers": workers,
+               "--context": context, "--home": home}  # fmt: skip
+    command = ["zjops", "load", "run", scenario, *([] if audit else ["--no-audit"])]
     command += [word for name, value in options.items() if value is not None for word in (name, f"{value}")]
     bar = Progress(f"load {chosen.name}", quiet=quiet)
     asked = Asked(
