@@ -30,13 +30,17 @@ Verdict = Literal["regression", "same", "cannot tell"]
 
 
 class Made(NamedTuple):
-    """A run: its name, when it began (Unix ms), whether it was trusted, what it ran, and its blocks."""
+    """A run: its name, when it began (Unix ms), whether it was trusted, what it ran, and its blocks.
+
+    `whole` is one that was not ended early.
+    """
 
     name: str
     began_ms: int
     trusted: bool
     scenario: str
     blocks: list[Histogram]
+    whole: bool = True
 
 
 class Change(NamedTuple):
@@ -69,7 +73,8 @@ def blocks_of(measured: Measured) -> list[Histogram]:
     judged = set(measured.scenario.judged())
     for (phase, second), tally in measured.seconds.items():
         if phase in judged:
-            found[phase, int((second - starts[phase]) // BLOCK_S)].merge(tally.latency.counts)
+            # A phase may begin within a second.
+            found[phase, int(max(0.0, second - starts[phase]) // BLOCK_S)].merge(tally.latency.counts)
     return [found[key] for key in sorted(found) if found[key].total]
 
 
@@ -80,6 +85,7 @@ def doubts(first: Sequence[Made], second: Sequence[Made]) -> list[str]:
         if len(side) < RUNS_LEAST:
             found.append(f"the {name} side has {len(side)} runs; at least {RUNS_LEAST} are needed")
         found += [f"{run.name} is not trusted" for run in side if not run.trusted]
+        found += [f"{run.name} was ended early" for run in side if not run.whole]
         found += [f"{run.name} has measured nothing" for run in side if not run.blocks]
     if len({run.scenario for run in (*first, *second)}) > 1:
         found.append("the runs are of different scenarios, or of one with other values")

@@ -23,6 +23,8 @@ SCHEMA = "zjops.load.compare/1"
 class _Detail(msgspec.Struct):
     began_ms: int
     flaws: list[Any]
+    interrupted: bool = False
+    gave_up: str | None = None
 
 
 def side(given: str, home: Path) -> list[Made]:
@@ -33,14 +35,19 @@ def side(given: str, home: Path) -> list[Made]:
 
 def _folders(given: str, home: Path) -> list[Path]:
     for base in (Path(), home / runs.RUNS):
-        if "*" in given:
-            found = sorted(Path(base).glob(given)) if not Path(given).is_absolute() else []
-        else:
-            found = [base / given] if (base / given).is_dir() else []
-        found = [folder.resolve() for folder in found if (folder / runs.DETAIL).exists()]
+        found = [folder.resolve() for folder in _matching(given, base) if (folder / runs.DETAIL).exists()]
         if found:
             return found
     raise UsageError(f"there is no finished run {given}, neither here nor in {home / runs.RUNS}")
+
+
+def _matching(given: str, base: Path) -> list[Path]:
+    if "*" not in given:
+        return [base / given]
+    try:
+        return [] if Path(given).is_absolute() else sorted(base.glob(given))
+    except ValueError as exc:
+        raise UsageError(f"{given} is no pattern of folders ({exc})") from exc
 
 
 def made(folder: Path) -> Made:
@@ -53,7 +60,8 @@ def made(folder: Path) -> Made:
     except msgspec.MsgspecError as exc:
         raise UsageError(f"{folder / runs.DETAIL}: {exc}") from exc
     measured = Measured(scenario_of(folder)).read(read(folder / runs.RECORDS))
-    return Made(folder.name, detail.began_ms, not detail.flaws, same, blocks_of(measured))
+    whole = not (detail.interrupted or detail.gave_up)
+    return Made(folder.name, detail.began_ms, not detail.flaws, same, blocks_of(measured), whole)
 
 
 def rows(compared: Compared) -> list[dict[str, Any]]:

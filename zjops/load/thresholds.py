@@ -33,7 +33,7 @@ AFTER = frozenset({"jobs_per_s", "final_within_s"})
 """What is known only when the jobs have ended."""
 CHANCE = 5
 """So many standard deviations more arrivals than planned may come yet."""
-_TEXT = re.compile(r"(?:([a-z]+):)?([a-z_]+)(?:\(([0-9.]+)\))? *(<=|>=|<|>) *([0-9]+(?:\.[0-9]+)?)(%?)")
+_TEXT = re.compile(r"(?:([a-z]+):)?([a-z_]+)(?:\(([0-9]+(?:\.[0-9]+)?)\))? *(<=|>=|<|>) *([0-9]+(?:\.[0-9]+)?)(%?)")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge
 }  # fmt: skip
@@ -227,13 +227,12 @@ def _bad(one: Threshold, tally: Tally) -> int:
     if one.metric == "p":
         return tally.latency.beyond(int(one.bound * 1000))
     if one.metric == "within":
-        return tally.latency.beyond(int(one.argument * 1000))
-    if one.metric == "accepted":
+        # Of what was answered, as the share itself is.
+        return max(0, tally.latency.beyond(int(one.argument * 1000)) - tally["timeouts"])
+    if one.metric in ("accepted", "errors"):
         return tally["shed"] + tally["errors"] + tally["timeouts"] + tally["dropped"]
     if one.metric == "available":
         return tally["server_errors"] + tally["timeouts"]
-    if one.metric == "errors":
-        return tally["shed"] + tally["errors"] + tally["timeouts"] + tally["dropped"]
     return tally[one.metric] if one.metric in SHARES else 0
 
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.zjops.load.made import run, steady
+from tests.unit.zjops.load.made import run, scenario, steady, tick
 from zjops.load.compare import Made, _Side, blocks_of, compare, doubts
 from zjops.load.compared import junit, rows
 from zjops.load.histogram import Histogram
+from zjops.load.scenario import Phase
 
 
 def made(number: int, scale: float = 1.0, *, spread: float = 0.0, seed: int = 0, **changes: object) -> Made:
@@ -120,6 +121,12 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
 def test_blocks_are_ten_seconds_of_what_counts() -> None:
     (block,) = blocks_of(run(*steady()))
     assert block.total == 10 * 100
+
+
+def test_a_phase_that_begins_within_a_second_has_no_block_before_it() -> None:
+    phases = (Phase(name="warm-up", duration_s=2.5, rate=100, warmup=True), Phase(name="main", duration_s=10, rate=100))
+    ticks = [tick(second) for second in range(2, 12)]
+    assert len(blocks_of(run(*ticks, of=scenario(phases=phases)))) == 1
 
 
 def test_documents() -> None:

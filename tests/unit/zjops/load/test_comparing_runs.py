@@ -10,6 +10,7 @@ import pytest
 from tests.unit.zjops.load.made import scenario, tick
 from zjops.cli.main import main
 from zjops.domain.errors import UsageError
+from zjops.load.compare import doubts
 from zjops.load.compared import side
 from zjops.load.records import SCHEMA, Head, Tail
 from zjops.load.runs import DETAIL, RECORDS, SCENARIO, write_json
@@ -50,6 +51,8 @@ def test_runs_are_named_by_pattern_by_list_or_by_folder(home: Path) -> None:
     assert [run.name for run in side("before-0,before-*", home)] == names
     with pytest.raises(UsageError, match="there is no finished run after"):
         side("after-*", home)
+    with pytest.raises(UsageError, match=r"\*\*before is no pattern"):
+        side("**before", home)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +87,10 @@ def test_a_damaged_run_is_named(home: Path) -> None:
     (home / "runs" / "before-0" / DETAIL).write_text("{")
     with pytest.raises(UsageError, match=r"before-0/detail\.json"):
         side("before-0", home)
+
+
+@pytest.mark.parametrize("how", [{"interrupted": True}, {"gave_up": "p(99)<200"}], ids=["by hand", "without hope"])
+def test_a_run_that_was_ended_early_is_compared_with_nothing(home: Path, how: dict[str, object]) -> None:
+    write_json(home / "runs" / "same-1" / DETAIL, {"began_ms": 5, "flaws": []} | how)
+    assert [run.whole for run in side("same-*", home)] == [True, False, True]
+    assert "same-1 was ended early" in doubts(side("before-*", home), side("same-*", home))

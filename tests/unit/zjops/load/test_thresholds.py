@@ -32,7 +32,8 @@ def test_a_threshold_is_read(text: str, metric: str, argument: float, comparison
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "not written like"), ("p99<200", "not written like"), ("p(99)=200", "not written like"),
+        ("", "not written like"), ("p(9.9.9)<200", "not written like"), ("p(.)<200", "not written like"),
+        ("p99<200", "not written like"), ("p(99)=200", "not written like"),
         ("p(99)<", "not written like"), ("p<200", "a number in brackets"), ("avg(5)<200", "no brackets"),
         ("p(0)<200", "above 0"), ("p(101)<200", "above 0"), ("speed<5", "there is no speed"),
         ("accepted>=0.999", "write it with %"), ("p(99)<20%", "is no share"), ("gone:p(99)<5", "there is no gone"),
@@ -118,6 +119,14 @@ class TestHopeless:
     )  # fmt: skip
     def test_a_share(self, text: str, counts: dict[str, int], lost: bool) -> None:
         assert (hopeless([parse(text)], run(tick(2, **counts))) is not None) == lost
+
+    def test_timeouts_are_no_answers_that_came_late(self) -> None:
+        late = [tick(second, times_ms=[5.0] * 90 + [5_000.0] * 10, timeouts=10, accepted=90) for second in range(2, 12)]
+        (judged,) = judge([parse("within(300)>=95%")], run(*late), None)
+        assert judged.ok
+        assert hopeless([judged.threshold], run(*late)) is None
+        slow = [tick(second, times_ms=[5.0] * 80 + [900.0] * 20) for second in range(2, 12)]
+        assert hopeless([judged.threshold], run(*slow)) is not None
 
     def test_the_worst_of_all_is_lost_at_once(self) -> None:
         assert hopeless([parse("max<100")], run(tick(2, times_ms=[150.0]))) is not None
