@@ -70,7 +70,7 @@ class Followers:
             answer, parts = wire.stream(request, self._clock.monotonic() + self._ear.connect_s, QUIET_S)
             told = answer.status == 200 and self._told(parts)
             self._count(arrival, answer.status, told=told)
-        except (TimedOut, Broken):
+        except (TimedOut, Broken, msgspec.MsgspecError):
             self._count(arrival, 0, told=False)
         finally:
             wire.close()

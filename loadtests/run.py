@@ -12,7 +12,7 @@ import gevent
 import msgspec
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 from loadtests.generator import Generator
 from loadtests.plan import Plan, decode, encode
@@ -43,6 +43,7 @@ class Run:
         self.generator: Generator | None = None
         self._going = Event()
         self._waiting: set[str] = set()
+        self._drafted: Plan | None = None
         self._plan: Plan | None = None
         self._file: int | None = None
         self._hooks: list[Line] = []
@@ -83,12 +84,15 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether every process is through."""
-        return self._plan is not None and not self._waiting
+        """Whether every process is through, or gone: what is missing then is missing in what was measured."""
+        there = self._waiting
+        if isinstance(self.runner, MasterRunner):
+            there = there & {client.id for client in self.runner.clients.all if client.state != STATE_MISSING}
+        return self._plan is not None and not there
 
     def _start(self) -> None:
         """A test begins; on the web page there may be several, one after another."""
-        self._plan = None
+        self._drafted = self._plan = None
         self.__dict__.pop("scenario", None)
         try:
             self._prepare()
@@ -113,7 +117,7 @@ class Run:
 
     def _begin(self) -> None:
         """All connections are there: say when the first arrival is due."""
-        if self._plan is not None:
+        if self._drafted is None or self._plan is not None:
             return
         workers = list(self.runner.clients) if isinstance(self.runner, MasterRunner) else []
         plan = msgspec.structs.replace(
@@ -177,7 +181,7 @@ class Run:
         self._write(lines)
 
     def _open_hook(self) -> str:
-        """A receiver of webhooks on loopback; it notes when the first one of each job comes."""
+        """A receiver of webhooks on loopback; it notes when each comes, and for which job."""
         if self._server is None:
             self._server = WSGIServer(("127.0.0.1", 0), self._hooked, log=None, error_log=None)
             self._server.start()

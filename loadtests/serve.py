@@ -142,6 +142,8 @@ class Service:
         start_ms = self._now_ms()
         sent = self._send(wire, arrival, caller, lambda: caller.post(kind, key))
         job_id = after(sent.answer.body, JOB) if sent.answer and sent.outcome == "accepted" else None
+        if job_id is None and sent.outcome == "accepted":
+            sent = sent._replace(outcome="server_errors")
         self._count(arrival, sent, 1 if job_id else 0)
         self._tell(caller, key, start_ms, sent, job_id)
         if job_id is None:
@@ -167,12 +169,14 @@ class Service:
         caller, key = self._caller(), next(self._hands.keys)
         start_ms = self._now_ms()
         sent = self._send(wire, arrival, caller, lambda: caller.post("bulk", key))
-        accepted = 0
-        name = uuid.UUID(key).bytes
-        if sent.answer is not None and sent.outcome == "accepted":
-            reply = self._decode(sent.answer.body)
-            accepted = reply.accepted
-            end_ms = self._now_ms()
+        name, end_ms = uuid.UUID(key).bytes, self._now_ms()
+        reply: BatchReply | None = None
+        try:
+            reply = self._decode(sent.answer.body) if sent.answer and sent.outcome == "accepted" else None
+        except msgspec.MsgspecError:
+            # What cannot be read tells of no job.
+            sent = sent._replace(answer=None, outcome="server_errors")
+        if reply is not None:
             for item in reply.items:
                 self._hands.history.submitted(
                     caller.tenant, str(derived_uuid(name, str(item.index))), start_ms, end_ms,
@@ -181,8 +185,8 @@ class Service:
         elif sent.answer is None:
             for index in range(self._hands.scenario.bulk):
                 item_key = str(derived_uuid(name, str(index)))
-                self._hands.history.submitted(caller.tenant, item_key, start_ms, self._now_ms(), "unknown")
-        self._count(arrival, sent, accepted)
+                self._hands.history.submitted(caller.tenant, item_key, start_ms, end_ms, "unknown")
+        self._count(arrival, sent, reply.accepted if reply else 0)
 
     def _plain(self, wire: Wire, arrival: Arrival, caller: Caller, path: str) -> Sent:
         sent = self._send(wire, arrival, caller, lambda: caller.get(path))

@@ -149,6 +149,8 @@ class Wire:
         status, head, body = self._head(deadline)
         length = header(head, LENGTH)
         if length is not None:
+            if not length.isdigit():
+                raise Broken("the answer's length is no number", True)
             missing = int(length) - len(body)
             while missing > 0:
                 piece = self._piece(deadline, True)

@@ -79,7 +79,10 @@ class Repeating:
             act()
 
     def run(self, fault_id: str, loop: Coroutine[Any, Any, None]) -> None:
-        """Run a loop until `end`."""
+        """Run a loop until `end`, in place of one that runs already."""
+        former = self._loops.pop(fault_id, None)
+        if former is not None:
+            former.cancel()
         self._loops[fault_id] = background(loop, f"fault {fault_id}")
 
     async def end(self, fault_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -136,15 +136,12 @@ def _charts(result: Result) -> list[str]:
     """Requests and their times by second, with a band where something was broken and one until it was over."""
     if not result.seconds:
         return []
-    first, at = result.seconds[0].at_ms, result.times
+    first = result.seconds[0].at_ms
 
     def since(ms: int) -> float:
         return (ms - first) / 1000
 
-    healed = since(at.healed_ms) if at.healed_ms is not None else since(result.seconds[-1].at_ms)
-    bands = [Band("broken", since(at.began_ms), healed, shaded=True)]
-    if at.recovered_ms is not None and at.recovered_ms > (at.healed_ms or 0):
-        bands.append(Band("recovering", healed, since(at.recovered_ms)))
+    bands = _bands(result, since)
     counts = [
         Series(name, [(since(one.at_ms), float(getattr(one, name))) for one in result.seconds])
         for name in ("offered", "accepted", "shed", "errors", "timeouts")
@@ -164,6 +161,15 @@ def _charts(result: Result) -> list[str]:
         chart("Time from when each was due", "ms", times, bands),
         chart("On their way in the platform", "", queues, bands),
     ]
+
+
+def _bands(result: Result, since: Callable[[int], float]) -> list[Band]:
+    at = result.times
+    healed = since(result.seconds[-1].at_ms if at.healed_ms is None else at.healed_ms)
+    bands = [Band("broken", since(at.began_ms), healed, shaded=True)]
+    if at.recovered_ms is not None and at.recovered_ms > (at.healed_ms or 0):
+        bands.append(Band("recovering", healed, since(at.recovered_ms)))
+    return bands
 
 
 def junit(results: Sequence[Result]) -> str:

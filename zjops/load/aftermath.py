@@ -16,10 +16,11 @@ from zjops.audit.run import audit
 from zjops.client.admin import Admin
 from zjops.client.chain import ChainReader
 from zjops.client.history import read_history
+from zjops.client.http import Http
 from zjops.client.rpc import node_of
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
-from zjops.domain.errors import ChainUnavailable, UnreachableError
+from zjops.domain.errors import ChainUnavailable, Problem, UnreachableError
 from zjops.domain.ids import job_key
 from zjops.load.histogram import Histogram
 from zjops.load.records import Webhook
@@ -141,9 +142,6 @@ def audited(report: Report) -> dict[str, Any]:
 
 def require_ready(context: Context) -> None:
     """Raises `UnreachableError` where the platform does not take requests."""
-    from zjops.client.http import Http
-    from zjops.domain.errors import Problem
-
     with Http(context.api_url, timeout_s=5, tries=1) as http:
         try:
             http.get("/readyz")

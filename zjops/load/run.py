@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from zjops.config import Context, find_home
 from zjops.domain.clock import SystemClock
-from zjops.domain.errors import Problem, UnreachableError
+from zjops.domain.errors import Problem, UnreachableError, UntrustedError
 from zjops.domain.ids import SystemIds
 from zjops.load import aftermath, runs
 from zjops.load.gate import Flaw, all_flaws, verdict
@@ -17,7 +17,7 @@ from zjops.load.histogram import Histogram
 from zjops.load.measured import Measured
 from zjops.load.outcome import Outcome
 from zjops.load.roles import Cost, Usage, costs, usage
-from zjops.load.scenario import Scenario
+from zjops.load.scenario import Scenario, find
 from zjops.load.thresholds import After, Threshold, hopeless, judge, of_scenario
 from zjops.slo.catalogue import objectives_of
 
@@ -44,11 +44,12 @@ class Asked(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How the generating part ended."""
+    """How the generating part ended. `failed` says what was wrong with the generator's own end."""
 
     measured: Measured
     interrupted: bool
     gave_up: str | None
+    failed: str | None = None
 
 
 class Behind(NamedTuple):
@@ -73,9 +74,10 @@ def conduct(asked: Asked) -> tuple[Outcome, Path]:
     ended = _generate(asked, folder, thresholds, clock)
     history = runs.join_history(folder)
     try:
-        behind = _behind(asked, ended, history, clock)
+        behind = Behind(_after(asked, ended, clock))
+        # Taken before the audit, whose export is no part of what a job costs.
         took = costs(before, _usage(asked.context), _jobs(ended.measured), clock.monotonic() - began)
-        behind = behind._replace(costs=tuple(took))
+        behind = _audited(asked, ended, history, clock, behind._replace(costs=tuple(took)))
     except KeyboardInterrupt:
         ended, behind = ended._replace(interrupted=True), Behind()
     return _outcome(asked, ended, thresholds, behind, began_ms), folder
@@ -115,9 +117,21 @@ def _generate(asked: Asked, folder: Path, thresholds: list[Threshold], clock: Sy
         generator.stop()
         measured.read(generator.news())
         generator.close()
-    if measured.head is None or not (interrupted or gave_up):
+    failed = _failure(generator, measured, ended_early=interrupted or gave_up is not None)
+    return Ended(measured, interrupted, gave_up, failed)
+
+
+def _failure(generator: Generator, measured: Measured, *, ended_early: bool) -> str | None:
+    """How the generator failed though it measured something. Raises what `check` does where it did not."""
+    if ended_early and measured.head is not None:
+        return None
+    try:
         generator.check()
-    return Ended(measured, interrupted, gave_up)
+    except UntrustedError as exc:
+        if measured.head is None:
+            raise
+        return str(exc)
+    return None
 
 
 def _watch(
@@ -148,20 +162,20 @@ def _now(measured: Measured) -> str:
     )
 
 
-def _behind(asked: Asked, ended: Ended, history: Path, clock: SystemClock) -> Behind:
-    """Follow the jobs to the chain, and audit them. After Ctrl-C nothing is waited for."""
-    after = _after(asked, ended, clock)
+def _audited(asked: Asked, ended: Ended, history: Path, clock: SystemClock, behind: Behind) -> Behind:
+    """The same with the audit, where one is wanted; none is made after Ctrl-C."""
     if not asked.audit or ended.interrupted:
-        return Behind(after)
+        return behind
     asked.say("auditing every job")
     try:
         report = aftermath.prove(asked.context, history, AUDIT_WAIT_S, clock)
     except (UnreachableError, Problem) as exc:
-        return Behind(after, doubts=(Flaw("", "load", f"the audit could not be made: {exc}"),))
-    return Behind(after, audit=aftermath.audited(report))
+        return behind._replace(doubts=(Flaw("", "load", f"the audit could not be made: {exc}"),))
+    return behind._replace(audit=aftermath.audited(report))
 
 
 def _after(asked: Asked, ended: Ended, clock: SystemClock) -> After | None:
+    """Follow the jobs to the chain; after Ctrl-C nothing is waited for."""
     context, measured, accepted = asked.context, ended.measured, _jobs(ended.measured)
     if not context.log_dir or not accepted or measured.head is None:
         return None
@@ -182,7 +196,8 @@ def _counted_from(measured: Measured) -> int:
 
 def _outcome(asked: Asked, ended: Ended, thresholds: list[Threshold], behind: Behind, began_ms: int) -> Outcome:
     measured, after = ended.measured, behind.after
-    judged, flaws = judge(thresholds, measured, after), [*all_flaws(measured, thresholds), *behind.doubts]
+    judged = judge(thresholds, measured, after)
+    flaws = [*all_flaws(measured, thresholds), *_unfinished(ended), *behind.doubts]
     hops: dict[str, Histogram] = after.hops if after else {}
     figures = after.figures if after else {}
     return Outcome(
@@ -191,8 +206,17 @@ def _outcome(asked: Asked, ended: Ended, thresholds: list[Threshold], behind: Be
     )  # fmt: skip
 
 
+def _unfinished(ended: Ended) -> list[Flaw]:
+    """Why it is not the load that was asked for; what was ended for want of hope is judged by what it lost."""
+    if ended.interrupted:
+        return [Flaw("", "load", "it was interrupted")]
+    if ended.failed is not None:
+        return [Flaw("", "load", ended.failed)]
+    if ended.gave_up or ended.measured.whole:
+        return []
+    return [Flaw("", "load", "not every process of the generator went through its whole schedule")]
+
+
 def scenario_of(folder: Path) -> Scenario:
     """The scenario of a run that is over. Raises `UsageError`."""
-    from zjops.load.scenario import find
-
     return find(str(folder / runs.SCENARIO))

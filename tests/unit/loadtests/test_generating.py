@@ -25,6 +25,7 @@ from zjops.domain.runfile import ClientEntry  # noqa: E402
 from zjops.load.measured import Measured, Tally  # noqa: E402
 from zjops.load.records import parse_line  # noqa: E402
 from zjops.load.scenario import Phase, Scenario  # noqa: E402
+from zjops.load.thresholds import share_of  # noqa: E402
 
 Answer = Callable[[str, dict[str, str], bytes, int], tuple[int, Any]]
 
@@ -74,13 +75,15 @@ class Bench:
     """A generator, its API, and what it measured."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.deaf = folder, False
         self.apis: list[Api] = []
 
     def run(self, answer: Answer, *, rate: float = 100, duration_s: float = 0.5, **changes: Any) -> Measured:
         """Go through a schedule, and come back when all is over."""
         api = Api(answer)
         self.apis.append(api)
+        if self.deaf:
+            api.server.stop()
         phases = (Phase(name="p", duration_s=duration_s, rate=rate),)
         values = {"name": "x", "text": "x", "phases": phases, "arrivals": "fixed", "connections": 8, "timeout_s": 1.0}
         asked = Scenario(**values | changes)
@@ -181,6 +184,20 @@ def test_refusals_are_told_apart(bench: Bench) -> None:
     assert tally.statuses == {"202": 10, "429": 10, "503": 10, "500": 10, "422": 10}
     assert sum(record.outcome == "ok" for record in bench.history) == 10
     assert sum(record.outcome == "fail" for record in bench.history) == 40
+
+
+def test_a_connection_that_is_refused_is_a_fault_of_the_server_s(bench: Bench) -> None:
+    bench.deaf = True
+    tally = whole(bench.run(accept, rate=20))
+    assert (tally["accepted"], tally["errors"], tally["server_errors"]) == (0, 10, 10)
+    assert share_of(tally, "available") == 0.0
+
+
+@pytest.mark.parametrize("mix", [{"submit": 1}, {"bulk": 1}], ids=["single", "bulk"])
+def test_an_answer_that_names_no_job_accepts_none(bench: Bench, mix: dict[str, float]) -> None:
+    tally = whole(bench.run(lambda *_: (200, {"hello": "world"}), rate=20, mix=mix, bulk=3))
+    assert (tally["accepted"], tally["server_errors"], tally["jobs"]) == (0, 10, 0)
+    assert not [record for record in bench.history if record.outcome == "ok"]
 
 
 def test_a_token_that_was_refused_is_renewed_once_and_the_request_sent_again(bench: Bench) -> None:

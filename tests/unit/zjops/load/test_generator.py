@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.unit.zjops.load.made import run, steady
 from zjops.domain.errors import UnreachableError, UntrustedError, UsageError
 from zjops.load.generator import Generator, require_installed
+from zjops.load.run import Ended, _unfinished
 from zjops.load.runs import LOG
 
 
@@ -58,3 +60,20 @@ def test_how_the_generator_ended(
     monkeypatch.setattr(generator, "_process", ended)
     with pytest.raises(error, match=why):
         generator.check()
+
+
+@pytest.mark.parametrize(
+    ("whole", "interrupted", "gave_up", "said"),
+    [
+        (True, False, None, []), (False, False, None, ["not every process of the generator"]),
+        (False, True, None, ["it was interrupted"]), (True, True, None, ["it was interrupted"]),
+        (False, False, "p(99)<1", []),
+    ],
+    ids=["to its end", "a process died", "interrupted", "interrupted while its jobs were awaited", "without hope"],
+)  # fmt: skip
+def test_a_schedule_that_was_not_gone_through_is_doubted(
+    whole: bool, interrupted: bool, gave_up: str | None, said: list[str]
+) -> None:
+    flaws = _unfinished(Ended(run(*steady(), whole=whole), interrupted, gave_up))
+    assert [flaw.kind for flaw in flaws] == ["load"] * len(said)
+    assert all(flaw.text.startswith(text) for flaw, text in zip(flaws, said, strict=True))
