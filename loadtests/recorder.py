@@ -55,7 +55,6 @@ class Recorder:
     def __init__(self, worker: int, ends: list[float], secondary: frozenset[str] = frozenset()) -> None:
         self._worker, self._ends, self._secondary = worker, ends, secondary
         self._counts: dict[tuple[int, int, str], _Count] = {}
-        self.answered = 0
 
     def _at(self, second: int, phase: int, op: str) -> _Count:
         key = second, phase, op
@@ -85,7 +84,6 @@ class Recorder:
         found.jobs += jobs
         code = str(status)
         found.statuses[code] = found.statuses.get(code, 0) + 1
-        self.answered += 1
         if outcome == "accepted" or outcome == "timeouts":
             _count(found.latency, end_s - due_s)
             _count(found.service, end_s - start_s)

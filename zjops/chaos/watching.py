@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -35,7 +34,6 @@ class Sample(msgspec.Struct, frozen=True, omit_defaults=True):
     unpublished: int = 0
     oldest_unpublished_ms: int = 0
     open_batches: int = 0
-    dead_letters: int = 0
 
 
 def _quiet(text: str) -> None:
@@ -45,9 +43,9 @@ def _quiet(text: str) -> None:
 class Watch:
     """Samples in a thread of its own, from `start` to `stop`; both are safe twice."""
 
-    def __init__(self, context: Context, clock: SystemClock, heard: Callable[[Sample], None] | None = None) -> None:
+    def __init__(self, context: Context, clock: SystemClock) -> None:
         assert context.control_url is not None
-        self._clock, self._heard = clock, heard
+        self._clock = clock
         self._control = Control(context, Http(context.control_url, timeout_s=5, tries=1, notify=_quiet))
         auth = ClientCredentials(context.token_url, context.operations())
         self._admin = Admin(context, Http(context.api_url, auth=auth, timeout_s=WITHIN_S, tries=1, notify=_quiet))
@@ -81,8 +79,6 @@ class Watch:
             sample = self._look()
             if sample is not None:
                 self.samples.append(sample)
-                if self._heard is not None:
-                    self._heard(sample)
 
     def _ask(self) -> None:
         """Ask for the queues beside the other thread: a door that hangs must not hide what the supervisor says."""
@@ -100,7 +96,7 @@ class Watch:
         state = self._state
         seen = {} if state is None else {
             "active_jobs": state.active_jobs, "unpublished": state.unpublished, "open_batches": state.open_batches,
-            "oldest_unpublished_ms": state.oldest_unpublished_ms or 0, "dead_letters": state.dead_letters,
+            "oldest_unpublished_ms": state.oldest_unpublished_ms or 0,
         }  # fmt: skip
         return Sample(
             self._clock.now_ms(), tuple(f"{fault['fault']} at {fault['target']}" for fault in told["faults"]),

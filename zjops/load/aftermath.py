@@ -36,9 +36,7 @@ class Settled(NamedTuple):
     """How far the jobs have got; times are Unix ms. `final_later` became final after the first did."""
 
     jobs: int = 0
-    ended: int = 0
     final: int = 0
-    first_accepted: int | None = None
     last_accepted: int | None = None
     first_final: int | None = None
     last_final: int | None = None
