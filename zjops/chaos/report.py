@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
 from zjops.chaos.run import Result, summary
 from zjops.chaos.verdict import Window
 from zjops.domain.clock import rfc3339
 from zjops.load import runs
+from zjops.load.report.cases import Wrong, case, suite
 from zjops.load.report.chart import Band, Series, chart
 from zjops.load.report.page import STYLE
 
@@ -174,16 +174,10 @@ def _bands(result: Result, since: Callable[[int], float]) -> list[Band]:
 
 def junit(results: Sequence[Result]) -> str:
     """The results as JUnit XML: a case an experiment; what cannot be told is an error."""
-    cases = []
-    for one in results:
-        head = f'  <testcase classname="zjops.chaos" name={quoteattr(one.experiment.name)}'
-        kind = "error" if one.verdict == "cannot tell" else "failure"
-        wrong = f"><{kind} message={quoteattr(one.reason)}/></testcase>"
-        cases.append(head + ("/>" if one.verdict == "pass" else wrong))
-    errors = sum(one.verdict == "cannot tell" for one in results)
-    failures = sum(one.verdict in ("fail", "broken") for one in results)
-    body = "\n".join(cases)
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuite name="zjops chaos" tests="{len(cases)}" '
-        f'failures="{failures}" errors="{errors}">\n{body}\n</testsuite>\n'
-    )
+    return suite("zjops chaos", [case("zjops.chaos", one.experiment.name, _wrong(one)) for one in results])
+
+
+def _wrong(one: Result) -> Wrong | None:
+    if one.verdict == "pass":
+        return None
+    return "error" if one.verdict == "cannot tell" else "failure", one.reason

@@ -229,10 +229,10 @@ def _command(
 
 def _kept(name: str) -> Path:
     """Where the report of a platform goes that is gone afterwards: beside those of the usual one."""
-    from zjops.domain.clock import SystemClock, rfc3339
+    from zjops.domain.clock import SystemClock
+    from zjops.load.runs import folder_of
 
-    stamp = rfc3339(SystemClock().now_ms())[:19].replace("-", "").replace(":", "")
-    return find_home(None) / "runs" / f"{stamp}-chaos-{name}"
+    return folder_of(find_home(None), f"chaos-{name}", SystemClock().now_ms())
 
 
 def _chosen(tag: str | None, only: str | None) -> list[Experiment]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
 import msgspec
 
 from zjops.domain.errors import UsageError
 from zjops.load import runs
-from zjops.load.compare import Compared, Made, blocks_of, compare
+from zjops.load.compare import Change, Compared, Made, blocks_of, compare
 from zjops.load.measured import Measured
 from zjops.load.records import read
+from zjops.load.report.cases import Wrong, case, suite
 from zjops.load.run import scenario_of
 
 __all__ = ["SCHEMA", "compare", "junit", "made", "rows", "side"]
-SCHEMA = "zjops.load.compare/1"
+SCHEMA, CLASS = "zjops.load.compare/1", "zjops.load.compare"
 
 
 class _Detail(msgspec.Struct):
@@ -78,17 +78,13 @@ def rows(compared: Compared) -> list[dict[str, Any]]:
 
 def junit(compared: Compared) -> str:
     """For CI: a regression is a failure, what cannot be told an error."""
-    cases = []
-    for change in compared.changes:
-        text = f"{change.ratio:.3f} times the first, {change.low:.3f} to {change.high:.3f} with 95 %"
-        kind = {"regression": "failure", "cannot tell": "error"}.get(change.verdict)
-        inner = f"><{kind} message={quoteattr(text)}/></testcase>" if kind else "/>"
-        cases.append(f'  <testcase classname="zjops.load.compare" name="p{change.percentile:g}"{inner}')
-    head = '  <testcase classname="zjops.load.compare" name="comparable">'
-    cases += [f"{head}<error message={quoteattr(doubt)}/></testcase>" for doubt in compared.doubts]
-    failures, errors = (sum(f"<{kind} " in case for case in cases) for kind in ("failure", "error"))
-    body = "\n".join(cases)
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuite name="zjops load compare" tests="{len(cases)}" '
-        f'failures="{failures}" errors="{errors}">\n{body}\n</testsuite>\n'
-    )
+    cases = [case(CLASS, f"p{change.percentile:g}", _wrong(change)) for change in compared.changes]
+    cases += [case(CLASS, "comparable", ("error", doubt)) for doubt in compared.doubts]
+    return suite("zjops load compare", cases)
+
+
+def _wrong(change: Change) -> Wrong | None:
+    if change.verdict == "same":
+        return None
+    text = f"{change.ratio:.3f} times the first, {change.low:.3f} to {change.high:.3f} with 95 %"
+    return "failure" if change.verdict == "regression" else "error", text

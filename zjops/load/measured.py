@@ -32,6 +32,11 @@ class Tally:
         """Arrivals that were sent within their phase."""
         return self.counts["started"] - self.counts["late"]
 
+    @property
+    def refused(self) -> int:
+        """Arrivals that were not accepted, for whatever reason."""
+        return self["shed"] + self["errors"] + self["timeouts"] + self["dropped"]
+
     def take(self, tick: Tick) -> None:
         """Add a line."""
         for name in COUNTS:

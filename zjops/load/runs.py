@@ -17,12 +17,17 @@ SCENARIO, RECORDS, DETAIL, SUMMARY = "scenario.json", "records.jsonl", "detail.j
 HISTORY, LOG = "history.jsonl", "generator.log"
 
 
+def folder_of(home: Path, name: str, now_ms: int) -> Path:
+    """Where a run of a moment goes, which need not exist."""
+    stamp = rfc3339(now_ms)[:19].replace("-", "").replace(":", "")
+    return home / RUNS / f"{stamp}-{name}"
+
+
 def new_folder(home: Path, name: str, now_ms: int, out: Path | None = None) -> Path:
     """A fresh folder for a run, and `latest` set to it; `out` is one that somebody named. Raises `UsageError`."""
     if out is not None:
         return _made(out)
-    stamp = rfc3339(now_ms)[:19].replace("-", "").replace(":", "")
-    base = home / RUNS / f"{stamp}-{name}"
+    base = folder_of(home, name, now_ms)
     number, folder = 1, base
     while folder.exists():
         number, folder = number + 1, base.with_name(f"{base.name}-{number + 1}")

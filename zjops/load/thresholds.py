@@ -199,8 +199,7 @@ def share_of(tally: Tally, metric: str) -> float | None:
     if metric == "available":
         return 1 - (tally["server_errors"] + tally["timeouts"]) / total if total else None
     if metric == "errors":
-        bad = tally["errors"] + tally["timeouts"] + tally["dropped"] + tally["shed"]
-        return bad / total if total else None
+        return tally.refused / total if total else None
     return tally[metric] / total if total else None
 
 
@@ -230,7 +229,7 @@ def _bad(one: Threshold, tally: Tally) -> int:
         # Of what was answered, as the share itself is.
         return max(0, tally.latency.beyond(int(one.argument * 1000)) - tally["timeouts"])
     if one.metric in ("accepted", "errors"):
-        return tally["shed"] + tally["errors"] + tally["timeouts"] + tally["dropped"]
+        return tally.refused
     if one.metric == "available":
         return tally["server_errors"] + tally["timeouts"]
     return tally[one.metric] if one.metric in SHARES else 0
