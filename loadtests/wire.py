@@ -7,6 +7,7 @@ more: one request at a time, no redirects, no cookies.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -110,10 +111,12 @@ class Wire:
 
     def _open(self, deadline: float) -> Any:
         made = socket.create_connection((self._target.host, self._target.port), self._left(deadline))
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if not self._target.secure:
-            return made
-        return ssl.create_default_context().wrap_socket(made, server_hostname=self._target.host)
+        try:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _tls().wrap_socket(made, server_hostname=self._target.host) if self._target.secure else made
+        except BaseException:
+            made.close()
+            raise
 
     def _left(self, deadline: float) -> float:
         left = deadline - self._now()
@@ -191,6 +194,12 @@ class Wire:
                 return
             yield data[:size]
             data = data[size + 2 :]
+
+
+@functools.cache
+def _tls() -> Any:
+    """Read once: the authorities' certificates are many."""
+    return ssl.create_default_context()
 
 
 def header(head: bytes, name: bytes) -> bytes | None:

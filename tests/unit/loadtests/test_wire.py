@@ -133,6 +133,7 @@ def test_what_came_too_late_is_not_taken_for_the_next_answer(serve: Callable[[Se
     [
         pytest.param(b"", id="nothing at all"), pytest.param(OK[:-2], id="half a body"),
         pytest.param(b"SSH-2.0-x\r\n\r\n", id="no HTTP"), pytest.param(b"HTTP/1.1 200 x\r\n\r\nhello", id="no length"),
+        pytest.param(b"HTTP/1.1 200 x\r\ncontent-length: many\r\n\r\n", id="a length that is no number"),
         pytest.param(b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", id="a chunk with no size"),
     ],
 )  # fmt: skip
