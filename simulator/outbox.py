@@ -105,15 +105,17 @@ class Relay(Looped):
 
     def __init__(
         self, store: Store, broker: Broker, clock: Clock, telemetry: Telemetry, lease: Lease, *,
-        poll_s: float, keep_s: int,
+        poll_s: float, keep_s: int, mark_s: float = 0.0,
     ) -> None:  # fmt: skip
+        """`mark_s` is how long what has left may stay unmarked."""
         super().__init__("outbox relay")
         self._store, self._broker, self._clock, self._telemetry = store, broker, clock, telemetry
-        self._lease, self._poll_s, self._keep_s = lease, poll_s, keep_s
+        self._lease, self._poll_s, self._keep_s, self._mark_s = lease, poll_s, keep_s, mark_s
         self._wake = asyncio.Event()
         self._cursors: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
         self._unmarked = 1
+        self._marked_at = float("-inf")
         self._purged_at = float("-inf")
         self._more = False
 
@@ -129,7 +131,8 @@ class Relay(Looped):
     async def stop(self) -> None:
         if self._task is not None:
             await super().stop()
-            with contextlib.suppress(UnreachableError):
+            with contextlib.suppress(UnreachableError, Fenced):
+                await self._mark_left()
                 await self._lease.release()
 
     async def _woken(self, subject: str, data: bytes) -> None:
@@ -142,7 +145,9 @@ class Relay(Looped):
                     self._cursors.clear()
                     await self._clock.sleep(self._poll_s)
                 else:
-                    await self.publish_once()
+                    await self._publish_next()
+                    if self._clock.monotonic() - self._marked_at >= self._mark_s:
+                        await self._mark_left()
                     if not self._more:
                         # Whatever was written meanwhile has rung the bell.
                         await self._idle()
@@ -155,20 +160,29 @@ class Relay(Looped):
 
     async def _idle(self) -> None:
         await self._purge()
+        wait_s = self._poll_s
+        if self._unmarked <= min(self._cursors.values()):
+            wait_s = min(wait_s, max(0.0, self._marked_at + self._mark_s - self._clock.monotonic()))
         # Not wait_for: woken and cancelled at once, it forgets the cancellation, and a stop waits without end.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._poll_s):
+            async with asyncio.timeout(wait_s):
                 await self._wake.wait()
         self._wake.clear()
 
     async def publish_once(self) -> int:
-        """Publish what waits, a part at a time; returns how many rows. Events go before the work they tell of."""
+        """Publish what waits, a part at a time, and mark it; returns how many rows."""
+        published = await self._publish_next()
+        await self._mark_left()
+        return published
+
+    async def _publish_next(self) -> int:
+        """Publish the next part of what waits. Events go before the work they tell of."""
         if len(self._cursors) < len(STREAMS):
             for stream in STREAMS:
                 if stream not in self._cursors:
                     await self._resume(stream)
             self._unmarked = await self._store.read(self._first_unmarked)
-        after = min(self._unmarked - 1, *self._cursors.values())
+        after = min(self._cursors.values())
         rows = await self._store.read(lambda tx: tx.all("outbox_next", after=after, most=MOST))
         self._more = len(rows) == MOST
         if not rows:
@@ -179,13 +193,21 @@ class Relay(Looped):
             if part:
                 await self._publish(stream, part)
                 published += len(part)
-        # Marked only when all of it has left, so that one transaction is enough.
+        # A stream may be further than this part, which began where another one was.
         last: int = rows[-1]["n"]
-        await self._store.transact(lambda tx: self._mark(tx, rows[0]["n"], last))
-        # A stream may be further than this part, which began where marks were missing.
-        self._unmarked = last + 1
         self._cursors = {stream: max(cursor, last) for stream, cursor in self._cursors.items()}
         return published
+
+    async def _mark_left(self) -> None:
+        """Mark all that has left of every stream in one transaction.
+
+        Seldom, because each is an fsync for which submissions wait. What a crash leaves unmarked is known by the
+        streams that are chained; work goes out again, which it may.
+        """
+        if not self._cursors or self._unmarked > (left := min(self._cursors.values())):
+            return
+        await self._store.transact(lambda tx: self._mark(tx, self._unmarked, left))
+        self._unmarked, self._marked_at = left + 1, self._clock.monotonic()
 
     async def _resume(self, stream: str) -> None:
         """Find where to go on: behind the row that the stream's last message came from."""

@@ -99,7 +99,7 @@ class Platform:
         ports, settings = self.ports, self.settings
         return Relay(
             ports.store, ports.broker, ports.clock, self.telemetry, self._lease("outbox"),
-            poll_s=settings.poll_s, keep_s=settings.outbox_keep_s,
+            poll_s=settings.poll_s, keep_s=settings.outbox_keep_s, mark_s=settings.outbox_mark_s,
         )  # fmt: skip
 
     def _settlement(self) -> Service:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from simulator.policy.batching import Batching, batch_due, waited_s
@@ -15,7 +16,6 @@ from zjops.domain.merkle import Tree
 
 CLOSE_MOST = 8
 """How many batches one look closes, so that sending is not kept waiting by a flood."""
-Closed = tuple[Row, Sequence[bytes]]
 
 
 class Closer:
@@ -29,7 +29,12 @@ class Closer:
         """Close what is due; returns how many batches."""
         closed = 0
         while closed < CLOSE_MOST and await self._is_due():
-            batch, hashes = await self._desk.transact(self._close)
+            rows, first = await self._desk.store.read(self._next)
+            # Hashing takes most of the time, and what settles next waits for no lock meanwhile.
+            hashes = hashes_of(rows, first)
+            batch = await self._desk.transact(partial(self._close, rows=rows, first=first, root=Tree(hashes).root))
+            if batch is None:
+                break
             closed, self._watched_since = closed + 1, None
             # A disk that is full now stops nothing but this batch: it is not sent before its leaves are published.
             with contextlib.suppress(FileUnavailable):
@@ -47,21 +52,24 @@ class Closer:
         watched = 0.0 if self._watched_since is None else now - self._watched_since
         return batch_due(self._rule, due["count"], waited_s(due["oldest"], self._desk.clock.now_ms(), watched))
 
-    def _close(self, tx: Tx) -> Closed:
-        rows, following = tx.all("anchor_next", most=self._rule.max_jobs), tx.one("batch_next_sequence")
+    def _next(self, tx: Tx) -> tuple[list[Row], int]:
+        """What the next batch holds, and its first sequence number."""
+        following = tx.one("batch_next_sequence")
         assert following is not None
-        first = following["first"]
-        hashes = hashes_of(rows, first)
-        tx.run(
-            "batch_insert", first=first, count=len(rows), root=Tree(hashes).root, now=self._desk.clock.now_ms()
-        )  # fmt: skip
+        return tx.all("anchor_next", most=self._rule.max_jobs), following["first"]
+
+    def _close(self, tx: Tx, *, rows: list[Row], first: int, root: bytes) -> Row | None:
+        """Make a batch of these jobs; None when they are not the next ones any more. What has settled since is none."""
+        if tx.one("batch_next_sequence") != {"first": first} or tx.all("anchor_next", most=len(rows)) != rows:
+            return None
+        tx.run("batch_insert", first=first, count=len(rows), root=root, now=self._desk.clock.now_ms())
         last = tx.one("batch_last")
         assert last is not None
         number = last["id"]
         tx.many("job_batched", [(number, first + index, index, row["id"]) for index, row in enumerate(rows)])
         batch = tx.one("batch_get", id=number)
         assert batch is not None
-        return batch, hashes
+        return batch
 
     async def _write(self, batch: Row, hashes: Sequence[bytes]) -> None:
         try:

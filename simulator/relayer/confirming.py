@@ -8,6 +8,7 @@ there in the newest state. After any disagreement the count of blocks begins ane
 from __future__ import annotations
 
 import enum
+from typing import Any, NamedTuple
 
 from simulator.broker.port import Broker
 from simulator.job_events import job_event
@@ -35,6 +36,16 @@ class Standing(enum.Enum):
     FINAL = enum.auto()
     WAITS = enum.auto()
     MOVED = enum.auto()
+
+
+class _Told(NamedTuple):
+    """What is written when a batch is final: of jobs that were confirmed before and stand elsewhere, of those that are
+    confirmed for the first and only time, their events, and their rows."""
+
+    again: list[tuple[Any, ...]]
+    confirmed: list[tuple[Any, ...]]
+    events: list[OutboxRow]
+    fresh: list[Row]
 
 
 class Confirmer:
@@ -105,7 +116,11 @@ class Confirmer:
 
     async def finalise(self, batch: Row) -> None:
         """Make a batch final, and every job of it with it; those that were confirmed before are not told again."""
-        fresh = await self._desk.transact(lambda tx: self._confirm_all(tx, batch["id"]))
+        now = self._desk.clock.now_ms()
+        held, rows = await self._desk.store.read(lambda tx: self._held(tx, batch["id"]))
+        # Made before the transaction: a thousand events take long, and submissions wait for the lock.
+        told = self._told(held, rows, now)
+        fresh = await self._desk.transact(lambda tx: self._confirm_all(tx, held, told, now))
         if fresh is None:
             return
         telemetry = self._desk.telemetry
@@ -118,31 +133,37 @@ class Confirmer:
         seconds = (self._desk.clock.now_ms() - batch["closed_at"]) / 1000
         telemetry.observe("blockchain_confirmation_duration_seconds", seconds)
 
-    def _confirm_all(self, tx: Tx, batch_id: int) -> int | None:
-        """Confirm every job of a batch: state, receipt, gas share and event, all or nothing; how many were not before.
-
-        None when the batch is final already.
-        """
-        now = self._desk.clock.now_ms()
-        if not tx.run("batch_final", id=batch_id, now=now):
-            return None
+    @staticmethod
+    def _held(tx: Tx, batch_id: int) -> tuple[Row, list[Row]]:
+        """A batch and its jobs."""
         batch = tx.one("batch_get", id=batch_id)
         assert batch is not None
-        rows = tx.all("batch_outcomes", batch_id=batch_id)
-        tx.many("job_reanchored", [
-            (batch["tx_hash"], batch["block_number"], now, row["id"]) for row in rows if row["confirmed_at"] is not None
-        ])  # fmt: skip
-        told = zip(rows, shares(batch["gas_used"], batch["count"]), strict=True)
-        self._confirm(tx, [(row, gas) for row, gas in told if row["confirmed_at"] is None], batch, now)
-        return sum(row["confirmed_at"] is None for row in rows)
+        return batch, tx.all("batch_outcomes", batch_id=batch_id)
 
-    def _confirm(self, tx: Tx, told: list[tuple[Row, int]], batch: Row, now: int) -> None:
-        """Confirm jobs for the first and only time."""
-        tx.many("job_confirmed", [
-            (_status(row), batch["tx_hash"], batch["block_number"], share, now, now, row["id"]) for row, share in told
-        ])  # fmt: skip
-        tx.many("outbox_put", [self._event(row, batch, share, now) for row, share in told])
-        self._enqueue_deliveries(tx, [row for row, _ in told], batch, now)
+    def _told(self, batch: Row, rows: list[Row], now: int) -> _Told:
+        """All that is to be written of a batch that is final."""
+        fresh = [(row, gas) for row, gas in zip(rows, shares(batch["gas_used"], batch["count"]), strict=True)
+                 if row["confirmed_at"] is None]  # fmt: skip
+        return _Told(
+            [(batch["tx_hash"], batch["block_number"], now, row["id"])
+             for row in rows if row["confirmed_at"] is not None],
+            [(_status(row), batch["tx_hash"], batch["block_number"], gas, now, now, row["id"]) for row, gas in fresh],
+            [self._event(row, batch, gas, now) for row, gas in fresh],
+            [row for row, _ in fresh],
+        )  # fmt: skip
+
+    def _confirm_all(self, tx: Tx, batch: Row, told: _Told, now: int) -> int | None:
+        """Confirm every job of a batch: state, receipt, gas share and event, all or nothing; how many were not before.
+
+        None when the batch is final already, or is not any more what was read of it.
+        """
+        if tx.one("batch_get", id=batch["id"]) != batch or not tx.run("batch_final", id=batch["id"], now=now):
+            return None
+        tx.many("job_reanchored", told.again)
+        tx.many("job_confirmed", told.confirmed)
+        tx.many("outbox_put", told.events)
+        self._enqueue_deliveries(tx, told.fresh, batch, now)
+        return len(told.fresh)
 
     def _event(self, row: Row, batch: Row, gas: int, now: int) -> OutboxRow:
         event = job_event(

@@ -20,6 +20,7 @@ GROUP_ROWS = 500
 BUSY_TIMEOUT_MS = 30_000
 READERS = 2
 CONNECT_TRIES, CONNECT_PAUSE_S = 100, 0.05
+BEGIN_PAUSE_S, BEGIN_PAUSE_MOST_S = 0.001, 0.010
 CHECKPOINT_PAGES = 8_000
 """32 MB of log before it is folded into the file: a page that changes often is written there once, not each time."""
 PAGES_MOST = 4_294_967_294
@@ -118,6 +119,29 @@ def _connect_patiently(path: str) -> sqlite3.Connection:
     raise AssertionError("unreachable")
 
 
+async def _begin(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that writes, as soon as nobody else does. Raises `sqlite3.OperationalError` after a while."""
+    clock = asyncio.get_running_loop().time
+    until, pause = clock() + BUSY_TIMEOUT_MS / 1000, BEGIN_PAUSE_S
+    while not _begun_at_once(connection, last=clock() >= until):
+        await asyncio.sleep(pause)
+        pause = min(BEGIN_PAUSE_MOST_S, 1.5 * pause)
+
+
+def _begun_at_once(connection: sqlite3.Connection, *, last: bool) -> bool:
+    """Whether nobody else writes now; the last time that is an error."""
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as exc:
+        if last or exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    return True
+
+
 def _check_version(connection: sqlite3.Connection) -> None:
     """Raises `sqlite3.DatabaseError` for a store that another version made."""
     version, tables = connection.execute(
@@ -178,9 +202,10 @@ class MemorySqliteStore:
 class SqliteStore:
     """A SQLite file shared by several processes: transactions that wait together share one commit.
 
-    What may wait long, the lock of another process and the fsync, happens in a thread; the statements themselves run
-    in the loop. In a thread they would give up and fight for the interpreter's lock with every row, which costs more
-    than they do (measured: 80 of 280 microseconds a submission).
+    The fsync happens in a thread, the statements themselves run in the loop. In a thread they would give up and fight
+    for the interpreter's lock with every row, which costs more than they do (measured: 80 of 280 microseconds a
+    submission). The lock of another process is asked for from the loop too, again and again: SQLite's own handler
+    sleeps longer each time, up to 100 ms, and in a thread the lock would lie unused until the loop has heard of it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -269,7 +294,7 @@ class SqliteStore:
         assert connection is not None
         told: list[tuple[Any, BaseException | None]] = []
         try:
-            await loop.run_in_executor(self._writer, connection.execute, "BEGIN IMMEDIATE")
+            await _begin(connection)
             for work, _ in group:
                 told.append(self._in_savepoint(connection, work))
             await loop.run_in_executor(self._writer, connection.execute, "COMMIT")
