@@ -18,6 +18,7 @@ from simulator.chain.port import ChainIdentity
 from simulator.config import Settings
 from simulator.gateway.addresses import AddressGuard
 from simulator.gateway.directory import Directory
+from simulator.gateway.door import Door
 from simulator.gateway.tally import RequestTally
 from simulator.gateway.tenants import TenantGuard
 from simulator.gateway.versions import Versions
@@ -43,6 +44,7 @@ class Interface:
     app: Any
     deps: Any
     loops: Service
+    door: Door
 
     async def start(self) -> None:
         """Start the loops."""
@@ -90,7 +92,8 @@ async def build_interface(
         wake=wake, processes=processes, billing=billing, offload=offload,
     )  # fmt: skip
     rollups = Rollups(tally.take, broker, clock, ids, telemetry)
-    return Interface(Api(deps), deps, Stack(tracing, watch, hub, rollups))
+    api = Api(deps)
+    return Interface(api, deps, Stack(tracing, watch, hub, rollups), Door(api.rule, verifier, tenants, tracing, tally))
 
 
 async def _identity(

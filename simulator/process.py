@@ -98,7 +98,9 @@ class _Interface:
         await ports.store.transact(seed_clients(self._run, ports.ids, ports.clock.now_ms()))
         processes = sum("api" in entry.roles for entry in self._run.processes) or 1
         interface = await self._platform.api(self._run.api_url, processes=processes, chain=self._chain)
-        self._server = Stack(interface, WebServer(interface.app, self._listener, websockets=True))
+        self._server = Stack(
+            interface, WebServer(interface.app, self._listener, websockets=True, refusal=interface.door.refusal)
+        )
         await self._server.start()
 
     def _chain(self) -> Any:

@@ -26,6 +26,11 @@ class Tracing:
             self._provider = _provider(service, endpoint, share)
             self._tracer = self._provider.get_tracer("zjops.gateway")
 
+    @property
+    def exports(self) -> bool:
+        """Whether spans are sent anywhere."""
+        return self._tracer is not None
+
     def begin(self, traceparent: bytes | None, tracestate: bytes | None) -> Span:
         """A span in the caller's trace, or in a new one."""
         parent = None if traceparent is None else traceparent.decode("latin-1")

@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from simulator.gateway.protocol import LimitedProtocol
+from simulator.accepting import Acceptor
+from simulator.gateway.protocol import LimitedProtocol, Refusal
 from simulator.service import background
 
 if TYPE_CHECKING:
@@ -29,15 +31,31 @@ WS_BYTES = 65_536
 class _Quiet(uvicorn.Server):
     """Signals belong to the process, not to one of its servers."""
 
+    def __init__(self, config: uvicorn.Config, refusal: Refusal | None) -> None:
+        super().__init__(config)
+        self._refusal = refusal
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """What the server does, but connections are taken by an acceptor of ours."""
+        await super().startup(sockets=[])
+        protocol = partial(
+            LimitedProtocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state,
+            refusal=self._refusal,
+        )  # fmt: skip
+        self.servers = [Acceptor(listener, protocol) for listener in sockets or []]  # type: ignore[misc]
 
 
 class WebServer:
     """An ASGI application on a listening socket."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, *, websockets: bool = False) -> None:
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, *, websockets: bool = False, refusal: Refusal | None = None
+    ) -> None:
+        """`refusal` may end requests before the application hears of them (`LimitedProtocol`)."""
         config = uvicorn.Config(
             app, interface="asgi3", http=LimitedProtocol, ws="websockets-sansio" if websockets else "none",
             ws_max_size=WS_BYTES,
@@ -45,7 +63,7 @@ class WebServer:
             server_header=False, date_header=True, backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_WITHIN_S, proxy_headers=False,
         )  # fmt: skip
-        self._server = _Quiet(config)
+        self._server = _Quiet(config, refusal)
         self._listener = listener
         self._task: asyncio.Task[None] | None = None
 

@@ -63,7 +63,7 @@ class Api:
         self._public_paths = frozenset(one.path for one in self.operations if one.scope is None)
         self._document = cache(lambda: msgspec.json.encode(build_document(self.operations, TOKEN_PATH)))
         guards = Guards(
-            deps.verifier, deps.addresses, deps.tenants, deps.versions, self._rule, self._is_public
+            deps.verifier, deps.addresses, deps.tenants, deps.versions, self.rule, self._is_public
         )  # fmt: skip
         proxies = frozenset(part.strip() for part in deps.settings.trusted_proxies.split(",") if part.strip())
         app: ASGIApp = Gateway(
@@ -92,7 +92,8 @@ class Api:
             # The gateway will say that nobody is identified.
             return
 
-    def _rule(self, method: str, path: str) -> Rule | None:
+    def rule(self, method: str, path: str) -> Rule | None:
+        """What the gateway must know of the operation at a path; None when there is none."""
         one = self._routing.find(method, path)
         return None if one is None else self._rules[one.id]
 

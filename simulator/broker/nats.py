@@ -64,7 +64,7 @@ class NatsBroker:
     async def publish(self, stream: str, messages: Sequence[Outgoing], *, expected_last: int | None = None) -> int:
         if not messages:
             return (await self.last(stream))[0] if expected_last is None else expected_last
-        batch = Batch(stream, messages, expected_last)
+        batch = Batch(messages, expected_last)
         link = await self._connection.link()
         number = self._number()
         self._batches[number] = batch

@@ -42,10 +42,10 @@ _decode = msgspec.json.Decoder(_PubAck).decode
 class Batch:
     """The messages of one call to `publish`, and what the stream answered."""
 
-    def __init__(self, stream: str, messages: Sequence[Outgoing], expected_last: int | None) -> None:
+    def __init__(self, messages: Sequence[Outgoing], expected_last: int | None) -> None:
         if expected_last is not None and not all(message.msg_id for message in messages):
             raise UsageError("a chained message needs an id")
-        self._stream, self._messages, self._expected = stream, messages, expected_last
+        self._messages, self._expected = messages, expected_last
         self._sent = self._answered = 0
         self._bound = 0
         self._room: asyncio.Future[None] | None = None
@@ -76,7 +76,6 @@ class Batch:
     def _headers(self, index: int) -> dict[str, str]:
         message = self._messages[index]
         headers = dict(message.headers) if message.headers else {}
-        headers["Nats-Expected-Stream"] = self._stream
         if message.msg_id:
             headers["Nats-Msg-Id"] = message.msg_id
         if self._expected is not None:

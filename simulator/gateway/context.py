@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from simulator.gateway.desk import Desk
 from simulator.identity.verifier import Principal
@@ -13,6 +13,15 @@ from simulator.policy.capacity import Capacity
 from simulator.telemetry import trace_id
 
 KEY = "zjops.context"
+SEAT = "zjops.seat"
+"""Where in the scope stands the seat that the door gave, if it gave one."""
+
+
+class Seat(NamedTuple):
+    """That a submission is counted as under way: where, and as whose."""
+
+    capacity: Capacity
+    tenant: str
 
 
 @dataclass(slots=True)
@@ -20,7 +29,7 @@ class RequestContext:
     """Trace, address, caller and plan of one request, and the headers that its answer must carry.
 
     `given` holds the request's own headers, names in lower case; of one that stands twice the last. `answer` sends a
-    whole answer in one step. `capacity` is where it is counted while it is under way; `waited_s` is how long the answer
+    whole answer in one step. `seat` is how it is counted while it is under way; `waited_s` is how long the answer
     was held back because the caller preferred that.
     """
 
@@ -34,7 +43,7 @@ class RequestContext:
     desk: Desk | None = None
     headers: dict[str, str] = field(default_factory=dict)
     admitted: bool = False
-    capacity: Capacity | None = None
+    seat: Seat | None = None
     waited_s: float = 0.0
     answer: Callable[[int, list[tuple[bytes, bytes]], bytes], Awaitable[None]] | None = None
 

@@ -8,14 +8,23 @@ that held a line break would add a line, and a head has as many lines as it has 
 from __future__ import annotations
 
 import http
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from simulator.gateway.exchange import WHOLE
 
-_REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
+_defaults: tuple[list[tuple[bytes, bytes]] | None, bytes] = (None, b"")
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
+
+
+def default_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The server's own headers as lines; it makes them anew once a second."""
+    global _defaults
+    if headers is not _defaults[0]:
+        _defaults = headers, b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    return _defaults[1]
 
 
 class QuickCycle(RequestResponseCycle):
@@ -25,7 +34,6 @@ class QuickCycle(RequestResponseCycle):
     """
 
     _head = b""
-    _defaults: ClassVar[tuple[list[tuple[bytes, bytes]] | None, bytes]] = (None, b"")
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == WHOLE:
@@ -61,21 +69,15 @@ class QuickCycle(RequestResponseCycle):
             return
         _check_lines(head, message["lines"])
         self.response_started, self.chunked_encoding = True, False
-        self.transport.write(_REASONS[message["status"]] + self._default_lines() + head + b"\r\n" + message["body"])
+        self.transport.write(
+            STATUS_LINES[message["status"]] + default_lines(self.default_headers) + head + b"\r\n" + message["body"]
+        )
         self._end()
-
-    def _default_lines(self) -> bytes:
-        """The server's own headers, which it makes anew once a second."""
-        given, lines = QuickCycle._defaults
-        if given is not self.default_headers:
-            lines = b"".join([b"%b: %b\r\n" % pair for pair in self.default_headers])
-            QuickCycle._defaults = self.default_headers, lines
-        return lines
 
     def _ordinary(self, message: dict[str, Any]) -> bool:
         return (
             self.keep_alive and not self.disconnected and not self.flow.write_paused
-            and not self.waiting_for_100_continue and not self.response_started and message["status"] in _REASONS
+            and not self.waiting_for_100_continue and not self.response_started and message["status"] in STATUS_LINES
             and self.scope["method"] != "HEAD"
         )  # fmt: skip
 
@@ -92,7 +94,7 @@ class QuickCycle(RequestResponseCycle):
         _check_lines(head, len(names))
         self.response_started, self.chunked_encoding = True, False
         self.expected_content_length = int(names[b"content-length"])
-        self._head = _REASONS[message["status"]] + self._default_lines() + head + b"\r\n"
+        self._head = STATUS_LINES[message["status"]] + default_lines(self.default_headers) + head + b"\r\n"
         return True
 
     def _whole(self, message: dict[str, Any]) -> bool:

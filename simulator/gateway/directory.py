@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 import msgspec
@@ -36,10 +37,13 @@ class Directory:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._known: dict[str, tuple[float, TenantState]] = {}
+        self._asked: dict[str, asyncio.Task[TenantState | None]] = {}
 
     def forget(self, tenant: str) -> None:
         """Read a tenant anew at the next request."""
         self._known.pop(tenant, None)
+        # What is being read may be older than what made it be forgotten.
+        self._asked.pop(tenant, None)
 
     def remembered(self, tenant: str) -> TenantState | None:
         """A tenant's state when it was read within the last second, else None."""
@@ -51,6 +55,21 @@ class Directory:
         known = self.remembered(tenant)
         if known is not None:
             return known
+        # Everyone who comes while it is read waits for the same answer.
+        asked = self._asked.get(tenant)
+        if asked is None:
+            asked = self._asked[tenant] = asyncio.create_task(self._read(tenant), name="tenant")
+            asked.add_done_callback(lambda task: self._answered(tenant, task))
+        return await asyncio.shield(asked)
+
+    def _answered(self, tenant: str, task: asyncio.Task[TenantState | None]) -> None:
+        if self._asked.get(tenant) is task:
+            del self._asked[tenant]
+        if not task.cancelled():
+            # Whoever asked may have gone away.
+            task.exception()
+
+    async def _read(self, tenant: str) -> TenantState | None:
         now = self._clock.monotonic()
         month = utc_month(self._clock.now_ms())
         row = await self._store.read(lambda tx: tx.one("tenant_usage", tenant=tenant, month=month))
@@ -58,5 +77,6 @@ class Directory:
             return None
         found, used, reset_ms = tenant_from(row), row["held"] + row["charged"], month_bounds_ms(month)[1]
         state = TenantState(found, used, reset_ms, unit_headers(found.plan, used, reset_ms))
-        self._known[tenant] = (now, state)
+        if self._asked.get(tenant) is asyncio.current_task():
+            self._known[tenant] = (now, state)
         return state

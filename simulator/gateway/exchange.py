@@ -23,7 +23,7 @@ API_ONLY = (
 FIXED = dict(SECURITY + API_ONLY)
 WHOLE = "zjops.whole"
 """The extension of ASGI by which a whole answer goes to a server that offers it (`QuickCycle`)."""
-_FIXED_LINES = b"".join(b"%b: %b\r\n" % pair for pair in FIXED.items())
+FIXED_LINES = b"".join(b"%b: %b\r\n" % pair for pair in FIXED.items())
 STARTS = ("http.response.start", "websocket.http.response.start")
 
 
@@ -77,7 +77,7 @@ class Exchange:
         text = f"{told}\r\n{traced}" if told else traced
         lines = b"\r\n".join(map(b": ".join, headers)) + b"\r\n" if headers else b""
         await self._send({
-            "type": WHOLE, "status": status, "head": _FIXED_LINES + text.encode("latin-1") + lines,
+            "type": WHOLE, "status": status, "head": FIXED_LINES + text.encode("latin-1") + lines,
             "lines": len(FIXED) + len(context.headers) + 2 + len(headers), "body": body,
         })  # fmt: skip
 

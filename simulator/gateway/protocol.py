@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import enum
 import urllib.parse
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import httptools
 import msgspec
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from simulator.gateway.cycle import QuickCycle
+from simulator.gateway.cycle import STATUS_LINES, QuickCycle, default_lines
 from simulator.gateway.exchange import WHOLE
 from zjops.domain.errors import Problem
 
@@ -26,6 +28,7 @@ END_OF_HEAD = b"\r\n\r\n"
 EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
 
 
+Refusal = Callable[[Scope, list[tuple[bytes, bytes]]], bytes | None]
 FRAMING_PER_BYTE = 8
 """How much a chunked body may hold besides each byte of data: a chunk of one byte has five."""
 
@@ -45,8 +48,10 @@ IDLE, HEAD, BODY, ANSWER = Phase
 class LimitedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with limits: 431 for a head over 32 kB, 408 for ten silent seconds, 400 without a Host."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, refusal: Refusal | None = None, **kwargs: Any) -> None:
+        """`refusal` may end a request when its head is there: the rest of an answer 503, or None."""
         super().__init__(*args, **kwargs)
+        self._refusal, self._ended_by = refusal, b""
         self._phase, self._waited_for = HEAD, HEAD
         self._head_bytes = self._framing_bytes = self._body_bytes = 0
         self._tail = b""
@@ -125,11 +130,22 @@ class LimitedProtocol(HttpToolsProtocol):
         path = url.path.decode("ascii")
         scope["path"] = urllib.parse.unquote(path) if "%" in path else path
         scope["raw_path"], scope["query_string"] = url.path, url.query or b""
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        if keep_alive and self._ends_at_the_door():
+            return
         self._answer(QuickCycle(
             scope, self.transport, self.flow, self.logger, self.access_logger, self.access_log,
             self.server_state.default_headers, asyncio.Event(), self.expect_100_continue,
-            version != "1.0" and parser.should_keep_alive(), self.on_response_complete,
+            keep_alive, self.on_response_complete,
         ))  # fmt: skip
+
+    def _ends_at_the_door(self) -> bool:
+        """Whether this request is refused at once; it is answered when its body has come, and the next may follow."""
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if self._refusal is None or busy or self.flow.write_paused:
+            return False
+        self._ended_by = self._refusal(cast(Scope, self.scope), self.headers) or b""
+        return bool(self._ended_by)
 
     def _answer(self, cycle: QuickCycle) -> None:
         """Begin with a request, or let it wait for the answer to the one before (pipelining)."""
@@ -143,12 +159,18 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._framing_bytes -= len(body)
         self._body_bytes += len(body)
-        if not self._refused:
+        if not self._refused and not self._ended_by:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._phase = ANSWER
-        if not self._refused:
+        if self._ended_by:
+            answer, self._ended_by = self._ended_by, b""
+            if not self._refused:
+                lines = default_lines(self.server_state.default_headers)
+                self.transport.write(STATUS_LINES[503] + lines + answer)
+                self.on_response_complete()
+        elif not self._refused:
             super().on_message_complete()
 
     def on_response_complete(self) -> None:

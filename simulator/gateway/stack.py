@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from starlette.responses import Response
+import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from simulator.gateway.addresses import AddressGuard, address_of, peer_of
-from simulator.gateway.context import KEY, RequestContext
+from simulator.gateway.context import KEY, SEAT, RequestContext
 from simulator.gateway.exchange import Exchange
-from simulator.gateway.problems import as_problem, problem_response
+from simulator.gateway.problems import MEDIA_TYPE, as_problem, problem_response
 from simulator.gateway.tally import RequestTally
 from simulator.gateway.tenants import TenantGuard
 from simulator.gateway.versions import Versions
@@ -77,7 +77,7 @@ class Gateway:
         raw = scope["headers"]
         headers: dict[bytes, bytes] = dict(raw)
         span = self._tracing.begin(headers.get(b"traceparent"), headers.get(b"tracestate"))
-        context = scope[KEY] = RequestContext(span.traceparent, headers)
+        context = scope[KEY] = RequestContext(span.traceparent, headers, seat=scope.get(SEAT))
         exchange = Exchange(context, receive, send, scope, self._clock.monotonic)
         context.answer = exchange.answer
         rule = self._guards.rules(scope.get("method", "GET"), scope["path"])
@@ -149,8 +149,7 @@ class Gateway:
                 "error", "request failed", trace_id=exchange.context.trace_id, path=scope["path"], reason=repr(error)
             )
         if not exchange.started:
-            response: Response = problem_response(problem, scope["path"], exchange.context.trace_id)
-            await response(scope, exchange.receive, exchange.send)
+            await _tell(problem, scope, exchange)
 
     def _measure(
         self, scope: Scope, headers: dict[bytes, bytes], context: RequestContext, exchange: Exchange, rule: Rule | None,
@@ -170,6 +169,20 @@ class Gateway:
         length = headers.get(b"content-length", b"0")
         size = float(length) if length.isdigit() else 0.0
         self._tally.add((method, route, status, plan), seconds - context.waited_s, size)
+
+
+async def _tell(problem: Problem, scope: Scope, exchange: Exchange) -> None:
+    """Answer with a problem, as cheaply as can be: when there is too much to do, most answers are one."""
+    context = exchange.context
+    given = problem.headers or {}
+    if scope["type"] != "http" or not given.keys().isdisjoint(context.headers):
+        response = problem_response(problem, scope["path"], context.trace_id)
+        await response(scope, exchange.receive, exchange.send)
+        return
+    body = msgspec.json.encode(problem.document(scope["path"], context.trace_id))
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
+    headers += [(b"content-length", str(len(body)).encode()), (b"content-type", MEDIA_TYPE.encode())]
+    await exchange.answer(problem.status, headers, body)
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from simulator.abuse import Abuse
 from simulator.gateway.addresses import remember
-from simulator.gateway.context import RequestContext
+from simulator.gateway.context import RequestContext, Seat
 from simulator.gateway.desk import Desk
 from simulator.gateway.directory import Directory
 from simulator.gateway.headers import limit_headers
@@ -20,12 +21,29 @@ from simulator.policy.capacity import Capacity
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem
+from zjops.domain.requests import PROBER_TENANT
 
 DEVICES_MOST = 1_000
 """How many device fingerprints of a tenant a process looks at: a header that is always new must not fill the store."""
 BULK_LEAST = 16
 """Bulk submissions under way, whatever was done lately: each is up to a hundred jobs."""
 Ready = Callable[[], Awaitable[dict[str, bool]]]
+
+
+class Shed(NamedTuple):
+    """A submission that is refused at the door: its tenant's plan, why, and the headers that tell of the tenant."""
+
+    plan: str
+    refused: Refusal
+    headers: dict[str, str]
+
+
+def overloaded(refused: Refusal) -> Problem:
+    """The problem of there being no room (503)."""
+    return Problem(
+        "overloaded", refused.why, headers={"Retry-After": str(refused.retry_after_s)},
+        extra={"violated-policies": ["capacity"]},
+    )  # fmt: skip
 
 
 class TenantGuard:
@@ -114,27 +132,48 @@ class TenantGuard:
             self._watch.pressure, submission=submission, most_jobs=self._most_jobs, most_lag_s=self._most_lag_s
         )
         # One that wishes to wait for the end of its job is under way for long, and no burden meanwhile.
-        if refused is None and submission and b"prefer" not in context.given:
+        if refused is None and submission and context.seat is None and b"prefer" not in context.given:
             refused = self._let_in(context, self._bulk if bulk else self._single)
         if refused is not None:
-            raise Problem(
-                "overloaded", refused.why, headers={"Retry-After": str(refused.retry_after_s)},
-                extra={"violated-policies": ["capacity"]},
-            )  # fmt: skip
+            raise overloaded(refused)
         context.admitted = True
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there may be no room for somebody."""
+        return self._single.crowded or self._bulk.crowded
+
+    def seat_or_shed(self, tenant: str, *, bulk: bool) -> Seat | Shed | None:
+        """A seat for a submission, or what to tell of one for which there is no room, before anything is made of it.
+
+        None for whoever is to be told something else, or of whom too little is known here.
+        """
+        capacity = self._bulk if bulk else self._single
+        state = self._directory.remembered(tenant)
+        if state is None or state.tenant.status != "active" or tenant == PROBER_TENANT:
+            return None
+        refused = capacity.begin(tenant, self._clock.monotonic())
+        if refused is None:
+            return Seat(capacity, tenant)
+        plan, desk, now_ms = state.tenant.plan, self.desk(tenant), self._clock.now_ms()
+        decision = desk.take(plan, self._processes, now_ms)
+        if not decision.allowed:
+            return None
+        limits = limit_headers(plan, desk.share, decision, state.used, now_ms, state.reset_ms)
+        return Shed(plan.name, refused, state.headers | limits)
 
     def _let_in(self, context: RequestContext, capacity: Capacity) -> Refusal | None:
         assert context.tenant is not None
         refused = capacity.begin(context.tenant.tenant, self._clock.monotonic())
         if refused is None:
-            context.capacity = capacity
+            context.seat = Seat(capacity, context.tenant.tenant)
         return refused
 
     def left(self, context: RequestContext) -> None:
         """It is not under way any more, whatever became of it."""
-        if context.capacity is not None and context.tenant is not None:
-            context.capacity.end(context.tenant.tenant, self._clock.monotonic())
-            context.capacity = None
+        seat, context.seat = context.seat, None
+        if seat is not None:
+            seat.capacity.end(seat.tenant, self._clock.monotonic())
 
     def answered(self, context: RequestContext, status: int) -> None:
         """Count an answer for the breaker: 5xx and timeouts of requests that were let in (C87)."""

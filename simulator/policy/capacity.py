@@ -18,6 +18,8 @@ STEPS = 40
 CROWDED = 0.5
 """From this share of the limit on, each tenant has but its share: a flood makes nobody else wait."""
 
+_FULL = Refusal("The platform has as much to do as it can answer in time.", 1)
+
 
 class Capacity:
     """What is under way in one process, by tenant. `wait_s` is how long a request may have to wait for its answer."""
@@ -34,26 +36,38 @@ class Capacity:
         self._seen: set[str] = set()
 
     @property
+    def crowded(self) -> bool:
+        """Whether anyone may be refused at all."""
+        return self._total >= CROWDED * self.limit
+
+    @property
     def limit(self) -> int:
         """How many may be under way."""
         return max(self._least, round(self._best * self._wait_s))
 
     def begin(self, tenant: str, now_s: float) -> Refusal | None:
         """Let one in, which is to be followed by `end`; or say why not."""
+        refused = self.refusal(tenant, now_s)
+        if refused is None:
+            self._under_way[tenant] += 1
+            self._total += 1
+        return refused
+
+    def refusal(self, tenant: str, now_s: float) -> Refusal | None:
+        """Why one more of a tenant's is not let in just now; None when it is."""
         self._move(now_s)
         self._seen.add(tenant)
         limit = self.limit
-        if self._total >= CROWDED * limit:
-            sharers = len(self._recent | self._seen)
-            # Among several nobody has more than half, and when it is full nobody more than an equal share; whose own
-            # share is free is kept out only when there is no room at all.
-            share = limit // sharers if self._total >= limit else round(CROWDED * limit)
-            if ((sharers > 1 or self._total >= limit) and self._under_way[tenant] >= max(1, share)) or (
-                self._total >= 2 * limit
-            ):
-                return Refusal("The platform has as much to do as it can answer in time.", 1)
-        self._under_way[tenant] += 1
-        self._total += 1
+        if self._total < CROWDED * limit:
+            return None
+        sharers = len(self._recent | self._seen)
+        # Among several nobody has more than half, and when it is full nobody more than an equal share; whose own
+        # share is free is kept out only when there is no room at all.
+        share = limit // sharers if self._total >= limit else round(CROWDED * limit)
+        if ((sharers > 1 or self._total >= limit) and self._under_way[tenant] >= max(1, share)) or (
+            self._total >= 2 * limit
+        ):
+            return _FULL
         return None
 
     def end(self, tenant: str, now_s: float) -> None:

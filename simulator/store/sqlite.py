@@ -6,6 +6,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -119,16 +120,18 @@ def _connect_patiently(path: str) -> sqlite3.Connection:
     raise AssertionError("unreachable")
 
 
-async def _begin(connection: sqlite3.Connection) -> None:
-    """Begin a transaction that writes, as soon as nobody else does. Raises `sqlite3.OperationalError` after a while."""
-    clock = asyncio.get_running_loop().time
-    until, pause = clock() + BUSY_TIMEOUT_MS / 1000, BEGIN_PAUSE_S
-    while not _begun_at_once(connection, last=clock() >= until):
-        await asyncio.sleep(pause)
+def _begin_patiently(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that writes, as soon as nobody else does. Raises `sqlite3.OperationalError` after a while.
+
+    SQLite's own handler sleeps longer each time, up to 100 ms, while the lock changes hands many times.
+    """
+    until, pause = time.monotonic() + BUSY_TIMEOUT_MS / 1000, BEGIN_PAUSE_S
+    while not _begun_at_once(connection, last=time.monotonic() >= until):
+        time.sleep(pause)  # noqa: TID251 - another process lets go of a lock without a signal
         pause = min(BEGIN_PAUSE_MOST_S, 1.5 * pause)
 
 
-def _begun_at_once(connection: sqlite3.Connection, *, last: bool) -> bool:
+def _begun_at_once(connection: sqlite3.Connection, *, last: bool = False) -> bool:
     """Whether nobody else writes now; the last time that is an error."""
     connection.execute("PRAGMA busy_timeout=0")
     try:
@@ -202,10 +205,10 @@ class MemorySqliteStore:
 class SqliteStore:
     """A SQLite file shared by several processes: transactions that wait together share one commit.
 
-    The fsync happens in a thread, the statements themselves run in the loop. In a thread they would give up and fight
-    for the interpreter's lock with every row, which costs more than they do (measured: 80 of 280 microseconds a
-    submission). The lock of another process is asked for from the loop too, again and again: SQLite's own handler
-    sleeps longer each time, up to 100 ms, and in a thread the lock would lie unused until the loop has heard of it.
+    What may wait long, the lock of another process and the fsync, happens in a thread; the statements themselves run
+    in the loop. In a thread they would give up and fight for the interpreter's lock with every row, which costs more
+    than they do (measured: 80 of 280 microseconds a submission). A lock that is free is taken in the loop as well: one
+    that was taken in a thread lies unused until the loop has heard of it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -294,7 +297,8 @@ class SqliteStore:
         assert connection is not None
         told: list[tuple[Any, BaseException | None]] = []
         try:
-            await _begin(connection)
+            if not _begun_at_once(connection):
+                await loop.run_in_executor(self._writer, _begin_patiently, connection)
             for work, _ in group:
                 told.append(self._in_savepoint(connection, work))
             await loop.run_in_executor(self._writer, connection.execute, "COMMIT")
