@@ -63,13 +63,17 @@ class StreamSpec(NamedTuple):
 
 
 class DurableSpec(NamedTuple):
-    """One durable pull consumer with a single filter, explicit acknowledgement."""
+    """One reader of a stream with a single filter: a durable pull consumer with explicit acknowledgement.
+
+    One that is `followed` keeps its own place in the stream and acknowledges nothing.
+    """
 
     name: str
     stream: str
     filter: str
-    ack_wait_s: float
-    max_ack_pending: int
+    ack_wait_s: float = 0.0
+    max_ack_pending: int = 0
+    followed: bool = False
 
 
 DAY_S = 86_400
