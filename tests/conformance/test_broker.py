@@ -589,6 +589,8 @@ async def test_stop_is_safe_twice_and_before_start(bench: Bench) -> None:
     with pytest.raises(BrokerUnavailable):
         await broker.read(bench.log.name, 1)
     with pytest.raises(BrokerUnavailable):
+        await broker.follow("meter-events", 0, 1, 0.0)
+    with pytest.raises(BrokerUnavailable):
         await broker.announce([Outgoing("nobody.hears", b"")])
     await broker.signal("nobody.hears")
 

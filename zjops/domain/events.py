@@ -82,7 +82,7 @@ WORK_ACK_WAIT_S = 6.0
 """A worker extends its claim every third of this (C84)."""
 
 CONSUMER_ACK_WAIT_S = 10.0
-"""How long what a killed settlement or meter had taken stays hidden from its successor; both are done in about one."""
+"""How long what a killed settlement had taken stays hidden from its successor; it is done in about one."""
 
 STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(WORK, ("jobs.work.*.*",), "workqueue", 45 * DAY_S),
@@ -105,9 +105,9 @@ DURABLES: tuple[DurableSpec, ...] = (
         for p in Priority
     ),
     DurableSpec("settlement", RESULTS, "jobs.results.*", CONSUMER_ACK_WAIT_S, 5_000),
-    DurableSpec("meter-events", EVENTS, "jobs.*", CONSUMER_ACK_WAIT_S, 50_000),
-    DurableSpec("meter-ops", OPS, "ops.*", CONSUMER_ACK_WAIT_S, 50_000),
-    DurableSpec("meter-http", TELEMETRY, "telemetry.http", CONSUMER_ACK_WAIT_S, 50_000),
+    DurableSpec("meter-events", EVENTS, "jobs.*", followed=True),
+    DurableSpec("meter-ops", OPS, "ops.*", followed=True),
+    DurableSpec("meter-http", TELEMETRY, "telemetry.http", followed=True),
 )
 
 RESULT_STARTED = "jobs.results.started"
