@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from simulator.broker.port import Message
+from simulator.broker.port import Logged
 from simulator.outbox import OUTBOX_HEADER
 from zjops.domain.clock import parse_rfc3339
 from zjops.domain.events import JobEvent
@@ -53,7 +53,7 @@ def uuid_bytes(text: str) -> bytes:
     return found
 
 
-def _row(message: Message) -> tuple[Any, ...]:
+def _row(message: Logged) -> tuple[Any, ...]:
     """In the order of the schema."""
     cloud = _decode(message.data)
     event = cloud.data
@@ -67,7 +67,7 @@ def _row(message: Message) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def event_frame(messages: Sequence[Message]) -> pl.DataFrame:
+def event_frame(messages: Sequence[Logged]) -> pl.DataFrame:
     """The rows of messages on EVENTS, in their order. Raises `msgspec.MsgspecError`, `ValueError` when malformed."""
     columns = list(zip(*map(_row, messages), strict=True)) or [()] * len(EVENT_SCHEMA)
     return pl.DataFrame([

@@ -1,16 +1,17 @@
 """Metering: events to the Parquet log, exactly once.
 
-A file is named by the range of stream sequences that it holds, written beside, renamed, and only then acknowledged.
-After a crash the names say where to go on; what comes again is skipped. Rows are in stream order without a gap, unless
-the stream itself no longer holds what is missing: then the names say so.
+A file is named by the range of stream sequences that it holds, written beside and renamed. So the names say where to go
+on, after a crash too, and the streams are followed from there: nothing is acknowledged. Rows are in stream order
+without a gap, unless the stream itself no longer holds what is missing: then the names say so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from simulator.broker.port import Broker, Logged, Message, matches
+from simulator.broker.port import Broker, Logged, matches
 from simulator.eventlog import EVENT_SCHEMA, event_frame, uuid_bytes
 from simulator.indicators import Counts, JobJudge, announce, judge_requests, tell
 from simulator.logfiles import REQUEST_SCHEMA, drop_parts, write_file
@@ -26,15 +27,15 @@ from simulator.outbox import OUTBOX_HEADER
 from simulator.service import Offload, background
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock, parse_rfc3339, utc_date
-from zjops.domain.errors import UnreachableError
-from zjops.domain.events import DURABLES, CloudEvent, OpsEvent
+from zjops.domain.errors import BrokerUnavailable, UnreachableError
+from zjops.domain.events import DURABLES, CloudEvent, DurableSpec, OpsEvent
 from zjops.domain.logfiles import PROBER_FIRST, log_files
 from zjops.domain.requests import REQUEST_LOG, Rollup
 
 FETCH = 2_000
 FLUSH_ROWS = 20_000
 LOOK_AHEAD = 1_000
-"""How many messages of a stream are looked at for what stands where one is missing."""
+"""How many messages of a stream are looked at a time for what stands between those of the log."""
 
 OPS_SCHEMA: dict[str, pl.DataType] = {
     "event_id": pl.Binary(), "outbox_no": pl.Int64(), "stream_seq": pl.Int64(), "time": pl.Int64(),
@@ -46,11 +47,11 @@ __all__ = ["EVENT_SCHEMA", "OPS_SCHEMA", "LogWriter", "Meter", "event_frame"]
 EVENTS_DURABLE, OPS_DURABLE, REQUESTS_DURABLE = "meter-events", "meter-ops", "meter-http"
 SPECS = {spec.name: spec for spec in DURABLES}
 
-FrameOf = Callable[[list[Message]], pl.DataFrame]
+FrameOf = Callable[[list[Logged]], pl.DataFrame]
 Judge = Callable[[pl.DataFrame], Counts]
 
 
-def ops_row(message: Message) -> dict[str, Any]:
+def ops_row(message: Logged) -> dict[str, Any]:
     """One row of the OPS log from a message on OPS."""
     cloud = msgspec.json.decode(message.data, type=CloudEvent)
     event = msgspec.json.decode(cloud.data, type=OpsEvent)
@@ -62,14 +63,20 @@ def ops_row(message: Message) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def ops_frame(messages: list[Message]) -> pl.DataFrame:
+def ops_frame(messages: list[Logged]) -> pl.DataFrame:
     """The rows of messages on OPS, in their order."""
     return pl.DataFrame([ops_row(message) for message in messages], schema=OPS_SCHEMA, orient="row")
 
 
-def request_rows(message: Message) -> list[dict[str, Any]]:
+def request_rows(message: Logged) -> list[dict[str, Any]]:
     """The rows of the request log from a message on TELEMETRY. Raises `msgspec.MsgspecError` when malformed."""
     return [msgspec.structs.asdict(row) for row in msgspec.json.decode(message.data, type=list[Rollup])]
+
+
+def numbers_lost(numbers: Sequence[int]) -> tuple[int, list[int]]:
+    """Of a stream's numbers in order: how many are missing between them, and which come right behind a gap."""
+    gaps = [(here, there) for here, there in itertools.pairwise(numbers) if there > here + 1]
+    return sum(there - here - 1 for here, there in gaps), [there for _, there in gaps]
 
 
 class LogWriter:
@@ -82,8 +89,8 @@ class LogWriter:
         """`judge` counts indicators in the rows of a file, off the loop; `tell` takes the counts once it is there."""
         self._folder, self._prefix, self._frame_of, self._offload = folder, prefix, frame_of, offload
         self._judge, self._tell = judge, tell
-        self._waiting: dict[int, Message] = {}
-        self._foreign: set[int] = set()
+        self._taken: list[Logged] = []
+        self._anew: list[int] = []
         self._last = 0
         self.begun = False
 
@@ -91,9 +98,13 @@ class LogWriter:
         """The last stream sequence that a finished file holds; 0 for none."""
         return max((file.last for file in log_files(self._folder) if file.last < PROBER_FIRST), default=0)
 
-    async def begin(self, oldest: int) -> None:
-        """Find where to go on; with no file yet, the stream's oldest message that is left begins the log."""
-        self._last = await self._offload(self._look) or oldest - 1
+    async def begin(self) -> None:
+        """Go on behind the last file; of what was taken in, that stays which does so too."""
+        named = await self._offload(self._look)
+        if named < self._last:
+            self._taken, self._anew = [], []
+        self._taken = [message for message in self._taken if message.sequence > named]
+        self._last = named
         self.begun = True
 
     def _look(self) -> int:
@@ -101,81 +112,55 @@ class LogWriter:
         return self.last_named()
 
     @property
+    def position(self) -> int:
+        """The sequence behind which the next message comes; 0 before the first one."""
+        return self._taken[-1].sequence if self._taken else self._last
+
+    @property
     def waiting(self) -> int:
         """Messages taken in and not yet written."""
-        return len(self._waiting)
+        return len(self._taken)
 
-    async def take(self, messages: list[Message]) -> None:
-        """Keep what is new; what a file already holds is acknowledged at once."""
-        for message in messages:
-            if message.sequence <= self._last:
-                await message.ack()
-            else:
-                self._waiting[message.sequence] = message
+    def take(self, messages: list[Logged]) -> None:
+        """Take in what comes behind the position."""
+        self._taken += messages
+
+    def begin_anew(self, first: int) -> None:
+        """What stands between the position and a sequence is lost: no file's range holds it."""
+        self._anew.append(first)
 
     async def flush(self) -> int:
-        """Write the run of messages that follows the last file without a gap, then acknowledge it; returns rows.
+        """Write what was taken in; returns rows.
 
-        What stands between them in the stream and belongs to others is part of the range that a file is named by.
+        What stands between messages in the stream and belongs to others is part of the range that a file is named by.
         """
-        run, _ = self._run()
-        parts = itertools.groupby(run, lambda message: utc_date(message.timestamp_ms))
-        return sum([await self._finish(day, list(part)) for day, part in parts])
+        parts = itertools.groupby(self._taken, lambda message: (utc_date(message.timestamp_ms), self._first(message)))
+        runs = [(day, first, list(part)) for (day, first), part in parts]
+        return sum([await self._finish(day, first, run) for day, first, run in runs])
 
-    async def _finish(self, day: str, part: list[Message]) -> int:
+    def _first(self, message: Logged) -> int:
+        """Where the numbers begin that reach to a message without a loss; 0 for behind the last file."""
+        passed = bisect.bisect_right(self._anew, message.sequence)
+        return self._anew[passed - 1] if passed else 0
+
+    async def _finish(self, day: str, first: int, part: list[Logged]) -> int:
         last = part[-1].sequence
-        rows, counts = await self._offload(self._write, day, part, self._last + 1)
+        rows, counts = await self._offload(self._write, day, part, max(first, self._last + 1))
         self._last = last
+        self._taken = self._taken[len(part) :]
+        self._anew = [sequence for sequence in self._anew if sequence > last]
         if self._tell is not None and counts:
             self._tell(counts)
-        self._foreign = {sequence for sequence in self._foreign if sequence > last}
-        for message in part:
-            del self._waiting[message.sequence]
-            await message.ack()
         return rows
 
-    def missing(self) -> int | None:
-        """The sequence for want of which messages wait; None when none does."""
-        run, position = self._run()
-        return position if len(run) < len(self._waiting) else None
-
-    def explain(self, position: int, found: list[Logged], ours: Callable[[str], bool]) -> int:
-        """Why a sequence does not come: `found` is what the stream holds from there on. Returns how many are lost.
-
-        One that is ours will be delivered again; one of others is passed over; of one that is gone the names will tell.
-        """
-        lost = 0
-        for logged in found:
-            lost += self._lose(position, logged.sequence)
-            if ours(logged.subject):
-                return lost
-            self._foreign.add(logged.sequence)
-            position = logged.sequence + 1
-        return lost if found else self._lose(position, min(self._waiting))
-
-    def _lose(self, position: int, until: int) -> int:
-        if until > position:
-            self._last, self._foreign = until - 1, set()
-        return until - position
-
-    def _run(self) -> tuple[list[Message], int]:
-        """What can be written, and the sequence behind it."""
-        run: list[Message] = []
-        position = self._last + 1
-        while position in self._waiting or position in self._foreign:
-            if position in self._waiting:
-                run.append(self._waiting[position])
-            position += 1
-        return run, position
-
-    def _write(self, day: str, part: list[Message], first: int) -> tuple[int, Counts]:
+    def _write(self, day: str, part: list[Logged], first: int) -> tuple[int, Counts]:
         frame = self._frame_of(part)
         write_file(frame, self._folder / f"date={day}", self._prefix, first, part[-1].sequence)
         return frame.height, self._judge(frame) if self._judge is not None else Counts()
 
 
 class Meter:
-    """Drives one writer a stream: fetch, flush by age or size."""
+    """Drives one writer a stream: follow, flush by age or size."""
 
     def __init__(
         self, broker: Broker, log_dir: Path, clock: Clock, telemetry: Telemetry, *,
@@ -197,6 +182,8 @@ class Meter:
 
     async def start(self) -> None:
         if not self._tasks:
+            for writer in self._writers.values():
+                writer.begun = False
             self._tasks = [background(self._run(durable), durable) for durable in self._writers]
 
     async def stop(self) -> None:
@@ -207,11 +194,11 @@ class Meter:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def _request_frame(self, messages: list[Message]) -> pl.DataFrame:
+    def _request_frame(self, messages: list[Logged]) -> pl.DataFrame:
         rows = [row for message in messages for row in self._request_rows(message)]
         return pl.DataFrame(rows, schema=REQUEST_SCHEMA, orient="row")
 
-    def _request_rows(self, message: Message) -> list[dict[str, Any]]:
+    def _request_rows(self, message: Logged) -> list[dict[str, Any]]:
         """Rows of the request log. What another version counted in another way is left out, and said to be."""
         try:
             return request_rows(message)
@@ -224,35 +211,56 @@ class Meter:
             try:
                 await self.step(durable, self._idle_s)
             except UnreachableError as exc:
+                self._writers[durable].begun = False
                 self._telemetry.log("warning", "meter waits", reason=str(exc))
                 await self._clock.sleep(self._flush_s[durable])
 
     async def step(self, durable: str, wait_s: float) -> int:
         """Gather messages for one flush interval after the first, then write them; returns rows."""
         writer = self._writers[durable]
-        messages = await self._broker.fetch(durable, FETCH, wait_s)
-        if not messages:
-            return 0
         if not writer.begun:
-            oldest = await self._broker.read(SPECS[durable].stream, 1)
-            await writer.begin(oldest[0].sequence if oldest else 1)
-        await writer.take(messages)
-        if len(messages) < FETCH:
-            await self._clock.sleep(self._flush_s[durable])
-        while writer.waiting < FLUSH_ROWS and (messages := await self._broker.fetch(durable, FETCH, 0)):
-            await writer.take(messages)
+            await writer.begin()
+        if not writer.waiting:
+            gathered = await self._gather(durable, writer, wait_s)
+            if not gathered:
+                return 0
+            if gathered < FETCH:
+                await self._clock.sleep(self._flush_s[durable])
+        while writer.waiting < FLUSH_ROWS and await self._gather(durable, writer, 0):
+            pass
         written = await writer.flush()
-        while (position := writer.missing()) is not None and await self._explain(durable, writer, position):
-            written += await writer.flush()
         if written:
             self._telemetry.count("metering_rows_total", written, log=durable)
         return written
 
-    async def _explain(self, durable: str, writer: LogWriter, position: int) -> bool:
-        """Ask the stream for what is missing; whether the writer can go on without it."""
-        spec = SPECS[durable]
-        found = await self._broker.read(spec.stream, LOOK_AHEAD, first=position)
-        lost = writer.explain(position, found, lambda subject: matches(spec.filter, subject))
+    async def _gather(self, durable: str, writer: LogWriter, wait_s: float) -> int:
+        """Take in what comes next; returns how many messages."""
+        messages = await self._broker.follow(durable, writer.position, FETCH, wait_s)
+        if messages and messages[-1].sequence > writer.position + len(messages):
+            await self._look_between(SPECS[durable], writer, messages)
+        writer.take(messages)
+        return len(messages)
+
+    async def _look_between(self, spec: DurableSpec, writer: LogWriter, messages: list[Logged]) -> None:
+        """Between messages may stand those of others; what the stream no longer holds is lost, and said to be.
+
+        Where there is no file yet, the stream's oldest message that is left begins the log.
+        """
+        ours = {message.sequence for message in messages}
+        numbers = sorted(ours | await self._others(spec, writer.position + 1, ours))
+        lost, anew = numbers_lost([writer.position or numbers[0] - 1, *numbers])
+        for first in anew if writer.position else [numbers[0], *anew]:
+            writer.begin_anew(first)
         if lost:
-            self._telemetry.log("error", "the stream no longer holds what the log misses", log=durable, messages=lost)
-        return writer.missing() != position
+            self._telemetry.log("error", "the stream no longer holds what the log misses", log=spec.name, messages=lost)
+
+    async def _others(self, spec: DurableSpec, first: int, ours: set[int]) -> set[int]:
+        """The numbers of what the stream holds of others before the last of ours. Raises `BrokerUnavailable`."""
+        others, end = set[int](), max(ours)
+        while first < end and (held := await self._broker.read(spec.stream, LOOK_AHEAD, first=first)):
+            between = [logged for logged in held if logged.sequence < end and logged.sequence not in ours]
+            if any(matches(spec.filter, logged.subject) for logged in between):
+                raise BrokerUnavailable(f"the broker passed over messages of {spec.name}")
+            others.update(logged.sequence for logged in between)
+            first = held[-1].sequence + 1
+        return others

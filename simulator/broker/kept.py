@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import heapq
 from collections import deque
+from itertools import islice
 
-from simulator.broker.port import Outgoing
+from simulator.broker.port import Outgoing, matches
 from zjops.domain.events import DurableSpec, StreamSpec
 
 TICK_S = 0.001
@@ -80,9 +81,12 @@ class Stream:
 
 
 class Durable:
-    """What a durable has not delivered, what it has claimed out, and what comes back."""
+    """What a durable has not delivered, what it has claimed out, and what comes back.
 
-    __slots__ = ("again", "claims", "deadlines", "delivered", "ready", "spec", "stream", "timers", "waiting")
+    Of one that is followed `ready` is what comes after `passed`, the farthest place that anybody has named.
+    """
+
+    __slots__ = ("again", "claims", "deadlines", "delivered", "passed", "ready", "spec", "stream", "timers", "waiting")
 
     def __init__(self, spec: DurableSpec, stream: Stream) -> None:
         self.spec, self.stream = spec, stream
@@ -93,6 +97,7 @@ class Durable:
         self.claims: deque[tuple[float, int]] = deque()
         self.timers: list[tuple[float, int]] = []
         self.waiting: list[asyncio.Future[None]] = []
+        self.passed = 0
 
     def offer(self, stored: Stored) -> None:
         """Take a message whose subject the filter lets through."""
@@ -164,12 +169,29 @@ class Durable:
         stored = stream.messages.get(sequence)
         if self.delivered.pop(sequence, None) is None or stored is None:
             return
+        self._let_go(stored)
+
+    def _let_go(self, stored: Stored) -> None:
+        """This durable needs a message no more; when none does, the stream may forget it."""
         stored.owed -= 1
+        stream, sequence = self.stream, stored.sequence
         retention = stream.spec.retention
         # What a publisher goes on from stays in any case.
         forgotten = stored.owed <= 0 and (retention == "interest" or (not stream.keeps and sequence < stream.last))
         if retention == "workqueue" or forgotten:
             del stream.messages[sequence]
+
+    def behind(self, after: int, most: int) -> list[Stored]:
+        """What comes after a sequence. Whoever names a place there is done with what comes before it."""
+        messages, ready = self.stream.messages, self.ready
+        if after < self.passed:
+            later = (stored for n, stored in messages.items() if n > after)
+            return list(islice((stored for stored in later if matches(self.spec.filter, stored.out.subject)), most))
+        self.passed = after
+        while ready and ready[0] <= after:
+            if stored := messages.get(ready.popleft()):
+                self._let_go(stored)
+        return list(islice(filter(None, map(messages.get, ready)), most))
 
     def count(self) -> int:
         """Messages that are not done with."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from simulator.broker.kept import TICK_S, Durable, Stored, Stream, end_wait
-from simulator.broker.port import Callback, Logged, Message, Outgoing, Unlisten, matches
+from simulator.broker.port import Callback, Logged, Message, Outgoing, Unlisten, matches, no_durable
 from zjops.domain.clock import Clock
 from zjops.domain.errors import BrokerUnavailable, Fenced, UsageError
 from zjops.domain.events import DurableSpec, StreamSpec
@@ -18,6 +18,11 @@ _log = logging.getLogger(__name__)
 
 def _headers(out: Outgoing) -> dict[str, str]:
     return {**(out.headers or {})} | ({"Nats-Msg-Id": out.msg_id} if out.msg_id else {})
+
+
+def _logged(stored: Stored) -> Logged:
+    out = stored.out
+    return Logged(stored.sequence, out.subject, out.data, _headers(out), stored.at_ms)
 
 
 class _MemoryMessage:
@@ -64,7 +69,8 @@ class _Server:
 class MemoryBroker:
     """The Broker port in one process; `peer` shares its streams, as two clients share one server.
 
-    Without `keeps`, what every durable has acknowledged is forgotten at once, however long a stream says to keep it.
+    Without `keeps`, what every durable has acknowledged or passed is forgotten at once, however long a stream says to
+    keep it.
     """
 
     def __init__(self, clock: Clock, peer: MemoryBroker | None = None, *, keeps: bool = True) -> None:
@@ -136,25 +142,37 @@ class MemoryBroker:
         return target.last, stored.out.msg_id if stored is not None else None
 
     async def fetch(self, durable: str, batch: int, wait_s: float) -> list[Message]:
-        source = self._durable(durable)
+        source = self._durable(durable, followed=False)
         until = self._clock.monotonic() + wait_s
         while not (taken := self._take(source, batch)):
-            now = self._clock.monotonic()
-            if now >= until - TICK_S / 2:
+            if not await self._more(source, until):
                 return []
-            await self._woken(source, max(TICK_S, min(until, source.next_due()) - now))
-            source = self._durable(durable)
         return taken
+
+    async def follow(self, durable: str, after: int, batch: int, wait_s: float) -> list[Logged]:
+        source = self._durable(durable, followed=True)
+        until = self._clock.monotonic() + wait_s
+        while not (found := source.behind(after, batch)):
+            if not await self._more(source, until):
+                return []
+        return [_logged(stored) for stored in found]
+
+    async def _more(self, source: Durable, until: float) -> bool:
+        """Wait until there may be something for a durable; False when the time is up."""
+        now = self._clock.monotonic()
+        if now >= until - TICK_S / 2:
+            return False
+        await self._woken(source, max(TICK_S, min(until, source.next_due()) - now))
+        self.check()
+        source.stream.expire(self._clock.now_ms())
+        return True
 
     async def read(self, stream: str, most: int, *, first: int = 1, since_ms: int | None = None) -> list[Logged]:
         def wanted(stored: Stored) -> bool:
             return stored.sequence >= first if since_ms is None else stored.at_ms >= since_ms
 
         kept = (stored for stored in self._stream(stream).messages.values() if wanted(stored))
-        return [
-            Logged(stored.sequence, stored.out.subject, stored.out.data, _headers(stored.out), stored.at_ms)
-            for stored in islice(kept, most)
-        ]
+        return [_logged(stored) for stored in islice(kept, most)]
 
     @staticmethod
     async def _woken(durable: Durable, within_s: float) -> None:
@@ -234,10 +252,10 @@ class MemoryBroker:
         stream.expire(self._clock.now_ms())
         return stream
 
-    def _durable(self, name: str) -> Durable:
+    def _durable(self, name: str, *, followed: bool | None = None) -> Durable:
         self.check()
-        if name not in self._server.durables:
-            raise UsageError(f"there is no durable {name}")
-        durable = self._server.durables[name]
+        durable = self._server.durables.get(name)
+        if durable is None or followed not in (None, durable.spec.followed):
+            raise no_durable(name, followed=followed)
         durable.stream.expire(self._clock.now_ms())
         return durable

@@ -12,11 +12,12 @@ from nats.js.errors import BadRequestError, NotFoundError
 from nats.nuid import NUID
 
 from simulator.broker.connection import Connection, Link, translating
+from simulator.broker.following import Followers, not_handed_out
 from simulator.broker.pipeline import Batch
-from simulator.broker.port import Callback, Logged, Message, Outgoing, Unlisten
+from simulator.broker.port import Callback, Logged, Message, Outgoing, Unlisten, no_durable
 from simulator.broker.pull import Inbox, NatsMessage
 from simulator.broker.reading import read_log
-from zjops.domain.errors import BrokerUnavailable, Fenced, UsageError
+from zjops.domain.errors import BrokerUnavailable, Fenced
 from zjops.domain.events import DURABLES, DurableSpec, StreamSpec
 
 PUBLISH_WITHIN_S = 10.0
@@ -36,6 +37,7 @@ class NatsBroker:
         self._inbox = f"_INBOX.{NUID().next().decode()}"
         self._batches: dict[str, Batch] = {}
         self._inboxes: dict[str, list[Inbox]] = {}
+        self._followers = Followers(self._connection, f"{self._inbox}.S")
         self._numbers = 0
         self._started = False
 
@@ -84,7 +86,7 @@ class NatsBroker:
         return await self._connection.ask(partial(_last, stream=stream))
 
     async def fetch(self, durable: str, batch: int, wait_s: float) -> list[Message]:
-        spec = self._spec(durable)
+        spec = self._spec(durable, followed=False)
         link = await self._connection.link(min(wait_s, OUTAGE_WAIT_S))
         free = self._inboxes.setdefault(durable, [])
         if free:
@@ -99,6 +101,11 @@ class NatsBroker:
                 free.append(inbox)
         return [NatsMessage(self._connection, message) for message in messages]
 
+    async def follow(self, durable: str, after: int, batch: int, wait_s: float) -> list[Logged]:
+        spec = self._spec(durable, followed=True)
+        link = await self._connection.link(min(wait_s, OUTAGE_WAIT_S))
+        return await self._followers.follow(link, spec, after, batch, wait_s)
+
     async def read(self, stream: str, most: int, *, first: int = 1, since_ms: int | None = None) -> list[Logged]:
         link = await self._connection.link()
         found = await self._connection.guard(link, read_log(link.js, stream, most, first, since_ms), READ_WITHIN_S)
@@ -107,6 +114,8 @@ class NatsBroker:
 
     async def pending(self, durable: str) -> int:
         spec = self._spec(durable)
+        if spec.followed:
+            return await self._connection.ask(partial(not_handed_out, spec=spec))
         info = await self._connection.ask(lambda js: js.consumer_info(spec.stream, spec.name))
         return (info.num_pending or 0) + (info.num_ack_pending or 0)
 
@@ -126,10 +135,11 @@ class NatsBroker:
 
         return await self._connection.subscribe(subject, handle)
 
-    def _spec(self, durable: str) -> DurableSpec:
-        if durable not in self._durables:
-            raise UsageError(f"there is no durable {durable}")
-        return self._durables[durable]
+    def _spec(self, durable: str, *, followed: bool | None = None) -> DurableSpec:
+        spec = self._durables.get(durable)
+        if spec is None or followed not in (None, spec.followed):
+            raise no_durable(durable, followed=followed)
+        return spec
 
     def _number(self) -> str:
         self._numbers += 1
@@ -164,6 +174,11 @@ async def _ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
 
 
 async def _ensure_durable(js: JetStreamContext, spec: DurableSpec) -> None:
+    if spec.followed:
+        # Whoever follows makes a consumer; one of this name is of a version that acknowledged.
+        with contextlib.suppress(NotFoundError):
+            await js.delete_consumer(spec.stream, spec.name)
+        return
     await js.add_consumer(
         spec.stream,
         api.ConsumerConfig(

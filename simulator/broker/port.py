@@ -1,4 +1,7 @@
-"""The Broker port: streams with ordered, acknowledged publication, durable pull consumers, and plain signals."""
+"""The Broker port: streams with ordered, acknowledged publication, their readers, and plain signals.
+
+A reader of a stream is a durable: work is fetched from it and acknowledged, a log is followed by sequence.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from zjops.domain.errors import UsageError
 from zjops.domain.events import DurableSpec, StreamSpec
 
 
@@ -83,6 +87,12 @@ def matches(pattern: str, subject: str) -> bool:
     return len(wanted) == len(parts) and all(w in ("*", p) for w, p in zip(wanted, parts, strict=True))
 
 
+def no_durable(name: str, *, followed: bool | None) -> UsageError:
+    """The error for a durable that there is not, or not of that kind."""
+    kind = {None: "", True: " that is followed", False: " that is fetched from"}[followed]
+    return UsageError(f"there is no durable {name}{kind}")
+
+
 class Broker(Protocol):
     """What roles need of a broker. Every method but `signal` raises `BrokerUnavailable` after a bounded wait."""
 
@@ -109,7 +119,19 @@ class Broker(Protocol):
         ...
 
     async def fetch(self, durable: str, batch: int, wait_s: float) -> list[Message]:
-        """Up to `batch` messages, at once if any wait, else whatever comes within `wait_s` (maybe none)."""
+        """Up to `batch` messages, at once if any wait, else whatever comes within `wait_s` (maybe none).
+
+        Raises `UsageError` unless there is such a durable that is not followed.
+        """
+        ...
+
+    async def follow(self, durable: str, after: int, batch: int, wait_s: float) -> list[Logged]:
+        """Up to `batch` messages of a followed durable that come after a sequence of its stream, of the kind `limits`.
+
+        In the stream's order, without a hole among those that it still holds; at once if any wait, else whatever comes
+        within `wait_s` (maybe none). Nothing is acknowledged and the stream stays as it is: where a caller is, it says
+        each time, and several may be at different places. Raises `UsageError` unless there is such a durable.
+        """
         ...
 
     async def read(self, stream: str, most: int, *, first: int = 1, since_ms: int | None = None) -> list[Logged]:
@@ -120,7 +142,10 @@ class Broker(Protocol):
         ...
 
     async def pending(self, durable: str) -> int:
-        """How many messages of a durable are not acknowledged yet."""
+        """How many messages of a durable are not acknowledged yet.
+
+        Of one that is followed: how many are not handed out to whoever is farthest; all while nobody follows it.
+        """
         ...
 
     async def signal(self, subject: str, data: bytes = b"") -> None:

@@ -22,16 +22,23 @@ _NOTHING = frozenset(("404", "408"))
 _HEARTBEAT = "100"
 
 
-def _nanoseconds(seconds: float) -> int:
+def nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)
 
 
-def _is_delivery(message: Msg) -> bool:
+def is_delivery(message: Msg) -> bool:
     """Whether a message comes from a stream; a status of the server has nothing to acknowledge."""
     return message.reply.startswith("$JS.ACK.")
 
 
-class _Pull:
+def delivery(message: Msg) -> list[str]:
+    """What its reply subject says: seven words, the last of them how many more wait."""
+    # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>[.<token>]
+    parts = message.reply.split(".")
+    return parts[2:9] if len(parts) == 9 else parts[4:11]
+
+
+class Pull:
     """Collects until the batch is full or the server says that there is no more."""
 
     def __init__(self, batch: int) -> None:
@@ -69,7 +76,7 @@ class Inbox:
 
     def __init__(self, connection: Connection, subject: str, spec: DurableSpec) -> None:
         self._connection, self._subject, self._spec = connection, subject, spec
-        self._pull: _Pull | None = None
+        self._pull: Pull | None = None
         self._unsubscribe: Callable[[], Awaitable[None]] | None = None
         self.retired = False
         self._reply = ""
@@ -83,7 +90,7 @@ class Inbox:
         """One request and what came of it; nothing that was delivered is lost when the caller leaves."""
         self._requests += 1
         self._reply = f"{self._subject}.{self._requests}"
-        pull = self._pull = _Pull(batch)
+        pull = self._pull = Pull(batch)
         try:
             await self._connection.guard(link, self._ask(link, pull, wait_s), wait_s + ANSWER_MARGIN_S)
         except BrokerUnavailable:
@@ -96,20 +103,20 @@ class Inbox:
             self._pull = None
         return pull.messages
 
-    async def _ask(self, link: Link, pull: _Pull, wait_s: float) -> None:
+    async def _ask(self, link: Link, pull: Pull, wait_s: float) -> None:
         """`no_wait` with `expires` waits for a first message and then takes what is there, no more.
 
         When nothing more may be delivered because too much is claimed, the server keeps such a request open after the
         first messages; a heartbeat makes it end there too.
         """
-        request = {"batch": pull.batch, "no_wait": True, "expires": _nanoseconds(max(wait_s, AT_ONCE_S))}
+        request = {"batch": pull.batch, "no_wait": True, "expires": nanoseconds(max(wait_s, AT_ONCE_S))}
         if wait_s >= 2 * HEARTBEAT_S:
-            request["idle_heartbeat"] = _nanoseconds(HEARTBEAT_S)
+            request["idle_heartbeat"] = nanoseconds(HEARTBEAT_S)
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._spec.stream}.{self._spec.name}"
         await link.client.publish(subject, msgspec.json.encode(request), self._reply)
         await pull.done
 
-    async def _retire(self, pull: _Pull) -> None:
+    async def _retire(self, pull: Pull) -> None:
         """The server keeps the request open and would answer it to whoever listens here: so nobody may any more."""
         self.retired = True
         await self._give_back(pull.messages)
@@ -118,7 +125,7 @@ class Inbox:
 
     async def _receive(self, message: Msg) -> None:
         pull = self._pull
-        if _is_delivery(message):
+        if is_delivery(message):
             if pull is None or not pull.take(message):
                 await self._give_back([message])
         elif pull is not None and message.subject == self._reply:
@@ -137,23 +144,21 @@ class NatsMessage:
     __slots__ = ("_connection", "_reply", "data", "delivered", "headers", "sequence", "subject", "timestamp_ms")
 
     def __init__(self, connection: Connection, message: Msg) -> None:
-        # $JS.ACK.[<domain>.<account>.]<stream>.<durable>.<delivered>.<stream seq>.<durable seq>.<ns>.<pending>
-        parts = message.reply.split(".")
-        first = 4 if len(parts) == 9 else 6
+        _, _, delivered, sequence, _, stored_ns, _ = delivery(message)
         self._connection = connection
         self._reply = message.reply
         self.subject = message.subject
         self.data = message.data
         self.headers: dict[str, str] = message.headers or {}
-        self.delivered = int(parts[first])
-        self.sequence = int(parts[first + 1])
-        self.timestamp_ms = int(parts[first + 3]) // 1_000_000
+        self.delivered = int(delivered)
+        self.sequence = int(sequence)
+        self.timestamp_ms = int(stored_ns) // 1_000_000
 
     async def ack(self) -> None:
         await self._send(b"+ACK")
 
     async def nak(self, delay_s: float = 0.0) -> None:
-        delay = b" " + msgspec.json.encode({"delay": _nanoseconds(delay_s)}) if delay_s > 0 else b""
+        delay = b" " + msgspec.json.encode({"delay": nanoseconds(delay_s)}) if delay_s > 0 else b""
         await self._send(b"-NAK" + delay)
 
     async def in_progress(self) -> None:

@@ -130,6 +130,10 @@ class FaultyBroker:
     def _late(self, message: Message) -> Message:
         return _LateMessage(message) if self._faults.strikes("broker.late") else message
 
+    async def follow(self, durable: str, after: int, batch: int, wait_s: float) -> list[Logged]:
+        """Without acknowledgements none is lost, and what is told by sequence comes once."""
+        return await self._inner.follow(durable, after, batch, wait_s)
+
     async def read(self, stream: str, most: int, *, first: int = 1, since_ms: int | None = None) -> list[Logged]:
         return await self._inner.read(stream, most, first=first, since_ms=since_ms)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
+import nats
 import pytest
 from msgspec.structs import replace
+from nats.aio.msg import Msg
 
 from simulator.broker.memory import MemoryBroker
 from simulator.broker.nats import NatsBroker
-from simulator.broker.port import Broker, Message, Outgoing
+from simulator.broker.port import Broker, Logged, Message, Outgoing
+from simulator.broker.pull import Pull
 from tests.support.nats import NatsServer, eventually, running_server
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import BrokerUnavailable, Fenced, UsageError
@@ -42,8 +45,9 @@ class Bench:
             DurableSpec(f"{tag}-reader", self.log.name, f"{tag}.log.>", ACK_WAIT_S, 10_000),
             DurableSpec(f"{tag}-high", self.work.name, f"{tag}.work.high", ACK_WAIT_S, 10),
             DurableSpec(f"{tag}-low", self.work.name, f"{tag}.work.low", 30.0, 10),
+            DurableSpec(f"{tag}-tail", self.log.name, f"{tag}.log.a", followed=True),
         )
-        self.reader, self.high, self.low = (durable.name for durable in self.durables)
+        self.reader, self.high, self.low, self.tail = (durable.name for durable in self.durables)
 
     async def broker(self) -> Broker:
         broker = self._make()
@@ -61,6 +65,10 @@ class Bench:
 
     def events(self, first: int, count: int, prefix: str = "e") -> list[Outgoing]:
         return [self.event(n, prefix) for n in range(first, first + count)]
+
+    def foreign(self) -> Outgoing:
+        """One of the log that does not fall under the filter of `tail`."""
+        return Outgoing(f"{self.tag}.log.b", b"b")
 
     def job(self, band: str, n: int) -> Outgoing:
         return Outgoing(f"{self.tag}.work.{band}", b"%d" % n)
@@ -91,6 +99,21 @@ async def drain(broker: Broker, durable: str, count: int, within_s: float = 10.0
         assert time.monotonic() < deadline, f"{len(taken)} of {count} messages after {within_s} s"
         taken += await broker.fetch(durable, min(500, count - len(taken)), 1.0)
     return taken
+
+
+async def followed(broker: Broker, durable: str, after: int, count: int, within_s: float = 10.0) -> list[Logged]:
+    """Follow until that many messages came."""
+    found: list[Logged] = []
+    deadline = time.monotonic() + within_s
+    while len(found) < count:
+        assert time.monotonic() < deadline, f"{len(found)} of {count} messages after {within_s} s"
+        found += await broker.follow(durable, after, count - len(found), 1.0)
+        after = found[-1].sequence if found else after
+    return found
+
+
+def numbers(found: Sequence[Logged]) -> list[int]:
+    return [logged.sequence for logged in found]
 
 
 async def acked(messages: list[Message]) -> None:
@@ -369,6 +392,137 @@ async def test_a_log_is_read_back_from_a_moment_on(bench: Bench, broker: Broker)
     assert await broker.read(bench.log.name, 10, since_ms=third.timestamp_ms + 3_600_000) == []
 
 
+async def test_what_is_followed_arrives_as_it_was_published(bench: Bench, broker: Broker) -> None:
+    before = time.time() * 1000
+    await broker.publish(bench.log.name, [bench.event(7)])
+    (logged,) = await broker.follow(bench.tail, 0, 10, 5.0)
+    assert (logged.sequence, logged.subject, logged.data) == (1, f"{bench.tag}.log.a", b"7")
+    assert (logged.headers["n"], logged.headers["Nats-Msg-Id"]) == ("7", f"{bench.tag}-e7")
+    assert before - 1000 <= logged.timestamp_ms <= time.time() * 1000 + 1000
+
+
+async def test_five_thousand_are_followed_in_order_and_the_stream_stays_as_it_is(bench: Bench, broker: Broker) -> None:
+    await broker.publish(bench.log.name, bench.events(1, 5_000), expected_last=0)
+    for _ in range(2):
+        found = await followed(broker, bench.tail, 0, 5_000)
+        assert [(logged.sequence, int(logged.data)) for logged in found] == [(n, n) for n in range(1, 5_001)]
+    assert len(await drain(broker, bench.reader, 5_000)) == 5_000
+    assert await broker.last(bench.log.name) == (5_000, f"{bench.tag}-e5000")
+
+
+async def test_what_is_followed_passes_over_what_falls_outside_the_filter(bench: Bench, broker: Broker) -> None:
+    for n in range(1, 4):
+        await broker.publish(bench.log.name, [bench.foreign(), bench.event(n)])
+    assert numbers(await broker.follow(bench.tail, 0, 10, 5.0)) == [2, 4, 6]
+    assert numbers(await broker.follow(bench.tail, 2, 1, 5.0)) == [4]
+    assert numbers(await broker.follow(bench.tail, 5, 10, 5.0)) == [6]
+    await broker.publish(bench.log.name, [bench.foreign()])
+    assert await broker.follow(bench.tail, 6, 10, 0.2) == []
+
+
+async def test_a_reader_that_follows_may_go_anywhere_at_any_time(bench: Bench, broker: Broker) -> None:
+    await broker.publish(bench.log.name, bench.events(1, 300), expected_last=0)
+    for after in (100, 0, 299, 150, 150, 250, 0, 1, 298):
+        assert numbers(await broker.follow(bench.tail, after, 3, 5.0)) == list(
+            range(after + 1, min(after + 3, 300) + 1)
+        )
+    assert await broker.follow(bench.tail, 300, 10, 0.2) == []
+    assert numbers(await broker.follow(bench.tail, 297, 10, 5.0)) == [298, 299, 300]
+
+
+async def test_whoever_is_beyond_the_end_gets_only_what_comes_behind_that(bench: Bench, broker: Broker) -> None:
+    await broker.publish(bench.log.name, bench.events(1, 3))
+    assert await broker.follow(bench.tail, 5, 10, 0.2) == []
+    waiting = asyncio.ensure_future(broker.follow(bench.tail, 5, 10, 20.0))
+    await broker.publish(bench.log.name, bench.events(4, 2))
+    await broker.publish(bench.log.name, bench.events(6, 2))
+    assert numbers(await waiting)[0] == 6
+    assert numbers(await followed(broker, bench.tail, 5, 2)) == [6, 7]
+    assert numbers(await followed(broker, bench.tail, 0, 7)) == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_following_ends_empty_when_its_time_is_up(bench: Bench, broker: Broker) -> None:
+    started = time.monotonic()
+    assert await broker.follow(bench.tail, 0, 10, 0.0) == []
+    assert time.monotonic() - started < 0.5
+    started = time.monotonic()
+    assert await broker.follow(bench.tail, 0, 10, 0.4) == []
+    assert 0.3 < time.monotonic() - started < 1.5
+
+
+async def test_a_waiting_follow_returns_with_the_first_message(bench: Bench, broker: Broker) -> None:
+    await broker.publish(bench.log.name, [bench.event(1)])
+    assert numbers(await broker.follow(bench.tail, 0, 100, 5.0)) == [1]
+    waiting = asyncio.ensure_future(broker.follow(bench.tail, 1, 100, 20.0))
+    await asyncio.sleep(0)
+    started = time.monotonic()
+    await broker.publish(bench.log.name, [bench.event(2)])
+    assert numbers(await waiting) == [2]
+    assert time.monotonic() - started < 5
+
+
+async def test_what_a_cancelled_follow_was_given_comes_to_the_next_one(bench: Bench, broker: Broker) -> None:
+    await broker.publish(bench.log.name, bench.events(1, 2))
+    assert numbers(await broker.follow(bench.tail, 0, 10, 5.0)) == [1, 2]
+    for first in (3, 5, 7):
+        waiting = asyncio.ensure_future(broker.follow(bench.tail, first - 1, 10, 20.0))
+        await broker.last(bench.log.name)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await broker.publish(bench.log.name, bench.events(first, 2))
+        assert numbers(await followed(broker, bench.tail, first - 1, 2)) == [first, first + 1]
+
+
+async def test_a_follow_cancelled_amid_its_messages_makes_no_hole(bench: Bench, broker: Broker) -> None:
+    await broker.publish(bench.log.name, bench.events(1, 3_000), expected_last=0)
+    for moment_s in (0.0, 0.001, 0.005, 0.02):
+        waiting = asyncio.ensure_future(broker.follow(bench.tail, 0, 2_000, 5.0))
+        await asyncio.sleep(moment_s)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    assert numbers(await followed(broker, bench.tail, 0, 3_000)) == list(range(1, 3_001))
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one process", "in two"])
+async def test_two_that_follow_at_different_places_disturb_each_other_not(
+    bench: Bench, broker: Broker, apart: bool
+) -> None:
+    other = await bench.broker() if apart else broker
+    await broker.publish(bench.log.name, bench.events(1, 200), expected_last=0)
+    first, second = list[int](), list[int]()
+    for _ in range(10):
+        first += numbers(await broker.follow(bench.tail, first[-1] if first else 0, 7, 5.0))
+        second += numbers(await other.follow(bench.tail, second[-1] if second else 100, 5, 5.0))
+    assert (first, second) == (list(range(1, 71)), list(range(101, 151)))
+
+
+async def test_many_that_follow_side_by_side_all_get_everything(bench: Bench, broker: Broker) -> None:
+    readers = [asyncio.ensure_future(followed(broker, bench.tail, after, 400 - after)) for after in range(8)]
+    for first in range(1, 400, 100):
+        await broker.publish(bench.log.name, bench.events(first, 100), expected_last=first - 1)
+    for after, found in enumerate(await asyncio.gather(*readers)):
+        assert numbers(found) == list(range(after + 1, 401))
+
+
+async def test_what_waits_for_a_follower_is_what_it_was_not_given(bench: Bench, broker: Broker) -> None:
+    assert await broker.pending(bench.tail) == 0
+    await broker.publish(bench.log.name, [bench.event(1), bench.foreign(), *bench.events(2, 9)])
+    assert await broker.pending(bench.tail) == 10
+    found = await followed(broker, bench.tail, 0, 4)
+    await broker.follow(bench.tail, found[-1].sequence, 1, 5.0)
+    assert await broker.pending(bench.tail) in (5, 6), "the last one is handed out and perhaps not taken yet"
+    assert await (await bench.broker()).pending(bench.tail) in (5, 6)
+
+
+async def test_a_durable_is_followed_or_fetched_from(bench: Bench, broker: Broker) -> None:
+    with pytest.raises(UsageError, match="nobody that is followed"):
+        await broker.follow("nobody", 0, 1, 0.0)
+    with pytest.raises(UsageError, match="is followed"):
+        await broker.follow(bench.reader, 0, 1, 0.0)
+    with pytest.raises(UsageError, match="is fetched from"):
+        await broker.fetch(bench.tail, 1, 0.0)
+
+
 async def test_what_is_announced_is_heard_as_it_is_and_stored_nowhere(bench: Bench, broker: Broker) -> None:
     heard: list[tuple[str, bytes]] = []
 
@@ -435,6 +589,8 @@ async def test_stop_is_safe_twice_and_before_start(bench: Bench) -> None:
     with pytest.raises(BrokerUnavailable):
         await broker.read(bench.log.name, 1)
     with pytest.raises(BrokerUnavailable):
+        await broker.follow("meter-events", 0, 1, 0.0)
+    with pytest.raises(BrokerUnavailable):
         await broker.announce([Outgoing("nobody.hears", b"")])
     await broker.signal("nobody.hears")
 
@@ -487,6 +643,96 @@ async def test_nats_keeps_what_it_acknowledged_when_killed(own: tuple[NatsServer
     await eventually(lambda: heard == [b"again"])
 
 
+async def test_nats_is_followed_without_a_hole_through_kills(own: tuple[NatsServer, Bench]) -> None:
+    server, bench = own
+    broker = await bench.broker()
+    await broker.publish(bench.log.name, bench.events(1, 2_000), expected_last=0)
+    found = await followed(broker, bench.tail, 0, 500)
+    waiting = asyncio.ensure_future(broker.follow(bench.tail, 2_000, 1, 20.0))
+    await asyncio.sleep(0)
+    server.kill()
+    started = time.monotonic()
+    with pytest.raises(BrokerUnavailable):
+        await waiting
+    with pytest.raises(BrokerUnavailable):
+        await broker.follow(bench.tail, 500, 10, 0.2)
+    assert time.monotonic() - started < 5
+    server.start()
+    await eventually(lambda: _answers(broker, bench))
+    found += await followed(broker, bench.tail, 500, 700)
+    server.kill()
+    server.start()
+    await eventually(lambda: _answers(broker, bench))
+    await broker.publish(bench.log.name, bench.events(2_001, 10), expected_last=2_000)
+    found += await followed(broker, bench.tail, 1_200, 810)
+    assert numbers(found) == list(range(1, 2_011))
+
+
+async def test_nats_that_has_forgotten_a_consumer_is_followed_on(own: tuple[NatsServer, Bench]) -> None:
+    server, bench = own
+    broker = await bench.broker()
+    await broker.publish(bench.log.name, bench.events(1, 5))
+    assert numbers(await broker.follow(bench.tail, 0, 3, 5.0)) == [1, 2, 3]
+    await _delete_consumers(server, bench)
+    assert numbers(await broker.follow(bench.tail, 3, 10, 5.0)) == [4, 5]
+    waiting = asyncio.ensure_future(broker.follow(bench.tail, 5, 10, 20.0))
+    await broker.last(bench.log.name)
+    await _delete_consumers(server, bench)
+    await broker.publish(bench.log.name, [bench.event(6)])
+    assert numbers(await waiting) == [6]
+
+
+async def test_nats_of_which_a_message_is_lost_on_the_way_is_asked_for_it_again(
+    own: tuple[NatsServer, Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, taken, found = own[1], list[Msg](), list[int]()
+    broker = await bench.broker()
+    await broker.publish(bench.log.name, bench.events(1, 30))
+    take = Pull.take
+
+    def some(pull: Pull, message: Msg) -> bool:
+        taken.append(message)
+        return len(taken) % 7 == 1 or take(pull, message)
+
+    monkeypatch.setattr(Pull, "take", some)
+    with pytest.raises(BrokerUnavailable, match="lost on the way"):
+        await broker.follow(bench.tail, 0, 100, 5.0)
+    while len(found) < 30:
+        found += numbers(await broker.follow(bench.tail, found[-1] if found else 0, 100, 5.0))
+    assert found == list(range(1, 31))
+    assert len(taken) > 60
+
+
+async def test_nats_forgets_the_consumer_of_a_version_that_acknowledged(own: tuple[NatsServer, Bench]) -> None:
+    server, bench = own
+    broker = await bench.broker()
+    former = DurableSpec(bench.tail, bench.log.name, f"{bench.tag}.log.a", ACK_WAIT_S, 10)
+    await broker.ensure((), (former,))
+    await broker.publish(bench.log.name, bench.events(1, 5))
+    assert len(await broker.fetch(bench.tail, 3, 5.0)) == 3
+    await broker.ensure((bench.log, bench.work), bench.durables)
+    assert numbers(await broker.follow(bench.tail, 0, 10, 5.0)) == [1, 2, 3, 4, 5]
+    assert bench.tail not in await _consumers(server, bench)
+
+
+async def _consumers(server: NatsServer, bench: Bench) -> list[str]:
+    client = await nats.connect(server.url, user=server.user, password=server.password)
+    try:
+        return [info.name for info in await client.jetstream().consumers_info(bench.log.name)]
+    finally:
+        await client.close()
+
+
+async def _delete_consumers(server: NatsServer, bench: Bench) -> None:
+    client = await nats.connect(server.url, user=server.user, password=server.password)
+    try:
+        for info in await client.jetstream().consumers_info(bench.log.name):
+            if info.name.startswith(bench.tail):
+                await client.jetstream().delete_consumer(bench.log.name, info.name)
+    finally:
+        await client.close()
+
+
 async def test_nats_killed_amid_a_publication_leaves_a_prefix_to_go_on_from(own: tuple[NatsServer, Bench]) -> None:
     server, bench = own
     broker = await bench.broker()
@@ -515,6 +761,8 @@ async def test_nats_that_hangs_holds_no_reader_for_ever(own: tuple[NatsServer, B
     try:
         with pytest.raises(BrokerUnavailable):
             await broker.fetch(bench.reader, 1, 0.2)
+        with pytest.raises(BrokerUnavailable):
+            await broker.follow(bench.tail, 0, 1, 0.2)
     finally:
         server.resume()
     await eventually(lambda: _answers(broker, bench))

@@ -63,13 +63,17 @@ class StreamSpec(NamedTuple):
 
 
 class DurableSpec(NamedTuple):
-    """One durable pull consumer with a single filter, explicit acknowledgement."""
+    """One reader of a stream with a single filter: a durable pull consumer with explicit acknowledgement.
+
+    One that is `followed` keeps its own place in the stream and acknowledges nothing.
+    """
 
     name: str
     stream: str
     filter: str
-    ack_wait_s: float
-    max_ack_pending: int
+    ack_wait_s: float = 0.0
+    max_ack_pending: int = 0
+    followed: bool = False
 
 
 DAY_S = 86_400
@@ -78,7 +82,7 @@ WORK_ACK_WAIT_S = 6.0
 """A worker extends its claim every third of this (C84)."""
 
 CONSUMER_ACK_WAIT_S = 10.0
-"""How long what a killed settlement or meter had taken stays hidden from its successor; both are done in about one."""
+"""How long what a killed settlement had taken stays hidden from its successor; it is done in about one."""
 
 STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(WORK, ("jobs.work.*.*",), "workqueue", 45 * DAY_S),
@@ -101,9 +105,9 @@ DURABLES: tuple[DurableSpec, ...] = (
         for p in Priority
     ),
     DurableSpec("settlement", RESULTS, "jobs.results.*", CONSUMER_ACK_WAIT_S, 5_000),
-    DurableSpec("meter-events", EVENTS, "jobs.*", CONSUMER_ACK_WAIT_S, 50_000),
-    DurableSpec("meter-ops", OPS, "ops.*", CONSUMER_ACK_WAIT_S, 50_000),
-    DurableSpec("meter-http", TELEMETRY, "telemetry.http", CONSUMER_ACK_WAIT_S, 50_000),
+    DurableSpec("meter-events", EVENTS, "jobs.*", followed=True),
+    DurableSpec("meter-ops", OPS, "ops.*", followed=True),
+    DurableSpec("meter-http", TELEMETRY, "telemetry.http", followed=True),
 )
 
 RESULT_STARTED = "jobs.results.started"

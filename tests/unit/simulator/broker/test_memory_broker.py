@@ -19,6 +19,7 @@ WORK = StreamSpec("WORK", ("work.*",), "workqueue", 3600, 120)
 BOTH = StreamSpec("BOTH", ("both.*",), "interest", 3600, 120)
 READER = DurableSpec("reader", "LOG", "log.*", 6.0, 100)
 WORKERS = DurableSpec("workers", "WORK", "work.*", 6.0, 2)
+TAIL = DurableSpec("tail", "LOG", "log.*", followed=True)
 LEFT = DurableSpec("left", "BOTH", "both.*", 6.0, 100)
 RIGHT = DurableSpec("right", "BOTH", "both.a", 6.0, 100)
 
@@ -180,6 +181,68 @@ def test_without_keeping_only_the_last_message_outlives_its_acknowledgement() ->
         assert await broker.pending("reader") == 0
 
     virtually(story, keeps=False)
+
+
+def test_an_empty_follow_takes_exactly_its_time_and_a_publication_ends_it_at_once() -> None:
+    async def story(broker: MemoryBroker, clock: VirtualClock) -> None:
+        await broker.ensure((), (TAIL,))
+        for step in (0.1, 0.3, 7.7, 1 / 3):
+            began = clock.monotonic()
+            assert await broker.follow("tail", 0, 10, step) == []
+            assert clock.monotonic() - began == pytest.approx(step, abs=0.002)
+        began = clock.monotonic()
+        waiting = asyncio.ensure_future(broker.follow("tail", 0, 10, 600.0))
+        await clock.sleep(2.5)
+        await broker.publish("LOG", [Outgoing("log.a", b"1"), Outgoing("log.a", b"2")])
+        assert [logged.data for logged in await waiting] == [b"1", b"2"]
+        assert clock.monotonic() - began == pytest.approx(2.5)
+
+    virtually(story)
+
+
+def test_without_keeping_what_is_followed_stays_until_its_reader_has_named_a_place_behind_it() -> None:
+    async def story(broker: MemoryBroker, clock: VirtualClock) -> None:
+        await broker.ensure((), (TAIL,))
+        await broker.publish("LOG", [Outgoing("log.a", b"%d" % n) for n in range(1, 6)])
+        for message in await broker.fetch("reader", 10, 0):
+            await message.ack()
+        assert [logged.sequence for logged in await broker.read("LOG", 10)] == [1, 2, 3, 4, 5]
+        assert [logged.sequence for logged in await broker.follow("tail", 0, 3, 0)] == [1, 2, 3]
+        assert [logged.sequence for logged in await broker.follow("tail", 0, 3, 0)] == [1, 2, 3]
+        assert [logged.sequence for logged in await broker.follow("tail", 3, 3, 0)] == [4, 5]
+        assert [logged.sequence for logged in await broker.read("LOG", 10)] == [4, 5]
+        assert await broker.pending("tail") == 2
+        assert await broker.follow("tail", 5, 3, 0) == []
+        assert [logged.sequence for logged in await broker.read("LOG", 10)] == [5], "a publisher goes on from it"
+        assert await broker.pending("tail") == 0
+
+    virtually(story, keeps=False)
+
+
+def test_without_keeping_what_is_fetched_too_stays_until_both_are_done() -> None:
+    async def story(broker: MemoryBroker, clock: VirtualClock) -> None:
+        await broker.ensure((), (TAIL,))
+        await broker.publish("LOG", [Outgoing("log.a", b"%d" % n) for n in range(1, 4)])
+        messages = await broker.fetch("reader", 10, 0)
+        await broker.follow("tail", 3, 10, 0)
+        assert [logged.sequence for logged in await broker.read("LOG", 10)] == [1, 2, 3]
+        await messages[0].ack()
+        assert [logged.sequence for logged in await broker.read("LOG", 10)] == [2, 3]
+
+    virtually(story, keeps=False)
+
+
+def test_what_is_past_its_age_is_followed_no_more() -> None:
+    async def story(broker: MemoryBroker, clock: VirtualClock) -> None:
+        await broker.ensure((), (TAIL,))
+        await broker.publish("LOG", [Outgoing("log.a", b"1")])
+        await clock.sleep(1800)
+        await broker.publish("LOG", [Outgoing("log.a", b"2")])
+        await clock.sleep(1801)
+        assert await broker.pending("tail") == 1
+        assert [logged.sequence for logged in await broker.follow("tail", 0, 10, 0)] == [2]
+
+    virtually(story)
 
 
 class Claims:

@@ -23,6 +23,7 @@ from zjops.domain.events import DurableSpec, StreamSpec
 
 LOG = StreamSpec("LOG", ("log.>",), "limits", 3600, 60)
 READER = DurableSpec("reader", "LOG", "log.>", 1.0, 100)
+TAIL = DurableSpec("tail", "LOG", "log.>", followed=True)
 CLOCK = ManualClock(0)
 
 
@@ -104,7 +105,7 @@ async def _brokers() -> tuple[MemoryBroker, FaultyBroker, Switchboard]:
     faults, inner = Switchboard(clock, seed=3), MemoryBroker(clock)
     broker = FaultyBroker(inner, faults)
     await broker.start()
-    await broker.ensure([LOG], [READER])
+    await broker.ensure([LOG], [READER, TAIL])
     return inner, broker, faults
 
 
@@ -129,6 +130,19 @@ def test_a_duplicate_is_delivered_at_once() -> None:
         for message in found:
             await message.ack()
         assert await broker.pending("reader") == 0
+
+    run_virtual(run())
+
+
+def test_what_is_followed_is_told_once() -> None:
+    async def run() -> None:
+        _, broker, faults = await _brokers()
+        await broker.publish("LOG", [Outgoing("log.a", b"%d" % n, f"m{n}") for n in range(3)])
+        faults.replace(
+            [ActiveFault(kind, kind, {"share": 1.0}, 60_000) for kind in ("broker.duplicate", "broker.late")]
+        )
+        assert [logged.sequence for logged in await broker.follow("tail", 0, 10, 0.1)] == [1, 2, 3]
+        assert await broker.follow("tail", 3, 10, 0.1) == []
 
     run_virtual(run())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Awaitable, Callable
@@ -10,10 +11,11 @@ from typing import Any
 
 import msgspec
 import polars as pl
+import pytest
 
 from simulator.broker.memory import MemoryBroker
-from simulator.broker.port import Outgoing
-from simulator.metering import EVENTS_DURABLE, REQUESTS_DURABLE, Meter
+from simulator.broker.port import Logged, Outgoing
+from simulator.metering import EVENTS_DURABLE, LOOK_AHEAD, REQUESTS_DURABLE, LogWriter, Meter
 from simulator.service import in_place
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import VirtualClock, month_bounds_ms, run_virtual
@@ -29,8 +31,8 @@ MINUTE_S = 60.0
 class World:
     """A broker with the streams, a log folder, and meters on them."""
 
-    def __init__(self, folder: Path, clock: VirtualClock) -> None:
-        self.folder, self.clock, self.broker = folder, clock, MemoryBroker(clock)
+    def __init__(self, folder: Path, clock: VirtualClock, *, keeps: bool) -> None:
+        self.folder, self.clock, self.broker = folder, clock, MemoryBroker(clock, keeps=keeps)
         self.ids = SeededIds(clock, 1)
         self.told = io.StringIO()
 
@@ -70,9 +72,41 @@ class World:
         return pl.concat([pl.read_parquet(f.path) for f in those_that_count(log_files(self.folder / log))])
 
 
-def _play(folder: Path, story: Callable[[World], Awaitable[Any]], start_ms: int = NOON_MS) -> World:
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def _killed(*_: Any) -> None:
+    raise Killed
+
+
+def _write_and_be_killed(write: Callable[..., Any]) -> Callable[..., Any]:
+    def killed(*arguments: Any) -> None:
+        write(*arguments)
+        raise Killed
+
+    return killed
+
+
+def _full(*_: Any, **__: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def _synced_in_vain() -> Callable[[Path], None]:
+    """The file is on the disk, and of its folder that is not sure."""
+
+    def sync(path: Path) -> None:
+        if path.is_dir():
+            raise OSError(5, "Input/output error")
+
+    return sync
+
+
+def _play(
+    folder: Path, story: Callable[[World], Awaitable[Any]], start_ms: int = NOON_MS, *, keeps: bool = True
+) -> World:
     async def whole() -> World:
-        world = World(folder, VirtualClock(start_ms))
+        world = World(folder, VirtualClock(start_ms), keeps=keeps)
         await world.broker.start()
         await world.broker.ensure(STREAMS, DURABLES)
         await story(world)
@@ -107,20 +141,37 @@ def test_what_belongs_to_others_is_passed_over_and_leaves_no_gap_in_the_names(tm
         await meter.step(REQUESTS_DURABLE, 0)
 
     world = _play(tmp_path, story)
-    assert world.ranges("requests") == [("2026-11-01", 1, 2), ("2026-11-01", 3, 5), ("2026-11-01", 6, 7)]
+    assert world.ranges("requests") == [("2026-11-01", 1, 5), ("2026-11-01", 6, 7)]
     assert world.rows("requests")["count"].to_list() == [2, 3, 4]
 
 
-def test_what_a_killed_meter_had_taken_is_waited_for_even_where_it_would_begin_the_log(tmp_path: Path) -> None:
+def test_what_belongs_to_others_is_told_from_what_is_lost_however_much_it_is(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        meter = world.meter()
+        await world.requests(1)
+        await meter.step(REQUESTS_DURABLE, 0)
+        for _ in range(LOOK_AHEAD):
+            await world.requests(9, 9, subject="telemetry.roles")
+        await world.requests(2)
+        await world.requests(9, subject="telemetry.roles")
+        await world.requests(3)
+        await meter.step(REQUESTS_DURABLE, 0)
+
+    world = _play(tmp_path, story)
+    assert world.ranges("requests") == [("2026-11-01", 1, 1), ("2026-11-01", 2, 2 * LOOK_AHEAD + 4)]
+    assert world.rows("requests")["count"].to_list() == [1, 2, 3]
+    assert "no longer holds" not in world.told.getvalue()
+
+
+def test_what_a_killed_meter_had_taken_and_not_written_is_written_at_once_by_the_next(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         await world.events(3)
-        assert len(await world.broker.fetch(EVENTS_DURABLE, 10, 0)) == 3
+        killed = asyncio.ensure_future(world.meter().step(EVENTS_DURABLE, 0))
+        await world.clock.sleep(0.5)
+        killed.cancel()
         await world.events(2)
-        successor = world.meter()
-        assert await successor.step(EVENTS_DURABLE, 0) == 0
         assert world.ranges("events") == []
-        await world.clock.sleep(10.0)
-        assert await successor.step(EVENTS_DURABLE, 0) == 5
+        assert await world.meter().step(EVENTS_DURABLE, 0) == 5
 
     world = _play(tmp_path, story)
     assert world.ranges("events") == [("2026-11-01", 1, 5)]
@@ -128,24 +179,176 @@ def test_what_a_killed_meter_had_taken_is_waited_for_even_where_it_would_begin_t
     assert "no longer holds" not in world.told.getvalue()
 
 
-def test_what_was_written_and_not_acknowledged_is_not_written_again(tmp_path: Path) -> None:
+def test_a_meter_killed_before_its_file_has_its_name_loses_nothing(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.events(3)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "replace", _killed)
+            with pytest.raises(Killed):
+                await world.meter().step(EVENTS_DURABLE, 0)
+        assert [path.suffix for path in (tmp_path / "events").rglob("*") if path.is_file()] == [".part"]
+        await world.events(1)
+        await world.meter().step(EVENTS_DURABLE, 0)
+
+    world = _play(tmp_path, story)
+    assert world.ranges("events") == [("2026-11-01", 1, 4)]
+    assert world.rows("events")["stream_seq"].to_list() == [1, 2, 3, 4]
+    assert len([path for path in (tmp_path / "events").rglob("*") if path.is_file()]) == 1
+
+
+def test_a_meter_killed_behind_the_rename_doubles_nothing(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         await world.events(3)
         killed = world.meter()
-        messages = await world.broker.fetch(EVENTS_DURABLE, 10, 0)
-        writer = killed._writers[EVENTS_DURABLE]
-        await writer.begin(1)
-        await writer.take(messages)
-        writer._write("2026-11-01", messages, 1)
-        await world.clock.sleep(10.0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(LogWriter, "_write", _write_and_be_killed(LogWriter._write))
+            with pytest.raises(Killed):
+                await killed.step(EVENTS_DURABLE, 0)
         await world.events(1)
         await world.meter().step(EVENTS_DURABLE, 0)
-        await world.clock.sleep(10.0)
+        assert await world.meter().step(EVENTS_DURABLE, 0) == 0
         assert await world.broker.pending(EVENTS_DURABLE) == 0
 
     world = _play(tmp_path, story)
     assert world.ranges("events") == [("2026-11-01", 1, 3), ("2026-11-01", 4, 4)]
     assert world.rows("events")["stream_seq"].to_list() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["kept streams", "streams that forget"])
+def test_a_full_disk_loses_and_doubles_nothing(tmp_path: Path, keeps: bool) -> None:
+    async def story(world: World) -> None:
+        await world.events(3)
+        meter = world.meter()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pl.DataFrame, "write_parquet", _full)
+            await meter.start()
+            await world.clock.sleep(20.0)
+            await world.events(2)
+            await world.clock.sleep(20.0)
+        assert world.ranges("events") == []
+        await world.clock.sleep(20.0)
+        await world.events(1)
+        await world.clock.sleep(20.0)
+        await meter.stop()
+
+    world = _play(tmp_path, story, keeps=keeps)
+    assert world.ranges("events") == [("2026-11-01", 1, 5), ("2026-11-01", 6, 6)]
+    assert world.rows("events")["stream_seq"].to_list() == [1, 2, 3, 4, 5, 6]
+    levels = {json.loads(line)["level"] for line in world.told.getvalue().splitlines()}
+    assert levels == {"warning"}
+
+
+def test_a_file_that_was_named_though_it_failed_is_gone_on_from(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.events(3)
+        meter = world.meter()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("simulator.logfiles._sync", _synced_in_vain())
+            await meter.start()
+            await world.clock.sleep(3.0)
+        await world.events(2)
+        await world.clock.sleep(20.0)
+        await meter.stop()
+
+    world = _play(tmp_path, story)
+    assert world.rows("events")["stream_seq"].to_list() == [1, 2, 3, 4, 5]
+    assert world.ranges("events") == [("2026-11-01", 1, 3), ("2026-11-01", 4, 5)]
+
+
+def test_rows_are_gathered_up_to_a_bound_and_the_rest_comes_with_the_next_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.metering.FETCH", 4)
+    monkeypatch.setattr("simulator.metering.FLUSH_ROWS", 10)
+
+    async def story(world: World) -> None:
+        await world.events(30)
+        meter, began = world.meter(), world.clock.monotonic()
+        assert [await meter.step(EVENTS_DURABLE, 0) for _ in range(2)] == [12, 12]
+        assert world.clock.monotonic() == began, "where so much waits, none is waited for"
+        assert await meter.step(EVENTS_DURABLE, 0) == 6
+
+    world = _play(tmp_path, story)
+    assert [(first, last) for _, first, last in world.ranges("events")] == [(1, 12), (13, 24), (25, 30)]
+
+
+def test_two_meters_at_once_lose_nothing_and_make_no_hole(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        meters = [world.meter(), world.meter()]
+        for meter in meters:
+            await meter.start()
+            await world.events(7)
+            await world.clock.sleep(3.3)
+        for _ in range(5):
+            await world.events(3)
+            await world.clock.sleep(1.7)
+        await world.clock.sleep(20.0)
+        for meter in meters:
+            await meter.stop()
+
+    world = _play(tmp_path, story)
+    assert world.rows("events")["stream_seq"].unique().sort().to_list() == list(range(1, 30))
+    assert all(first == 1 or first - 1 in {last for _, _, last in world.ranges("events")}
+               for _, first, _ in world.ranges("events"))  # fmt: skip
+    assert "no longer holds" not in world.told.getvalue()
+
+
+def test_what_is_missing_inside_the_stream_is_said_and_shows_in_the_names(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.requests(1, 2, 3)
+        await world.requests(9, subject="telemetry.roles")
+        await world.requests(4, 5)
+        del world.broker._server.streams[TELEMETRY].messages[2]
+        del world.broker._server.streams[TELEMETRY].messages[5]
+        await world.meter().step(REQUESTS_DURABLE, 0)
+
+    world = _play(tmp_path, story)
+    assert world.ranges("requests") == [("2026-11-01", 1, 1), ("2026-11-01", 3, 3), ("2026-11-01", 6, 6)]
+    assert world.rows("requests")["count"].to_list() == [1, 3, 5]
+    said = [json.loads(line) for line in world.told.getvalue().splitlines()]
+    assert [(line["level"], line["metadata"]) for line in said] == [("error", {"log": "meter-http", "messages": 2})]
+
+
+def test_the_log_begins_with_the_oldest_message_that_is_left_and_nothing_is_said(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.requests(1, 2)
+        await world.clock.sleep(86_400.0)
+        await world.requests(9, subject="telemetry.roles")
+        await world.requests(3)
+        await world.meter().step(REQUESTS_DURABLE, 0)
+
+    world = _play(tmp_path, story)
+    assert world.ranges("requests") == [("2026-11-02", 3, 4)]
+    assert world.told.getvalue() == ""
+
+
+class PassingOver(MemoryBroker):
+    """A broker that once does not hand out what it should."""
+
+    passed = False
+
+    async def follow(self, durable: str, after: int, batch: int, wait_s: float) -> list[Logged]:
+        found = await super().follow(durable, after, batch, wait_s)
+        if len(found) < 3 or self.passed:
+            return found
+        self.passed = True
+        return [found[0], *found[2:]]
+
+
+def test_what_the_broker_passed_over_is_asked_for_again(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.broker = PassingOver(world.clock, world.broker)
+        await world.broker.start()
+        await world.events(4)
+        meter = world.meter()
+        await meter.start()
+        await world.clock.sleep(10.0)
+        await meter.stop()
+
+    world = _play(tmp_path, story)
+    assert world.ranges("events") == [("2026-11-01", 1, 4)]
+    assert world.rows("events")["stream_seq"].to_list() == [1, 2, 3, 4]
+    assert "passed over" in world.told.getvalue()
 
 
 def test_what_the_stream_has_lost_is_said_and_shows_in_the_names(tmp_path: Path) -> None:

@@ -108,11 +108,9 @@ async def _unpublished(store: Store) -> int:
 async def _seen(broker: Broker, first: int) -> list[str]:
     """The actions that stand in the stream behind a sequence, in order, each as often as it stands there."""
     found = []
-    while messages := await broker.fetch("meter-ops", 500, 0.2):
-        for message in messages:
-            await message.ack()
-            if message.sequence > first:
-                found.append(message.data.decode().partition('"action":"')[2].partition('"')[0])
+    while messages := await broker.follow("meter-ops", first, 500, 0.2):
+        first = messages[-1].sequence
+        found += [message.data.decode().partition('"action":"')[2].partition('"')[0] for message in messages]
     return found
 
 
