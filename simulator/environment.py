@@ -51,8 +51,8 @@ def time_skipping(
     from simulator.store.memory import MemoryStore
 
     unhurried: dict[str, Any] = {
-        "poll_s": 10.0, "lease_s": 60.0, "outbox_mark_s": 0.0, "worker_slots": 8, "meter_flush_s": 600.0,
-        "idle_s": 3600.0, "compact_every_s": 3600.0,
+        "poll_s": 10.0, "lease_s": 60.0, "outbox_mark_s": 0.0, "linger_s": 0.0, "worker_slots": 8,
+        "meter_flush_s": 600.0, "idle_s": 3600.0, "compact_every_s": 3600.0,
     }  # fmt: skip
     chosen = Settings(**(unhurried | settings))
     clock = VirtualClock(start_ms)

@@ -43,6 +43,8 @@ STREAMS = (EVENTS, WORK, OPS)
 """In the order in which they are published."""
 MOST = 1_500
 """How many rows are published at once."""
+BUSY = 16
+"""After so many rows at once the next ones are waited for a little: fewer and larger parts cost less."""
 PURGE_EVERY_S = 60.0
 
 
@@ -105,12 +107,13 @@ class Relay(Looped):
 
     def __init__(
         self, store: Store, broker: Broker, clock: Clock, telemetry: Telemetry, lease: Lease, *,
-        poll_s: float, keep_s: int, mark_s: float = 0.0,
+        poll_s: float, keep_s: int, mark_s: float = 0.0, linger_s: float = 0.0,
     ) -> None:  # fmt: skip
         """`mark_s` is how long what has left may stay unmarked."""
         super().__init__("outbox relay")
         self._store, self._broker, self._clock, self._telemetry = store, broker, clock, telemetry
         self._lease, self._poll_s, self._keep_s, self._mark_s = lease, poll_s, keep_s, mark_s
+        self._linger_s = linger_s
         self._wake = asyncio.Event()
         self._cursors: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
@@ -145,7 +148,8 @@ class Relay(Looped):
                     self._cursors.clear()
                     await self._clock.sleep(self._poll_s)
                 else:
-                    await self._publish_next()
+                    if await self._publish_next() >= BUSY and not self._more and self._linger_s:
+                        await self._clock.sleep(self._linger_s)
                     if self._clock.monotonic() - self._marked_at >= self._mark_s:
                         await self._mark_left()
                     if not self._more:

@@ -100,6 +100,7 @@ class Platform:
         return Relay(
             ports.store, ports.broker, ports.clock, self.telemetry, self._lease("outbox"),
             poll_s=settings.poll_s, keep_s=settings.outbox_keep_s, mark_s=settings.outbox_mark_s,
+            linger_s=settings.linger_s,
         )  # fmt: skip
 
     def _settlement(self) -> Service:
@@ -109,7 +110,7 @@ class Platform:
         settlement = Settlement(
             ports.store, ports.broker, ports.blobs, ports.clock, ports.ids, self.telemetry,
             retry_first_s=settings.retry_first_s, retry_most_s=settings.retry_most_s, poll_s=settings.poll_s,
-            idle_s=settings.idle_s,
+            idle_s=settings.idle_s, linger_s=settings.linger_s,
         )  # fmt: skip
         return Stack(settlement, self._notifier(), self._tiers(), self._housekeeper())
 
@@ -177,7 +178,7 @@ class Platform:
         executor = Executor(ports.slots, ports.blobs, ports.clock)
         return Worker(
             ports.broker, ports.slots, executor, ports.clock, self.telemetry,
-            concurrency=self.settings.worker_slots, idle_s=self.settings.idle_s,
+            concurrency=self.settings.worker_slots, idle_s=self.settings.idle_s, linger_s=self.settings.linger_s,
         )  # fmt: skip
 
     async def start(self) -> None:

@@ -36,6 +36,8 @@ from zjops.domain.jobs import Charge, JobState, OutcomeKind
 from zjops.domain.merkle import keccak256
 
 DURABLE = "settlement"
+BUSY = 8
+"""After so many at once the next ones are waited for a little: fewer and larger transactions cost less."""
 FETCH = 256
 CANCEL_EVERY_S = 1.0
 MOST = 200
@@ -49,11 +51,12 @@ class Settlement:
 
     def __init__(
         self, store: Store, broker: Broker, blobs: Blobs, clock: Clock, ids: Ids, telemetry: Telemetry, *,
-        retry_first_s: float, retry_most_s: float, poll_s: float, idle_s: float,
+        retry_first_s: float, retry_most_s: float, poll_s: float, idle_s: float, linger_s: float = 0.0,
     ) -> None:  # fmt: skip
         self._store, self._broker, self._blobs = store, broker, blobs
         self._clock, self._ids, self._telemetry = clock, ids, telemetry
         self._first_s, self._most_s, self._poll_s, self._idle_s = retry_first_s, retry_most_s, poll_s, idle_s
+        self._linger_s = linger_s
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -80,7 +83,8 @@ class Settlement:
 
     async def _consume(self) -> None:
         while True:
-            await self._patiently(self.settle_waiting(self._idle_s))
+            if await self._patiently(self.settle_waiting(self._idle_s)) >= BUSY and self._linger_s:
+                await self._clock.sleep(self._linger_s)
 
     async def settle_waiting(self, wait_s: float = 0.0) -> int:
         """Settle what has come in; a message is acknowledged only after its commit. Returns how many."""

@@ -54,6 +54,13 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         known = ", ".join(entry.tenant for entry in self.clients) or "none"
         raise UsageError(f"context {self.name} has no credentials of tenant {tenant}; it knows {known}")
 
+    def widest(self) -> ClientEntry:
+        """The credentials of the largest plan that is known here: probes are its. Raises `UsageError`."""
+        order = ("enterprise", "pro", "starter", "free")
+        if not self.clients:
+            return self.client(None)
+        return min(self.clients, key=lambda one: order.index(one.plan) if one.plan in order else len(order))
+
     def operations(self) -> ClientEntry:
         """The operator's credentials. Raises `UsageError`."""
         if self.operator is None:

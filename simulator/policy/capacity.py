@@ -11,7 +11,7 @@ from collections import Counter, deque
 from simulator.policy.admission import Refusal
 
 LEAST = 256
-"""What may be under way however little was done lately: an idle process takes a burst."""
+"""What may be under way in a process that was idle, which takes a burst; half of it in one that was at work."""
 STEP_S = 0.25
 STEPS = 40
 """The rate is the best of the last ten seconds, in steps of a quarter."""
@@ -43,7 +43,8 @@ class Capacity:
     @property
     def limit(self) -> int:
         """How many may be under way."""
-        return max(self._least, round(self._best * self._wait_s))
+        least = self._least if self._best < self._least else self._least // 2
+        return max(least, round(self._best * self._wait_s))
 
     def begin(self, tenant: str, now_s: float) -> Refusal | None:
         """Let one in, which is to be followed by `end`; or say why not."""

@@ -36,6 +36,8 @@ LONG_RUN_S = 0.2
 """A job that runs longer than this is told as started."""
 AT_ONCE_S = 0.001
 """What is due within this counts as due now: a timer may ring a little early."""
+BUSY = 16
+"""While so many claims are held, outcomes wait a little for each other: fewer and larger publications cost less."""
 DRAIN_S = 5.0
 UNREADABLE_S = 30.0
 
@@ -77,11 +79,11 @@ class Worker:
 
     def __init__(
         self, broker: Broker, slots: Slots, executor: Executor, clock: Clock, telemetry: Telemetry, *,
-        concurrency: int, idle_s: float, prefetch: int = 32, backoff_s: float = 0.25,
+        concurrency: int, idle_s: float, linger_s: float = 0.0, prefetch: int = 32, backoff_s: float = 0.25,
     ) -> None:  # fmt: skip
         self._broker, self._slots, self._executor = broker, slots, executor
         self._clock, self._telemetry = clock, telemetry
-        self._prefetch, self._idle_s, self._backoff_s = prefetch, idle_s, backoff_s
+        self._prefetch, self._idle_s, self._backoff_s, self._linger_s = prefetch, idle_s, backoff_s, linger_s
         self._places = asyncio.Semaphore(concurrency)
         self._queue: ClaimQueue[Claim] = ClaimQueue()
         self._held: dict[int, Claim] = {}
@@ -240,6 +242,8 @@ class Worker:
     async def _publish_reports(self) -> None:
         while True:
             await self._reported.wait()
+            if len(self._held) >= BUSY and self._linger_s:
+                await self._clock.sleep(self._linger_s)
             try:
                 await self._flush()
             except UnreachableError as exc:

@@ -20,7 +20,6 @@ from zjops.config import Context, resolve
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import Problem, UnreachableError, UsageError
 from zjops.domain.jobs import TERMINAL, JobState
-from zjops.domain.runfile import ClientEntry
 from zjops.domain.wire_webhooks import EndpointCreate
 
 AGAIN_S = 0.2
@@ -38,12 +37,6 @@ def _context() -> Context:
     return resolve(os.environ.get("ZJOPS_CONTEXT") or None, None)
 
 
-def _tenant(context: Context) -> ClientEntry:
-    """The client whose jobs the probes are: of the largest plan that is known."""
-    order = ("enterprise", "pro", "starter", "free")
-    return min(context.clients, key=lambda client: order.index(client.plan) if client.plan in order else len(order))
-
-
 @contextmanager
 def _control() -> Iterator[Control]:
     context = _context()
@@ -55,7 +48,7 @@ def _control() -> Iterator[Control]:
 @contextmanager
 def _client() -> Iterator[Jobs]:
     context = _context()
-    jobs = Jobs(context, _tenant(context), timeout_s=10)
+    jobs = Jobs(context, context.widest(), timeout_s=10)
     with closing(jobs.http):
         yield jobs
 

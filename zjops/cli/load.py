@@ -126,6 +126,9 @@ def _people(outcome: Outcome) -> dict[str, str]:
     }  # fmt: skip
     if outcome.final_within_s is not None:
         lines["final"] = f"every job within {outcome.final_within_s:,.1f} s of the last acceptance"
+    healthy = next((one.value for one in outcome.judged if one.threshold.metric == "healthy_within_s"), None)
+    if healthy is not None:
+        lines["healthy"] = f"{healthy:,.1f} s after the load"
     if outcome.jobs_per_s is not None:
         lines["to the chain"] = f"{outcome.jobs_per_s:,.0f} jobs a second"
     lines["tenants"] = _tenants(outcome)

@@ -13,12 +13,13 @@ from zjops.domain.ids import SystemIds
 from zjops.load import aftermath, runs
 from zjops.load.gate import Flaw, all_flaws, verdict
 from zjops.load.generator import Generator, require_installed
+from zjops.load.health import healthy_since
 from zjops.load.histogram import Histogram
 from zjops.load.measured import Measured
 from zjops.load.outcome import Outcome
 from zjops.load.roles import Cost, Usage, costs, usage
 from zjops.load.scenario import Scenario, find
-from zjops.load.thresholds import After, Threshold, hopeless, judge, of_scenario
+from zjops.load.thresholds import HEALTHY, After, Threshold, hopeless, judge, of_scenario
 from zjops.slo.catalogue import objectives_of
 
 LOOK_S = 0.5
@@ -74,7 +75,9 @@ def conduct(asked: Asked) -> tuple[Outcome, Path]:
     ended = _generate(asked, folder, thresholds, clock)
     history = runs.join_history(folder)
     try:
-        behind = Behind(_after(asked, ended, clock))
+        # First of all: what comes next takes a while.
+        healthy = _healthy(asked, ended, clock) if any(one.metric == HEALTHY for one in thresholds) else None
+        behind = Behind(_after(asked, ended, clock, healthy))
         # Taken before the audit, whose export is no part of what a job costs.
         took = costs(before, _usage(asked.context), _jobs(ended.measured), clock.monotonic() - began)
         behind = _audited(asked, ended, history, clock, behind._replace(costs=tuple(took)))
@@ -174,7 +177,17 @@ def _audited(asked: Asked, ended: Ended, history: Path, clock: SystemClock, behi
     return behind._replace(audit=aftermath.audited(report))
 
 
-def _after(asked: Asked, ended: Ended, clock: SystemClock) -> After | None:
+def _healthy(asked: Asked, ended: Ended, clock: SystemClock) -> float | None:
+    """How many seconds after the end of the load the platform was healthy; None where that was not to be seen."""
+    head = ended.measured.head
+    if ended.interrupted or head is None:
+        return None
+    asked.say("waiting until the platform is healthy")
+    since_ms = healthy_since(asked.context, clock, asked.scenario.final_within_s)
+    return None if since_ms is None else max(0.0, since_ms / 1000 - head.began_ms / 1000 - ended.measured.ran_s)
+
+
+def _after(asked: Asked, ended: Ended, clock: SystemClock, healthy: float | None) -> After | None:
     """Follow the jobs to the chain; after Ctrl-C nothing is waited for."""
     context, measured, accepted = asked.context, ended.measured, _jobs(ended.measured)
     if not context.log_dir or not accepted or measured.head is None:
@@ -184,7 +197,8 @@ def _after(asked: Asked, ended: Ended, clock: SystemClock) -> After | None:
     settled = aftermath.settle(log, tenants, accepted, within_s, clock, asked.say)
     hops = aftermath.hops(context, log, tenants, _counted_from(measured), measured.webhooks)
     return After(hops, {
-        "final_within_s": settled.final_within_s(accepted), "jobs_per_s": settled.jobs_per_s(accepted)
+        "final_within_s": settled.final_within_s(accepted), "jobs_per_s": settled.jobs_per_s(accepted),
+        HEALTHY: healthy,
     })  # fmt: skip
 
 

@@ -7,6 +7,8 @@ available>=99.9%          a share of what was offered that met no fault of the s
 within(300)>=95%          the share of accepted requests within so many milliseconds
 jobs_per_s>=2500          jobs that became final on chain, a second
 final_within_s<60         seconds from the last acceptance until every job is final
+healthy_within_s<10       seconds from the end of the load until each process is ready and a no-op job
+                          is done within 5 s
 submit:p(99)<200          of one kind: submit, bulk, list, read, status, told
 final:p(95)<15000         of a hop, from acceptance: started, completed, mined, final, webhook
 """
@@ -29,7 +31,8 @@ HOPS = ("started", "completed", "mined", "final", "webhook")
 OPS = ("submit", "bulk", "list", "read", "status", "told")
 TIMES = frozenset({"p", "avg", "max"})
 SHARES = frozenset({"accepted", "shed", "errors", "timeouts", "dropped", "available", "within"})
-AFTER = frozenset({"jobs_per_s", "final_within_s"})
+HEALTHY = "healthy_within_s"
+AFTER = frozenset({"jobs_per_s", "final_within_s", HEALTHY})
 """What is known only when the jobs have ended."""
 CHANCE = 5
 """So many standard deviations more arrivals than planned may come yet."""
@@ -83,7 +86,7 @@ class Judged(NamedTuple):
 
 
 class After(NamedTuple):
-    """What is known when the jobs have ended: the hops, in microseconds, and the two figures of `AFTER`."""
+    """What is known when the jobs have ended: the hops, in microseconds, and the figures of `AFTER`."""
 
     hops: dict[str, Histogram]
     figures: dict[str, float | None]
