@@ -52,6 +52,21 @@ name = "only"
 duration_s = 3
 rate = 30
 """
+FLOOD = """
+name = "flood"
+text = "Too much."
+connections = 400
+final_within_s = 60
+timeout_s = 20
+drop_after_s = 20
+slos = []
+thresholds = ["healthy_within_s<60"]
+
+[[phases]]
+name = "only"
+duration_s = 3
+rate = 1500
+"""
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +209,27 @@ def test_a_platform_that_is_not_there(zjops: Cli, tmp_path: Path) -> None:
     assert status == 3
     assert err.count("\n") == 1
     assert "start one with: zjops up" in err
+
+
+def test_far_above_what_it_can_do_it_sheds_loses_nothing_and_is_healthy_again(zjops: Cli, tmp_path: Path) -> None:
+    """A store that takes its time makes a rate far too high on any machine."""
+    scenario = tmp_path / "flood.toml"
+    scenario.write_text(FLOOD)
+    zjops.stage.control.fault("api", "store.delay", 30.0, {"ms": 250})
+    status, out, err = zjops("load", "run", str(scenario), "--out", str(tmp_path / "out"), "-q", "--json")
+    zjops.stage.control.heal_all()
+    told = msgspec.json.decode(out)
+    assert status in (0, 5, 99), err
+    assert told["shed"] > 0
+    assert told["accepted"] > 0
+    # Whoever is refused is told so by 503 and nothing else, and on the same connection goes on.
+    (operation,) = msgspec.json.decode((tmp_path / "out" / "detail.json").read_bytes())["operations"]
+    assert set(operation["statuses"]) <= {"202", "503", "0"}
+    assert told["errors"] == told["dropped"] == 0
+    assert told["audit"]["ok"]
+    thresholds = msgspec.json.decode((tmp_path / "out" / "detail.json").read_bytes())["thresholds"]
+    (healthy,) = [one for one in thresholds if one["threshold"].startswith("healthy")]
+    assert healthy["value"] is not None
 
 
 def test_the_scenarios_are_listed_with_nothing_running(zjops: Cli) -> None:
