@@ -21,6 +21,7 @@ import polars as pl
 
 from simulator.broker.port import Broker, Logged, matches
 from simulator.eventlog import EVENT_SCHEMA, event_frame, uuid_bytes
+from simulator.hold import Hold
 from simulator.indicators import Counts, JobJudge, announce, judge_requests, tell
 from simulator.logfiles import REQUEST_SCHEMA, drop_parts, write_file
 from simulator.outbox import OUTBOX_HEADER
@@ -34,6 +35,7 @@ from zjops.domain.requests import REQUEST_LOG, Rollup
 
 FETCH = 2_000
 FLUSH_ROWS = 20_000
+HOLD_AGAIN_S = 0.25
 LOOK_AHEAD = 1_000
 """How many messages of a stream are looked at a time for what stands between those of the log."""
 
@@ -178,6 +180,9 @@ class Meter:
             ),
         }
         announce(telemetry)
+        # Two that wrote at once would write the same events twice under names of their own.
+        self._hold, self._hold_again_s = Hold(log_dir), max(flush_s, HOLD_AGAIN_S)
+        self._waits = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -193,6 +198,7 @@ class Meter:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        self._hold.let_go()
 
     def _request_frame(self, messages: list[Logged]) -> pl.DataFrame:
         rows = [row for message in messages for row in self._request_rows(message)]
@@ -209,11 +215,21 @@ class Meter:
     async def _run(self, durable: str) -> None:
         while True:
             try:
+                await self._held()
                 await self.step(durable, self._idle_s)
             except UnreachableError as exc:
                 self._writers[durable].begun = False
                 self._telemetry.log("warning", "meter waits", reason=str(exc))
                 await self._clock.sleep(self._flush_s[durable])
+
+    async def _held(self) -> None:
+        """Wait until no other meter writes this log."""
+        while not self._hold.take():
+            if not self._waits:
+                self._waits = True
+                self._telemetry.log("warning", "another meter writes this log")
+            await self._clock.sleep(self._hold_again_s)
+        self._waits = False
 
     async def step(self, durable: str, wait_s: float) -> int:
         """Gather messages for one flush interval after the first, then write them; returns rows."""

@@ -255,6 +255,25 @@ def test_a_file_that_was_named_though_it_failed_is_gone_on_from(tmp_path: Path) 
     assert world.ranges("events") == [("2026-11-01", 1, 3), ("2026-11-01", 4, 5)]
 
 
+def test_two_meters_write_no_event_twice_and_the_second_goes_on_where_the_first_ended(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        first, second = world.meter(), world.meter()
+        await first.start()
+        await second.start()
+        await world.events(3)
+        await world.clock.sleep(20.0)
+        await first.stop()
+        await world.events(2)
+        await world.clock.sleep(20.0)
+        await second.stop()
+
+    world = _play(tmp_path, story)
+    assert world.rows("events")["stream_seq"].to_list() == [1, 2, 3, 4, 5]
+    assert world.ranges("events") == [("2026-11-01", 1, 3), ("2026-11-01", 4, 5)]
+    said = [json.loads(line)["message"] for line in world.told.getvalue().splitlines()]
+    assert said == ["another meter writes this log"]
+
+
 def test_rows_are_gathered_up_to_a_bound_and_the_rest_comes_with_the_next_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
