@@ -17,15 +17,17 @@ import msgspec
 
 from zjops.client.platform import Platform
 
-SCENARIOS = ("burst", "sustained", "throughput")
+SCENARIOS = ("burst", "sustained", "throughput", "overload")
 OPTIONS = ("--set", "prober=false")
 FIGURES = ("accepted", "shed", "p50_ms", "p95_ms", "p99_ms", "lag_p99_ms", "final_within_s", "trusted", "verdict")
 
 
 def measured(scenario: str, home: Path, seed: int) -> dict[str, object]:
     """One run of a scenario, with its progress on this terminal."""
-    argv = [sys.executable, "-m", "zjops", "load", "run", scenario, "--seed", str(seed), "--json"]
-    done = subprocess.run(argv, env=os.environ | {"ZJOPS_HOME": str(home)}, stdout=subprocess.PIPE, check=False)
+    argv = [sys.executable, "-m", "zjops", "load", "run", scenario, "--seed", str(seed), "--home", str(home), "--json"]
+    # By its folder, whatever context is in use.
+    own = {name: value for name, value in os.environ.items() if name not in ("ZJOPS_CONTEXT", "ZJOPS_HOME")}
+    done = subprocess.run(argv, env=own, stdout=subprocess.PIPE, check=False)
     if not done.stdout:
         return {"verdict": f"exit {done.returncode}"}
     told: dict[str, object] = msgspec.json.decode(done.stdout)
