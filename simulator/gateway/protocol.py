@@ -79,6 +79,9 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._phase is BODY:
             self._framing_bytes += len(data)
         super().data_received(data)
+        if self._phase is HEAD and not self._head_bytes:
+            # The next head begins in what came with the one before.
+            self._tail = data[-3:]
         if self._framing_bytes > HEAD_BYTES + FRAMING_PER_BYTE * self._body_bytes and self._phase is BODY:
             self._refuse(Problem("headers-too-large", "The body comes with more framing or trailers than data."))
         if not self._refused:
@@ -95,7 +98,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _measure_head(self, data: bytes) -> int:
         """How long the head is so far; what follows its empty line does not count."""
-        if not self._head_bytes and (end := data.find(END_OF_HEAD)) >= 0:
+        if not self._head_bytes and not self._tail and (end := data.find(END_OF_HEAD)) >= 0:
             # As a rule all of it comes at once.
             return end
         end = (self._tail + data if self._tail else data).find(END_OF_HEAD)
@@ -114,6 +117,9 @@ class LimitedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._refused:
+            # What stands behind a request that was refused is not looked at: the connection is closed.
+            return
         self._phase, self._head_bytes, self._tail = BODY, 0, b""
         self._framing_bytes = self._body_bytes = 0
         parser, scope = self.parser, self.scope
@@ -172,6 +178,9 @@ class LimitedProtocol(HttpToolsProtocol):
                 self.on_response_complete()
         elif not self._refused:
             super().on_message_complete()
+            if self.cycle is not None and self.cycle.response_complete:
+                # It was answered before its body had come.
+                self._rest()
 
     def on_response_complete(self) -> None:
         """What the server does, but an idle connection waits with the timer that is there already."""
@@ -182,8 +191,12 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self._phase is ANSWER:
-            self._phase = self._waited_for = IDLE
-            self._expect(self.timeout_keep_alive)
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is asked any more: the connection is kept for a while."""
+        self._phase = self._waited_for = IDLE
+        self._expect(self.timeout_keep_alive)
 
     def handle_websocket_upgrade(self) -> None:
         # From here on the connection is another protocol's.
