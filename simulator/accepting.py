@@ -73,8 +73,10 @@ class Acceptor:
     async def _serve(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection)
-        except OSError:
+        except BaseException as exc:
             connection.close()
+            if not isinstance(exc, OSError):
+                raise
 
     def _rest(self, error: OSError) -> None:
         """Whoever waits goes on waiting: the listener would report them at once, again and again."""

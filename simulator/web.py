@@ -48,6 +48,13 @@ class _Quiet(uvicorn.Server):
         )  # fmt: skip
         self.servers = [Acceptor(listener, protocol) for listener in sockets or []]  # type: ignore[misc]
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """What the server does, once whoever was taken last is among those that it tells of the end."""
+        for acceptor in self.servers:
+            acceptor.close()
+            await acceptor.wait_closed()
+        await super().shutdown(sockets)
+
 
 class WebServer:
     """An ASGI application on a listening socket."""
