@@ -93,7 +93,8 @@ async def build_interface(
     )  # fmt: skip
     rollups = Rollups(tally.take, broker, clock, ids, telemetry)
     api = Api(deps)
-    return Interface(api, deps, Stack(tracing, watch, hub, rollups), Door(api.rule, verifier, tenants, tracing, tally))
+    door = Door(api.rule, verifier, tenants, deps.versions, tracing, tally)
+    return Interface(api, deps, Stack(tracing, watch, hub, rollups), door)
 
 
 async def _identity(

@@ -18,6 +18,7 @@ from simulator.gateway.problems import MEDIA_TYPE
 from simulator.gateway.stack import REQUEST_ID, Rule
 from simulator.gateway.tally import RequestTally
 from simulator.gateway.tenants import Shed, TenantGuard, overloaded
+from simulator.gateway.versions import Versions
 from simulator.identity.verifier import Principal, TokenRefused, Verifier
 from simulator.telemetry import trace_id
 from simulator.tracing import Tracing
@@ -25,7 +26,7 @@ from simulator.tracing import Tracing
 Headers = list[tuple[bytes, bytes]]
 SMALL = 65_536
 """A longer body is not waited for: the gateway answers before it has come."""
-APART = frozenset({b"expect", b"prefer", b"transfer-encoding", b"upgrade", b"x-device-fingerprint"})
+APART = frozenset({b"expect", b"origin", b"prefer", b"transfer-encoding", b"upgrade", b"x-device-fingerprint"})
 """What has one of these headers goes the ordinary way."""
 
 
@@ -33,10 +34,10 @@ class Door:
     """Asked once for every request, when its head is there."""
 
     def __init__(
-        self, rules: Callable[[str, str], Rule | None], verifier: Verifier, tenants: TenantGuard, tracing: Tracing,
-        tally: RequestTally,
+        self, rules: Callable[[str, str], Rule | None], verifier: Verifier, tenants: TenantGuard, versions: Versions,
+        tracing: Tracing, tally: RequestTally,
     ) -> None:  # fmt: skip
-        self._rules, self._verifier, self._tenants = rules, verifier, tenants
+        self._rules, self._verifier, self._tenants, self._versions = rules, verifier, tenants, versions
         self._tracing, self._tally = tracing, tally
 
     def refusal(self, scope: Scope, headers: Headers) -> bytes | None:
@@ -54,15 +55,18 @@ class Door:
         length = given.get(b"content-length", b"")
         if len(given) != len(headers) or not length.isdigit() or not APART.isdisjoint(given):
             return None
-        principal = self._principal(given.get(b"authorization"))
-        if len(length) > 5 or int(length) > SMALL or principal is None or rule.scope not in principal.scopes:
+        if len(length) > 5 or int(length) > SMALL:
             return None
-        shed = self._tenants.seat_or_shed(principal.tenant, bulk=rule.bulk)
+        version = self._versions.headers(path, _text(given, b"accept-version"))
+        principal = self._principal(given.get(b"authorization"))
+        if version is None or principal is None or rule.scope not in principal.scopes:
+            return None
+        shed = self._tenants.seat_or_shed(principal.tenant, int(length), bulk=rule.bulk)
         if not isinstance(shed, Shed):
             scope[SEAT] = shed
             return None
         self._tally.add((method, rule.name, 503, shed.plan), 0.0, float(length))
-        return self._answer(shed, path, given)
+        return self._answer(shed, version, path, given)
 
     def _principal(self, given: bytes | None) -> Principal | None:
         try:
@@ -70,14 +74,19 @@ class Door:
         except TokenRefused:
             return None
 
-    def _answer(self, shed: Shed, path: str, given: dict[bytes, bytes]) -> bytes:
+    def _answer(self, shed: Shed, version: dict[str, str], path: str, given: dict[bytes, bytes]) -> bytes:
         problem = overloaded(shed.refused)
         span = self._tracing.begin(given.get(b"traceparent"), None).traceparent
         body = msgspec.json.encode(problem.document(path, trace_id(span)))
-        said = given.get(b"x-request-id", b"").decode("latin-1")
-        told = shed.headers | (problem.headers or {}) | {
+        said = _text(given, b"x-request-id") or ""
+        told = shed.headers | version | (problem.headers or {}) | {
             "traceparent": span, "x-request-id": said if REQUEST_ID.fullmatch(said) else span[36:52],
             "content-type": MEDIA_TYPE, "content-length": str(len(body)),
         }  # fmt: skip
         head = "\r\n".join(map(": ".join, told.items()))
         return b"%b%b\r\n\r\n%b" % (FIXED_LINES, head.encode("latin-1"), body)
+
+
+def _text(given: dict[bytes, bytes], name: bytes) -> str | None:
+    value = given.get(name)
+    return None if value is None else value.decode("latin-1")

@@ -99,9 +99,9 @@ class Gateway:
         rule: Rule | None,
     ) -> int:  # fmt: skip
         """Everything before the body; returns how long the body may be."""
+        context.request_id = _request_id(headers, context)
         if len(headers) != len(raw):
             _check_single(raw)
-        context.request_id = _request_id(headers, context)
         context.address = peer_of(scope)
         if self._trusted:
             context.address = address_of(context.address, _text(headers, b"x-forwarded-for"), self._trusted)

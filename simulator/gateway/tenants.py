@@ -143,14 +143,16 @@ class TenantGuard:
         """Whether there may be no room for somebody."""
         return self._single.crowded or self._bulk.crowded
 
-    def seat_or_shed(self, tenant: str, *, bulk: bool) -> Seat | Shed | None:
-        """A seat for a submission, or what to tell of one for which there is no room, before anything is made of it.
+    def seat_or_shed(self, tenant: str, size: int, *, bulk: bool) -> Seat | Shed | None:
+        """A seat for a submission of so many bytes, or what to tell of one for which there is no room.
 
         None for whoever is to be told something else, or of whom too little is known here.
         """
         capacity = self._bulk if bulk else self._single
         state = self._directory.remembered(tenant)
         if state is None or state.tenant.status != "active" or tenant == PROBER_TENANT:
+            return None
+        if size > state.tenant.plan.body_bytes:
             return None
         refused = capacity.begin(tenant, self._clock.monotonic())
         if refused is None:

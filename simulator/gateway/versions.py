@@ -62,12 +62,24 @@ class Versions:
         if major is None:
             return
         context.headers.update(self._headers[number])
-        if asked is None:
-            return
-        match = _ASKED.fullmatch(asked.strip())
-        if match is None or int(match[1]) != number or int(match[2] or 0) > major.minor:
+        if not _serves(major, asked):
             served = f"{number}.0 to {number}.{major.minor}" if major.minor else f"{number}.0"
             raise Problem("version-unsupported", f"Accept-Version: this path serves {served}.")
+
+    def headers(self, path: str, asked: str | None) -> dict[str, str] | None:
+        """What `check` puts on an answer; None where it raises."""
+        number = _number(path[1:].partition("/")[0])
+        major = self._majors.get(number)
+        if major is None:
+            return {}
+        return self._headers[number] if _serves(major, asked) else None
+
+
+def _serves(major: Major, asked: str | None) -> bool:
+    if asked is None:
+        return True
+    match = _ASKED.fullmatch(asked.strip())
+    return match is not None and int(match[1]) == major.number and int(match[2] or 0) <= major.minor
 
 
 @functools.lru_cache(maxsize=64)
