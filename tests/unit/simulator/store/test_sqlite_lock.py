@@ -1,0 +1,93 @@
+"""The lock of the store's file while another process has it: asked for again and again, for so long and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.store import sqlite
+from simulator.store.sqlite import SqliteStore
+from zjops.domain.errors import StoreUnavailable
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    made = SqliteStore(tmp_path / "store.sqlite")
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+def other(store: SqliteStore) -> Iterator[sqlite3.Connection]:
+    """Another process's connection."""
+    connection = sqlite3.connect(store._path, isolation_level=None, check_same_thread=False)
+    yield connection
+    connection.close()
+
+
+def _put(name: str) -> Any:
+    return lambda tx: tx.run("setting_put", name=name, value="x")
+
+
+async def _there(store: SqliteStore, name: str) -> bool:
+    return await store.read(lambda tx: tx.one("setting_get", name=name)) is not None
+
+
+def _timeout(store: SqliteStore) -> int:
+    assert store._connection is not None
+    (found,) = store._connection.execute("PRAGMA busy_timeout").fetchone()
+    return int(found)
+
+
+async def test_what_waits_for_the_lock_goes_on_when_it_is_free(
+    store: SqliteStore, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries, tried = 0, asyncio.Event()
+    loop, honest = asyncio.get_running_loop(), sqlite._begun_at_once
+
+    def counted(connection: sqlite3.Connection, *, last: bool = False) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            loop.call_soon_threadsafe(tried.set)
+        return honest(connection, last=last)
+
+    monkeypatch.setattr(sqlite, "_begun_at_once", counted)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = [asyncio.create_task(store.transact(_put(f"n{number}"))) for number in range(3)]
+    await asyncio.wait_for(tried.wait(), 30)
+    assert not any(task.done() for task in waiting)
+    assert not await _there(store, "n0"), "and readers wait for nobody"
+    other.execute("COMMIT")
+    await asyncio.wait_for(asyncio.gather(*waiting), 30)
+    assert await _there(store, "n2")
+    assert _timeout(store) == sqlite.BUSY_TIMEOUT_MS
+
+
+async def test_a_lock_that_is_never_free_is_an_error_for_all_who_wait_and_for_nobody_after(
+    store: SqliteStore, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 20)
+    other.execute("BEGIN IMMEDIATE")
+    told = await asyncio.gather(*(store.transact(_put(f"n{number}")) for number in range(3)), return_exceptions=True)
+    assert [type(error) for error in told] == [StoreUnavailable] * 3
+    other.execute("COMMIT")
+    await store.transact(_put("after"))
+    assert await _there(store, "after")
+    assert not await _there(store, "n0")
+    assert _timeout(store) == 20
+
+
+async def test_an_error_that_is_no_lock_is_told_at_once(store: SqliteStore) -> None:
+    assert store._connection is not None
+    store._connection.execute("BEGIN")
+    with pytest.raises(sqlite3.OperationalError, match="within a transaction"):
+        sqlite._begun_at_once(store._connection)
+    store._connection.execute("ROLLBACK")
+    assert _timeout(store) == sqlite.BUSY_TIMEOUT_MS
