@@ -150,7 +150,7 @@ class Relay(Looped):
                 else:
                     if await self._publish_next() >= BUSY and not self._more and self._linger_s:
                         await self._clock.sleep(self._linger_s)
-                    if self._clock.monotonic() - self._marked_at >= self._mark_s:
+                    if self._clock.monotonic() >= self._marked_at + self._mark_s:
                         await self._mark_left()
                     if not self._more:
                         # Whatever was written meanwhile has rung the bell.

@@ -1,0 +1,236 @@
+"""What has left the outbox is marked seldom, in virtual time: late by so much and no more, and at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from simulator.broker.memory import MemoryBroker
+from simulator.lease import Lease
+from simulator.outbox import OPS, Relay, enqueue_ops, work_row
+from simulator.store.port import T, Work
+from simulator.store.sqlite import MemorySqliteStore
+from simulator.telemetry import Telemetry
+from zjops.domain.clock import VirtualClock, run_virtual
+from zjops.domain.errors import StoreUnavailable
+from zjops.domain.events import DURABLES, STREAMS, WORK, OpsEvent
+from zjops.domain.events import Work as Dispatch
+from zjops.domain.ids import SeededIds, job_id
+
+START_MS = 1_790_000_000_000
+MARK_S = 0.25
+JOB = job_id(b"\1" * 16)
+
+
+class CountingStore(MemorySqliteStore):
+    """Counts transactions, and can fail the marks among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.marks = 0
+        self.fails = False
+
+    async def transact(self, work: Work[T]) -> T:
+        if "_mark" in work.__code__.co_names:  # type: ignore[attr-defined]
+            self.marks += 1
+            if self.fails:
+                raise StoreUnavailable("told to fail")
+        return await super().transact(work)
+
+
+class World:
+    """A store, a broker, and relays between them."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock(START_MS)
+        self.ids = SeededIds(self.clock, 1)
+        self.store, self.broker = CountingStore(), MemoryBroker(self.clock)
+
+    def relay(self, owner: str = "a", mark_s: float = MARK_S, poll_s: float = 10.0) -> Relay:
+        lease = Lease(self.store, self.clock, "outbox", owner, 1.0)
+        telemetry = Telemetry("t", self.clock, stream=None)
+        return Relay(
+            self.store, self.broker, self.clock, telemetry, lease, poll_s=poll_s, keep_s=3600, mark_s=mark_s
+        )  # fmt: skip
+
+    async def tell(self, relay: Relay | None, *names: str) -> None:
+        """Events of an operator's acts, and with each a job's work."""
+
+        def work(tx: Any) -> None:
+            for name in names:
+                event = OpsEvent(kind="action", actor="t", action=name, tenant="acme", values={})
+                enqueue_ops(tx, self.ids, self.clock, event)
+                dispatch = Dispatch(job_id=JOB, tenant="acme", job_type="compute_heavy", timeout_s=60)
+                tx.many("outbox_put", [work_row(self.ids.name(), dispatch, 5, self.clock.now_ms())])
+
+        await self.store.transact(work)
+        if relay is not None:
+            relay.wake()
+
+    async def unmarked(self) -> int:
+        row = await self.store.read(lambda tx: tx.one("outbox_unpublished"))
+        assert row is not None
+        return int(row["count"])
+
+    async def left(self, stream: str = OPS) -> list[str]:
+        """The actions that a stream holds, each as often as it stands there."""
+        found = await self.broker.read(stream, 10_000)
+        return [one.data.decode().partition('"action":"')[2].partition('"')[0] for one in found]
+
+
+def _play(story: Callable[[World], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        world = World()
+        await world.store.start()
+        await world.broker.start()
+        await world.broker.ensure(STREAMS, DURABLES)
+        try:
+            await story(world)
+        finally:
+            await world.broker.stop()
+            await world.store.stop()
+
+    run_virtual(whole())
+
+
+async def _kill(relay: Relay) -> None:
+    """As a kill does it: nothing is marked, nothing released."""
+    assert relay._task is not None
+    relay._task.cancel()
+    await asyncio.gather(relay._task, return_exceptions=True)
+    relay._task = None
+
+
+async def _soon(world: World) -> None:
+    await world.clock.sleep(0.001)
+
+
+def test_what_has_left_is_marked_when_its_time_has_come() -> None:
+    async def story(world: World) -> None:
+        relay = world.relay()
+        await relay.start()
+        await world.tell(relay, "first")
+        await _soon(world)
+        assert await world.unmarked() == 0, "the first at once"
+        await world.tell(relay, "second")
+        await _soon(world)
+        assert (await world.left(), await world.unmarked()) == (["first", "second"], 2)
+        await world.clock.sleep(MARK_S - 0.01)
+        assert await world.unmarked() == 2
+        await world.clock.sleep(0.01)
+        assert await world.unmarked() == 0
+        await relay.stop()
+
+    _play(story)
+
+
+def test_many_that_leave_one_after_another_are_marked_together() -> None:
+    async def story(world: World) -> None:
+        relay = world.relay()
+        await relay.start()
+        for number in range(100):
+            await world.tell(relay, f"n{number}")
+            await world.clock.sleep(0.01)
+        await world.clock.sleep(MARK_S)
+        assert await world.unmarked() == 0
+        assert world.store.marks <= 6, "four a second and one more at either end"
+        before = world.store.marks
+        await world.clock.sleep(100)
+        assert world.store.marks == before, "and none when there is nothing to mark"
+        await relay.stop()
+
+    _play(story)
+
+
+def test_without_a_wait_each_is_marked_as_it_leaves() -> None:
+    async def story(world: World) -> None:
+        relay = world.relay(mark_s=0.0)
+        await relay.start()
+        for number in range(5):
+            await world.tell(relay, f"n{number}")
+            await _soon(world)
+            assert await world.unmarked() == 0
+        assert world.store.marks == 5
+        await relay.stop()
+
+    _play(story)
+
+
+@pytest.mark.parametrize("mark_s", [0.1, 0.25, 0.3, 1 / 3, 0.7])
+def test_time_that_is_no_round_number_makes_no_turn_without_end(mark_s: float) -> None:
+    async def story(world: World) -> None:
+        relay = world.relay(mark_s=mark_s)
+        await relay.start()
+        for number in range(200):
+            await world.tell(relay, f"n{number}")
+            await world.clock.sleep(0.1 / 3 + number / 7000)
+        await world.clock.sleep(mark_s + 0.01)
+        assert await world.unmarked() == 0
+        await relay.stop()
+
+    _play(story)
+
+
+def test_a_relay_that_stops_marks_what_has_left_and_gives_its_lease_back() -> None:
+    async def story(world: World) -> None:
+        relay = world.relay(mark_s=60.0)
+        await relay.start()
+        await world.tell(relay, "first")
+        await _soon(world)
+        await world.tell(relay, "second", "third")
+        await _soon(world)
+        assert await world.unmarked() == 4
+        await relay.stop()
+        assert await world.unmarked() == 0
+        heir = world.relay("b")
+        assert await heir._lease.hold()
+        assert await heir.publish_once() == 0
+        assert len(await world.left(WORK)) == 3
+
+    _play(story)
+
+
+def test_a_successor_of_a_relay_that_was_killed_repeats_nothing_on_a_chained_stream() -> None:
+    async def story(world: World) -> None:
+        relay, heir = world.relay(mark_s=60.0), world.relay("b", mark_s=60.0, poll_s=0.5)
+        names = [f"n{number}" for number in range(20)]
+        await relay.start()
+        await world.tell(relay, names[0])
+        await _soon(world)
+        for name in names[1:10]:
+            await world.tell(relay, name)
+            await _soon(world)
+        assert await world.unmarked() == 18, "all but the first have left and are not marked"
+        await _kill(relay)
+        await heir.start()
+        await world.tell(heir, *names[10:])
+        await world.clock.sleep(5)
+        assert await world.left() == names
+        assert len(await world.left(WORK)) >= len(names), "work may go out again, and none is lost"
+        await heir.stop()
+        assert await world.unmarked() == 0
+
+    _play(story)
+
+
+def test_a_store_that_fails_while_it_marks_loses_and_repeats_nothing_on_a_chained_stream() -> None:
+    async def story(world: World) -> None:
+        relay = world.relay(poll_s=0.5)
+        await relay.start()
+        await world.tell(relay, "first")
+        await _soon(world)
+        world.store.fails = True
+        await world.tell(relay, "second")
+        await world.clock.sleep(2)
+        await world.tell(relay, "third")
+        await world.clock.sleep(2)
+        assert await world.unmarked() == 4
+        world.store.fails = False
+        await world.clock.sleep(2)
+        assert (await world.left(), await world.unmarked()) == (["first", "second", "third"], 0)
+        await relay.stop()
+
+    _play(story)
