@@ -30,6 +30,9 @@ class Closer:
         closed = 0
         while closed < CLOSE_MOST and await self._is_due():
             rows, first = await self._desk.store.read(self._next)
+            if not rows:
+                # Another relayer, who has the lease by now, has closed them.
+                break
             # Hashing takes most of the time, and what settles next waits for no lock meanwhile.
             hashes = hashes_of(rows, first)
             batch = await self._desk.transact(partial(self._close, rows=rows, first=first, root=Tree(hashes).root))

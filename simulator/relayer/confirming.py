@@ -114,31 +114,28 @@ class Confirmer:
         self._calm_from = head + 1
         return ChainUnavailable(text, DISAGREE)
 
-    async def finalise(self, batch: Row) -> None:
-        """Make a batch final, and every job of it with it; those that were confirmed before are not told again."""
+    async def finalise(self, batch: Row) -> bool:
+        """Make a batch final, and every job of it with it; those that were confirmed before are not told again.
+
+        False when it is not any more as it was judged.
+        """
         now = self._desk.clock.now_ms()
-        held, rows = await self._desk.store.read(lambda tx: self._held(tx, batch["id"]))
+        rows = await self._desk.store.read(lambda tx: tx.all("batch_outcomes", batch_id=batch["id"]))
         # Made before the transaction: a thousand events take long, and submissions wait for the lock.
-        told = self._told(held, rows, now)
-        fresh = await self._desk.transact(lambda tx: self._confirm_all(tx, held, told, now))
+        told = self._told(batch, rows, now)
+        fresh = await self._desk.transact(lambda tx: self._confirm_all(tx, batch, told, now))
         if fresh is None:
-            return
+            return False
         telemetry = self._desk.telemetry
         telemetry.count("blockchain_confirmations_total", outcome="confirmed" if fresh else "reanchored")
         telemetry.count("blockchain_gas_used_total", batch["gas_used"])
         if not fresh:
             telemetry.log("info", "final again", batch=batch["id"], block=batch["block_number"])
-            return
+            return True
         await self._broker.signal(OUTBOX_WAKE)
         seconds = (self._desk.clock.now_ms() - batch["closed_at"]) / 1000
         telemetry.observe("blockchain_confirmation_duration_seconds", seconds)
-
-    @staticmethod
-    def _held(tx: Tx, batch_id: int) -> tuple[Row, list[Row]]:
-        """A batch and its jobs."""
-        batch = tx.one("batch_get", id=batch_id)
-        assert batch is not None
-        return batch, tx.all("batch_outcomes", batch_id=batch_id)
+        return True
 
     def _told(self, batch: Row, rows: list[Row], now: int) -> _Told:
         """All that is to be written of a batch that is final."""
@@ -155,7 +152,7 @@ class Confirmer:
     def _confirm_all(self, tx: Tx, batch: Row, told: _Told, now: int) -> int | None:
         """Confirm every job of a batch: state, receipt, gas share and event, all or nothing; how many were not before.
 
-        None when the batch is final already, or is not any more what was read of it.
+        None when the batch is final already, or is not any more what was judged.
         """
         if tx.one("batch_get", id=batch["id"]) != batch or not tx.run("batch_final", id=batch["id"], now=now):
             return None

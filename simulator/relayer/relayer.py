@@ -193,8 +193,7 @@ class Relayer(Looped):
         if batch["state"] != "mined":
             return False
         standing = await self._confirmer.standing(view, batch)
-        if standing is Standing.FINAL:
-            await self._confirmer.finalise(batch)
+        if standing is Standing.FINAL and await self._confirmer.finalise(batch):
             await self._watcher.count_costs(batch)
         return standing is not Standing.MOVED or await self._moved(batch)
 
