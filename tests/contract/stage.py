@@ -7,6 +7,7 @@ import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from simulator.identity.clients import ADMIN_SCOPES, SCOPES, store_client
 from simulator.interface import Interface
 from simulator.platform import Platform, Ports
 from simulator.service import in_place
-from simulator.store.port import Tx, Work
+from simulator.store.port import Tx
 from simulator.store.sqlite import MemorySqliteStore
 from simulator.telemetry import Telemetry
 from simulator.worker.slots import InlineSlots
@@ -34,20 +35,22 @@ SIEVE = {"jobType": "compute_heavy", "parameters": {"algorithm": "prime_sieve", 
 SLOW = {"jobType": "ml_inference", "parameters": {"algorithm": "synthetic", "duration_ms": 600_000}}
 
 
+_fault: ContextVar[Exception | None] = ContextVar("fault", default=None)
+
+
 class FaultyStore(MemorySqliteStore):
-    """Raises what it is told to, as a store would that is broken or away."""
+    """Raises what it is told to, as a store would that is broken or away: to whoever told it and what they began.
 
-    fault: Exception | None = None
+    The platform's loops are not meant: one that meets an error of a kind that it does not know ends, and says so.
+    """
 
-    async def transact(self, work: Work[Any]) -> Any:
-        if self.fault is not None:
-            raise self.fault
-        return await super().transact(work)
+    @property
+    def fault(self) -> Exception | None:  # type: ignore[override]
+        return _fault.get()
 
-    async def read(self, work: Work[Any]) -> Any:
-        if self.fault is not None:
-            raise self.fault
-        return await super().read(work)
+    @fault.setter
+    def fault(self, error: Exception | None) -> None:
+        _fault.set(error)
 
 
 class Stage:
