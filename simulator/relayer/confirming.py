@@ -121,6 +121,9 @@ class Confirmer:
         """
         now = self._desk.clock.now_ms()
         rows = await self._desk.store.read(lambda tx: tx.all("batch_outcomes", batch_id=batch["id"]))
+        if len(rows) != batch["count"]:
+            # Another relayer has moved it.
+            return False
         # Made before the transaction: a thousand events take long, and submissions wait for the lock.
         told = self._told(batch, rows, now)
         fresh = await self._desk.transact(lambda tx: self._confirm_all(tx, batch, told, now))
