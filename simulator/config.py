@@ -107,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # have to wait for its answer; beyond any of them submissions are shed with 503.
     admission_jobs: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 500_000
     admission_lag_s: Span = 1.0
-    admission_wait_s: Span = 0.1
+    admission_wait_s: Span = 0.15
     # Where webhooks may go: anywhere public; loopback too, as on this machine; or private networks too.
     webhook_targets: Literal["public", "loopback", "private"] = "loopback"
     # Waits before the second to fifth attempt of a delivery, in seconds, and the patience with one attempt.

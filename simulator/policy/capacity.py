@@ -2,6 +2,10 @@
 
 By Little's law what is under way is the rate times the wait. The rate that a process can do is not known beforehand and
 changes; it is taken from what it has done lately, so that a fast machine lets more in than a slow one.
+
+A short crowd may wait long, for the process will have caught up with it soon. One that stays makes everyone wait as
+long as the limit allows, whatever the limit is, and for nothing: then the limit is low, after the idea of CoDel
+(RFC 8289), which tells a standing queue from a good one by how long it has stood.
 """
 
 from __future__ import annotations
@@ -11,7 +15,11 @@ from collections import Counter, deque
 from simulator.policy.admission import Refusal
 
 LEAST = 256
-"""What may be under way in a process that was idle, which takes a burst; half of it in one that was at work."""
+"""What may be under way however little was done lately: an idle process takes a burst."""
+STANDING_WAIT_S, STANDING_LEAST = 0.06, 128
+"""Both for a crowd that stays: enough to be at work while a commit is made."""
+STANDING_OF, STANDING_FROM = 8, 3
+"""A crowd stays when of so many steps so many had a refusal, and until none of them has."""
 STEP_S = 0.25
 STEPS = 40
 """The rate is the best of the last ten seconds, in steps of a quarter."""
@@ -32,6 +40,8 @@ class Capacity:
         self._done = 0
         self._rates: deque[float] = deque(maxlen=STEPS)
         self._best = 0.0
+        self._refused, self._standing = False, False
+        self._refusals: deque[bool] = deque(maxlen=STANDING_OF)
         self._recent: frozenset[str] = frozenset()
         self._seen: set[str] = set()
 
@@ -43,8 +53,10 @@ class Capacity:
     @property
     def limit(self) -> int:
         """How many may be under way."""
-        least = self._least if self._best < self._least else self._least // 2
-        return max(least, round(self._best * self._wait_s))
+        least, wait_s = self._least, self._wait_s
+        if self._standing:
+            least, wait_s = min(least, STANDING_LEAST), min(wait_s, STANDING_WAIT_S)
+        return max(least, round(self._best * wait_s))
 
     def begin(self, tenant: str, now_s: float) -> Refusal | None:
         """Let one in, which is to be followed by `end`; or say why not."""
@@ -68,6 +80,7 @@ class Capacity:
         if ((sharers > 1 or self._total >= limit) and self._under_way[tenant] >= max(1, share)) or (
             self._total >= 2 * limit
         ):
+            self._refused = True
             return _FULL
         return None
 
@@ -90,5 +103,9 @@ class Capacity:
         self._rates.append(self._done / STEP_S)
         self._rates.extend([0.0] * min(STEPS, step - self._step - 1))
         self._best = max(self._rates)
+        self._refusals.append(self._refused)
+        self._refusals.extend([False] * min(STANDING_OF, step - self._step - 1))
+        self._refused = False
+        self._standing = sum(self._refusals) >= (1 if self._standing else STANDING_FROM)
         self._step, self._done = step, 0
         self._recent, self._seen = frozenset(self._seen), set()

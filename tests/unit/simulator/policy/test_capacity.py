@@ -7,7 +7,15 @@ import heapq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.policy.capacity import CROWDED, LEAST, Capacity
+from simulator.policy.capacity import (
+    CROWDED,
+    LEAST,
+    STANDING_LEAST,
+    STANDING_OF,
+    STANDING_WAIT_S,
+    STEP_S,
+    Capacity,
+)
 
 
 def served(rate: float, offered: dict[str, float], seconds: float, wait_s: float = 0.25) -> dict[str, list[float]]:
@@ -39,6 +47,34 @@ def test_far_above_what_it_can_do_what_is_let_in_waits_no_longer_than_was_said()
     waits = served(2_000, {"a": 10_000}, 10)["a"]
     assert max(waits) <= 0.5
     assert len(waits) > 0.95 * 2_000 * 10, "and it does all that it can"
+
+
+def test_a_crowd_that_stays_waits_less_than_one_that_passes_and_is_forgotten_when_it_has_gone() -> None:
+    capacity, now, inside = Capacity(0.25), 0.0, 0
+    for number in range(4 * 10_000):
+        now = number / 10_000
+        inside += capacity.begin("a", now) is None
+        if number % 5 == 0 and inside:
+            capacity.end("a", now)
+            inside -= 1
+    assert capacity.limit == max(STANDING_LEAST, round(2_000 * STANDING_WAIT_S))
+    for _ in range(inside):
+        capacity.end("a", now)
+    for step in range(1, STANDING_OF + 2):
+        assert capacity.begin("a", now + step * STEP_S) is None
+        capacity.end("a", now + step * STEP_S)
+    assert capacity.limit >= 2_000 * 0.25
+
+
+def test_refusals_of_a_moment_are_no_crowd_that_stays() -> None:
+    capacity = Capacity(0.25)
+    for step in range(40):
+        now = step * STEP_S
+        # Every second one burst that is too large.
+        let_in = sum(capacity.begin("a", now) is None for _ in range(LEAST + 50 if step % 4 == 0 else 10))
+        for _ in range(let_in):
+            capacity.end("a", now)
+        assert capacity.limit >= LEAST
 
 
 def test_a_quick_process_lets_more_in() -> None:
