@@ -162,7 +162,7 @@ def _changes(cast: dict[str, str], span: Span) -> list[Act]:
 def _while_it_answers(at_ms: int, span: Span) -> int:
     """This moment, or a minute after the outage if it falls in it: in a short span the incident is near everything."""
     away, back, _ = incident_of(span)
-    return min(back + MINUTE_MS, span.last_ms - 1) if away < at_ms <= back else at_ms
+    return min(back + MINUTE_MS, span.last_ms - 1) if away <= at_ms <= back else at_ms
 
 
 def _credited(companies: list[Company], span: Span) -> Company:
