@@ -8,23 +8,34 @@ that held a line break would add a line, and a head has as many lines as it has 
 from __future__ import annotations
 
 import http
+from email.utils import formatdate
 from typing import Any, cast
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from simulator.gateway.exchange import WHOLE
+from zjops.domain.clock import SystemClock
 
-_defaults: tuple[list[tuple[bytes, bytes]] | None, bytes] = (None, b"")
+_CLOCK = SystemClock()
+Pairs = list[tuple[bytes, bytes]]
+_defaults: tuple[Pairs | None, int, bytes] = (None, 0, b"")
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
 
-def default_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The server's own headers as lines; it makes them anew once a second."""
+def default_lines(headers: Pairs) -> bytes:
+    """The server's own headers as lines, with the date of now.
+
+    The server makes its date anew once a second, so that a process that was stopped and goes on told that of before,
+    and whoever sets a clock by it went back in time.
+    """
     global _defaults
-    if headers is not _defaults[0]:
-        _defaults = headers, b"".join([b"%b: %b\r\n" % pair for pair in headers])
-    return _defaults[1]
+    second = _CLOCK.now_ms() // 1000
+    if headers is not _defaults[0] or second != _defaults[1]:
+        date = formatdate(second, usegmt=True).encode()
+        lines = b"".join([b"%b: %b\r\n" % (name, date if name == b"date" else value) for name, value in headers])
+        _defaults = headers, second, lines
+    return _defaults[2]
 
 
 class QuickCycle(RequestResponseCycle):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
 from simulator import web
 from simulator.gateway import protocol
+from simulator.gateway.cycle import default_lines
 from simulator.gateway.exchange import WHOLE
 from simulator.supervisor.ports import listen, port_of
 from simulator.web import WebServer
+from zjops.domain.clock import SystemClock
 
 HOST = b"Host: 127.0.0.1\r\n"
 
@@ -237,3 +240,12 @@ async def test_a_trailer_is_no_header_and_small_chunks_pass(port: int) -> None:
 async def test_what_two_servers_could_frame_differently_is_refused(port: int, line: bytes, coding: bytes) -> None:
     head = b"POST / %b\r\n" % line + HOST + (b"Transfer-Encoding: " + coding + b"\r\n" if coding else b"")
     assert (await _talk(port, head + b"\r\n1\r\nx\r\n0\r\n\r\n")).startswith(b"HTTP/1.1 400")
+
+
+def test_the_date_is_that_of_now_though_the_server_was_stopped_meanwhile() -> None:
+    """A server that goes on after a while has the date of before in its own headers."""
+    before = SystemClock().now_ms() // 1000
+    lines = default_lines([(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT"), (b"x-other", b"1")])
+    (now,) = [line.removeprefix(b"date: ") for line in lines.split(b"\r\n") if line.startswith(b"date: ")]
+    assert before <= parsedate_to_datetime(now.decode()).timestamp() <= SystemClock().now_ms() / 1000
+    assert lines.endswith(b"x-other: 1\r\n")

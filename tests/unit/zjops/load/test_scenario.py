@@ -19,7 +19,17 @@ PHASE = '[[phases]]\nname = "p"\nduration_s = 1\n'
 
 
 def test_the_shipped_ones_are_those_that_were_asked_for() -> None:
-    assert set(shipped()) == {"smoke", "chaos", "sustained", "burst", "design", "soak", "throughput", "knee"}
+    assert set(shipped()) == {
+        "smoke",
+        "chaos",
+        "sustained",
+        "burst",
+        "design",
+        "soak",
+        "throughput",
+        "knee",
+        "overload",
+    }
     assert all(name == found.name for name, found in shipped().items())
 
 
