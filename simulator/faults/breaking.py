@@ -102,13 +102,20 @@ class ConfirmTwice(Breakage):
 
     def __init__(self) -> None:
         super().__init__()
-        self._former: Row | None = None
+        self._first: Row | None = None
+        self._added: tuple[int, Row] | None = None
 
     def read(self, query: str, rows: list[Row]) -> list[Row]:
         if query != "anchor_next" or not rows:
             return rows
-        former, self._former = self._former, rows[0]
-        return [*rows, former] if former is not None and self.once.strikes() else rows
+        if self._first is None or self._first["id"] != rows[0]["id"]:
+            former, self._first = self._first, rows[0]
+            self._added = (len(rows), former) if former is not None and self.once.strikes() else None
+        if self._added is None:
+            return rows
+        # Whoever looks again, in the transaction, sees the same.
+        count, former = self._added
+        return [*rows[:count], former]
 
 
 class AcceptNothing(Breakage):
@@ -129,7 +136,7 @@ class AcceptNothing(Breakage):
 
 
 class BreakingStore:
-    """A store whose transactions are broken; reading is not, and neither is the file."""
+    """A store whose transactions and readings are broken; the file is not."""
 
     def __init__(self, inner: Store, breakage: Breakage) -> None:
         self._inner, self._breakage = inner, breakage
@@ -144,7 +151,7 @@ class BreakingStore:
         return await self._inner.transact(lambda tx: work(cast(Tx, BreakingTx(tx, self._breakage))))
 
     async def read(self, work: Work[T]) -> T:
-        return await self._inner.read(work)
+        return await self._inner.read(lambda tx: work(cast(Tx, BreakingTx(tx, self._breakage))))
 
 
 class EventDropper(FaultyBroker):
