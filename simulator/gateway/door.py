@@ -13,9 +13,10 @@ import msgspec
 from starlette.types import Scope
 
 from simulator.gateway.context import SEAT
+from simulator.gateway.cycle import Pairs
 from simulator.gateway.exchange import FIXED_LINES
 from simulator.gateway.problems import MEDIA_TYPE
-from simulator.gateway.stack import REQUEST_ID, Rule
+from simulator.gateway.stack import REQUEST_ID, Rule, text_of
 from simulator.gateway.tally import RequestTally
 from simulator.gateway.tenants import Shed, TenantGuard, overloaded
 from simulator.gateway.versions import Versions
@@ -23,7 +24,6 @@ from simulator.identity.verifier import Principal, TokenRefused, Verifier
 from simulator.telemetry import trace_id
 from simulator.tracing import Tracing
 
-Headers = list[tuple[bytes, bytes]]
 SMALL = 65_536
 """A longer body is not waited for: the gateway answers before it has come."""
 APART = frozenset({b"expect", b"origin", b"prefer", b"transfer-encoding", b"upgrade", b"x-device-fingerprint"})
@@ -40,7 +40,7 @@ class Door:
         self._rules, self._verifier, self._tenants, self._versions = rules, verifier, tenants, versions
         self._tracing, self._tally = tracing, tally
 
-    def refusal(self, scope: Scope, headers: Headers) -> bytes | None:
+    def refusal(self, scope: Scope, headers: Pairs) -> bytes | None:
         """The answer with which a request ends here, without the server's own headers; None for all others.
 
         Who passes in a crowd has a seat already, in the scope: many are read before the first of them is looked at.
@@ -57,7 +57,7 @@ class Door:
             return None
         if len(length) > 5 or int(length) > SMALL:
             return None
-        version = self._versions.headers(path, _text(given, b"accept-version"))
+        version = self._versions.headers(path, text_of(given, b"accept-version"))
         principal = self._principal(given.get(b"authorization"))
         if version is None or principal is None or rule.scope not in principal.scopes:
             return None
@@ -78,15 +78,10 @@ class Door:
         problem = overloaded(shed.refused)
         span = self._tracing.begin(given.get(b"traceparent"), None).traceparent
         body = msgspec.json.encode(problem.document(path, trace_id(span)))
-        said = _text(given, b"x-request-id") or ""
+        said = text_of(given, b"x-request-id") or ""
         told = shed.headers | version | (problem.headers or {}) | {
             "traceparent": span, "x-request-id": said if REQUEST_ID.fullmatch(said) else span[36:52],
             "content-type": MEDIA_TYPE, "content-length": str(len(body)),
         }  # fmt: skip
         head = "\r\n".join(map(": ".join, told.items()))
         return b"%b%b\r\n\r\n%b" % (FIXED_LINES, head.encode("latin-1"), body)
-
-
-def _text(given: dict[bytes, bytes], name: bytes) -> str | None:
-    value = given.get(name)
-    return None if value is None else value.decode("latin-1")

@@ -17,7 +17,7 @@ import msgspec
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from simulator.gateway.cycle import STATUS_LINES, QuickCycle, default_lines
+from simulator.gateway.cycle import STATUS_LINES, Pairs, QuickCycle, default_lines
 from simulator.gateway.exchange import WHOLE
 from zjops.domain.errors import Problem
 
@@ -28,7 +28,7 @@ END_OF_HEAD = b"\r\n\r\n"
 EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
 
 
-Refusal = Callable[[Scope, list[tuple[bytes, bytes]]], bytes | None]
+Refusal = Callable[[Scope, Pairs], bytes | None]
 FRAMING_PER_BYTE = 8
 """How much a chunked body may hold besides each byte of data: a chunk of one byte has five."""
 

@@ -104,7 +104,7 @@ class Gateway:
             _check_single(raw)
         context.address = peer_of(scope)
         if self._trusted:
-            context.address = address_of(context.address, _text(headers, b"x-forwarded-for"), self._trusted)
+            context.address = address_of(context.address, text_of(headers, b"x-forwarded-for"), self._trusted)
         _check_length(headers, BODY_CAP)
         if self._guards.public(scope["path"]):
             return BODY_CAP
@@ -113,10 +113,10 @@ class Gateway:
         await tenants.identify(context)
         assert context.tenant is not None
         _check_length(headers, context.tenant.plan.body_bytes)
-        self._guards.versions.check(scope["path"], _text(headers, b"accept-version"), context)
+        self._guards.versions.check(scope["path"], text_of(headers, b"accept-version"), context)
         _check_scope(context, rule)
         if rule is not None and not rule.admin:
-            suspect = tenants.look_for_abuse(context, _text(headers, b"x-device-fingerprint"))
+            suspect = tenants.look_for_abuse(context, text_of(headers, b"x-device-fingerprint"))
             if suspect is not None:
                 await suspect
             trial = tenants.suspended(context)
@@ -185,14 +185,15 @@ async def _tell(problem: Problem, scope: Scope, exchange: Exchange) -> None:
     await exchange.answer(problem.status, headers, body)
 
 
-def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
+def text_of(headers: dict[bytes, bytes], name: bytes) -> str | None:
+    """A header as text; None where it was not sent."""
     value = headers.get(name)
     return None if value is None else value.decode("latin-1")
 
 
 def _bearer(scope: Scope, headers: dict[bytes, bytes]) -> str:
     """The access token that a request carries. Raises `TokenRefused`."""
-    scheme, _, token = (_text(headers, b"authorization") or "").partition(" ")
+    scheme, _, token = (text_of(headers, b"authorization") or "").partition(" ")
     token = token.strip()
     if scope["type"] == "websocket" and not scheme:
         scheme, token = "bearer", _subprotocol_token(scope)
@@ -202,7 +203,7 @@ def _bearer(scope: Scope, headers: dict[bytes, bytes]) -> str:
 
 
 def _request_id(headers: dict[bytes, bytes], context: RequestContext) -> str:
-    given = _text(headers, b"x-request-id")
+    given = text_of(headers, b"x-request-id")
     return given if given and REQUEST_ID.fullmatch(given) else context.traceparent[36:52]
 
 

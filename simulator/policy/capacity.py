@@ -60,29 +60,25 @@ class Capacity:
 
     def begin(self, tenant: str, now_s: float) -> Refusal | None:
         """Let one in, which is to be followed by `end`; or say why not."""
-        refused = self.refusal(tenant, now_s)
-        if refused is None:
-            self._under_way[tenant] += 1
-            self._total += 1
-        return refused
-
-    def refusal(self, tenant: str, now_s: float) -> Refusal | None:
-        """Why one more of a tenant's is not let in just now; None when it is."""
         self._move(now_s)
         self._seen.add(tenant)
-        limit = self.limit
-        if self._total < CROWDED * limit:
-            return None
-        sharers = len(self._recent | self._seen)
-        # Among several nobody has more than half, and when it is full nobody more than an equal share; whose own
-        # share is free is kept out only when there is no room at all.
-        share = limit // sharers if self._total >= limit else round(CROWDED * limit)
-        if ((sharers > 1 or self._total >= limit) and self._under_way[tenant] >= max(1, share)) or (
-            self._total >= 2 * limit
-        ):
+        if self._total >= CROWDED * self.limit and self._kept_out(tenant):
             self._refused = True
             return _FULL
+        self._under_way[tenant] += 1
+        self._total += 1
         return None
+
+    def _kept_out(self, tenant: str) -> bool:
+        """Whether a tenant has its share of a crowd.
+
+        Among several nobody has more than half, and when it is full nobody more than an equal share; whose own share is
+        free is kept out only when there is no room at all.
+        """
+        limit, sharers = self.limit, len(self._recent | self._seen)
+        full = self._total >= limit
+        share = limit // sharers if full else round(CROWDED * limit)
+        return ((sharers > 1 or full) and self._under_way[tenant] >= max(1, share)) or self._total >= 2 * limit
 
     def end(self, tenant: str, now_s: float) -> None:
         """One has been answered."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
 
 from zjops.client.control import Control
 from zjops.client.http import Http
@@ -14,13 +13,12 @@ from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import Problem, UnreachableError
 from zjops.domain.jobs import JobState
+from zjops.load.scenario import NO_OP
 
 WITHIN_S = 5.0
 """A no-op job that is accepted now completes within this time."""
 LOOK_EVERY_S = 0.1
-NO_OP: dict[str, Any] = {
-    "jobType": "ml_inference", "parameters": {"algorithm": "synthetic", "duration_ms": 0, "result_bytes": 0}
-}  # fmt: skip
+PROBE = {"jobType": "ml_inference", "parameters": NO_OP}
 DONE = frozenset({JobState.COMPLETED, JobState.CONFIRMED})
 
 
@@ -56,7 +54,7 @@ def _ready(context: Context, http: Http) -> bool:
 def _completes(jobs: Jobs, clock: SystemClock) -> bool:
     deadline = clock.monotonic() + WITHIN_S
     try:
-        job_id = jobs.submit(NO_OP, repeat=False).job.job_id
+        job_id = jobs.submit(PROBE, repeat=False).job.job_id
         return _until(lambda: jobs.get(job_id).status in DONE, deadline, clock)
     except (UnreachableError, Problem):
         return False
