@@ -137,7 +137,9 @@ def faults(
         for kind in told["kinds"]
     ])  # fmt: skip
     for fault in told["active"]:
-        out.say(f"holds: {fault['fault']} at {fault['target']}")
+        struck = fault.get("struck")
+        times = "" if struck is None else f", struck {struck} time{'' if struck == 1 else 's'}"
+        out.say(f"holds: {fault['fault']} at {fault['target']}{times}")
 
 
 @chaos.command(name="break", help="Put one fault on a part, for a while.\n\n"
