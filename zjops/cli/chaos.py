@@ -120,7 +120,7 @@ class _How(NamedTuple):
     told: Out
 
 
-def _in_turn(chosen: list[tuple[Experiment, float | None]], how: _How, name: str) -> None:
+def _in_turn(chosen: Sequence[tuple[Experiment, float | None]], how: _How, name: str) -> None:
     """Run experiments for so many seconds each, one after the other on one platform, and tell of all in one table."""
     told = how.told
     results: list[Result] = []
