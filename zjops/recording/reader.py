@@ -13,7 +13,7 @@ import msgspec
 from zjops.domain.errors import UsageError
 from zjops.recording.files import APPLICATION_ID, VERSION, check_file, damaged
 from zjops.recording.filters import ATTEMPT_AT, EVERYTHING, STATE_AT, Filter
-from zjops.recording.rows import COLUMNS, Act, BatchRow, Depth, ErrorGroup, JobRow, Outage, Second, Traffic
+from zjops.recording.rows import COLUMNS, Act, BatchRow, Depth, ErrorGroup, JobRow, OpenBatches, Outage, Second, Traffic
 from zjops.recording.statements import statement
 
 Model = TypeVar("Model")
@@ -198,6 +198,20 @@ class Recording:
     def batches(self, at: int, most: int = 200) -> list[BatchRow]:
         """Batches, newest first."""
         return [BatchRow(*row).as_of(at) for row in self._ask(statement("batches_at"), (at, most))]
+
+    def open_batches(self, at: int) -> OpenBatches:
+        """All batches that were not final at a moment, however many."""
+        found = {row[0]: row[1:] for row in self._ask(statement("open_batches_at"), {"at": at})}
+        if not found:
+            return OpenBatches()
+        _, held, oldest, newest = zip(*found.values(), strict=True)
+        states = {state: numbers[0] for state, numbers in found.items()}
+        return OpenBatches(**states, jobs=sum(held), oldest_at=min(oldest), newest=max(newest))
+
+    def batch_after(self, from_ms: int, at: int) -> BatchRow | None:
+        """The first batch that was closed from a moment on and is not final: the one that must hold what ended then."""
+        found = self._ask(statement("batch_after"), {"from": from_ms, "at": at})
+        return BatchRow(*found[0]).as_of(at) if found else None
 
     def batch_spans(self, last_ms: int) -> list[tuple[int, int | None]]:
         """When each batch up to a moment was closed, and when it became final."""

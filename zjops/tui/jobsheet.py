@@ -32,11 +32,12 @@ Told = dict[str, Any] | str | None
 
 
 class Seen(NamedTuple):
-    """A job as of an instant."""
+    """A job as of an instant; `waits_for` is the batch that must hold it while none is told to."""
 
     job: JobRow
     batch: BatchRow | None
     facts: Facts
+    waits_for: BatchRow | None = None
 
 
 class Hop(NamedTuple):
@@ -53,7 +54,7 @@ def draw(
     """The job as lines; `verdict` is that of its proof, or what is being done about it, `tried` its attempts."""
     job, at_ms = seen.job, seen.facts.instant.at_ms
     lines: list[Line] = [[state_span(job.state), ("  ", PLAIN), (job.job_id, BOLD), (f"  {job.job_type}", DIM)], []]
-    why = because(job, seen.facts)
+    why = because(job, seen.facts, seen.waits_for)
     if why is not None:
         mark, style = ("▲ ", WARN) if why.startswith("stuck") else ("◐ ", LINK)
         lines += [*_wrapped(why, mark, style, width), []]

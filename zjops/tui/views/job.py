@@ -90,8 +90,10 @@ class Job(View):
         job = None if self.job_id is None else recording.job(self.job_id, instant.at_ms)
         if job is None:
             return None
-        batch = None if job.batch_id is None else recording.batch(job.batch_id, instant.at_ms)
-        return Seen(job, batch, facts_of(recording, instant))
+        at, ended = instant.at_ms, job.ended_at or job.accepted_at
+        batch = None if job.batch_id is None else recording.batch(job.batch_id, at)
+        after = None if job.final_at is not None else recording.batch_after(ended, at)
+        return Seen(job, batch, facts_of(recording, instant), after)
 
     def show(self, found: Seen | None, instant: Instant) -> None:
         self._seen, sheet = found, self.query_one(Sheet)

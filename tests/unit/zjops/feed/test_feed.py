@@ -28,12 +28,12 @@ from zjops.domain.errors import FileUnavailable, UsageError
 from zjops.domain.events import JobEvent, OpsEvent, envelope
 from zjops.domain.requests import rollup_of
 from zjops.domain.wire_admin import PlatformState
-from zjops.domain.wire_chain import BatchPage
+from zjops.domain.wire_chain import BatchPage, BatchView
 from zjops.feed.broker import put
 from zjops.feed.feed import Feed, Intake
 from zjops.feed.messages import RECORDING, Pulse, Stale
 from zjops.feed.playback import Playback
-from zjops.feed.polling import Poll, Read, _Questions
+from zjops.feed.polling import Poll, Read, _Batches, _Questions
 from zjops.recording.changes import STAGES, Changes
 from zjops.recording.reader import Recording
 from zjops.recording.recorder import Recorder
@@ -350,6 +350,61 @@ def test_the_operators_door_is_asked_for_what_is_slow_to_change_less_often() -> 
     assert asked == {"platform": 20, "relayer": 20, "batches": 10, "tenants": 2}
     assert [read.kind for read in reads] == ["clock", "platform", "relayer"]
     assert abs(reads[0].body - 300_000) < 1_000, "its clock is five minutes ahead"
+
+
+def _door(states: list[str], asked: list[str]) -> Admin:
+    """Operators' door to a platform with these batches, from number 1 on."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        given = dict(request.url.params)
+        asked.append("&".join(f"{name}={value}" for name, value in sorted(given.items())))
+        found = [
+            batch_view(number, state) for number, state in enumerate(states, 1)
+            if number < int(given.get("before", 10**9)) and given.get("state", state) == state
+        ][::-1]  # fmt: skip
+        limit = int(given["limit"])
+        page = BatchPage(batches=found[:limit], next=found[limit - 1].batch_id if len(found) >= limit else None)
+        return httpx2.Response(200, content=msgspec.json.encode(page))
+
+    return Admin(CONTEXT, Http("http://x", transport=httpx2.MockTransport(answer)))
+
+
+def batch_view(number: int, state: str) -> BatchView:
+    return BatchView(
+        batch_id=number, first_sequence=number, count=1, root="0x", state=state,  # type: ignore[arg-type]
+        closed_at="2026-11-26T08:00:00Z", sent_at=None, final_at=None, tx_hash=None, block_number=None, block_hash=None,
+        gas_used=None, gas_price_wei=None,
+    )  # fmt: skip
+
+
+def test_every_open_batch_is_read_and_what_became_of_each(tmp_path: Path) -> None:
+    states, asked, batches = (
+        ["final"] * 1_000 + ["mined"] * 5 + ["sent"] * 5 + ["closed"] * 1_990,
+        list[str](),
+        _Batches(),
+    )
+    admin = _door(states, asked)
+    found = {one.batch_id: one.state for one in batches.read(admin, 2_000).batches}
+    assert found == {number: state for number, state in enumerate(states, 1) if state != "final"}
+    assert len(asked) == 5, "closed ones are two pages"
+    states[1_000:2_900] = ["final"] * 1_900
+    asked.clear()
+    found = {one.batch_id: one.state for one in batches.read(admin, 100).batches}
+    assert [found[number] for number in range(1_001, 3_001)] == states[1_000:], "also those that nobody calls new"
+    states[2_900:] = ["final"] * 100
+    batches.read(admin, 0)
+    asked.clear()
+    assert len(batches.read(admin, 0).batches) == 50
+    assert asked == ["limit=50"], "when all is well, the newest page and no more"
+
+
+def test_batches_of_a_platform_that_was_before_are_forgotten() -> None:
+    states, batches = ["closed"] * 100, _Batches()
+    batches.read(_door(states, []), 100)
+    assert len(batches.read(_door(["final"] * 3, []), 0).batches) == 3
+    asked: list[str] = []
+    batches.read(_door(["final"] * 3, asked), 0)
+    assert asked == ["limit=50"]
 
 
 class TestPlayback:
