@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,17 @@ from zjops.domain.requests import rollup_of
 from zjops.domain.wire_admin import PlatformState
 from zjops.domain.wire_chain import BatchPage, BatchView
 from zjops.feed.broker import put
-from zjops.feed.feed import Feed, Intake
+from zjops.feed.feed import EASY, RARELY, Feed, Intake
 from zjops.feed.messages import RECORDING, Pulse, Stale
 from zjops.feed.playback import Playback
 from zjops.feed.polling import Poll, Read, _Batches, _Questions
+from zjops.feed.readings import CHAIN_HEAD, PLATFORM, ChainHead
 from zjops.recording.changes import STAGES, Changes
 from zjops.recording.reader import Recording
 from zjops.recording.recorder import Recorder
+from zjops.tui.health import Health, Level
+from zjops.tui.moment import Instant
+from zjops.tui.pipeline import facts_of, stages_of
 
 STATE = PlatformState(
     active_jobs=1, unpublished=0, oldest_unpublished_ms=None, open_batches=0, dead_letters=0, relayer_paused=False,
@@ -171,12 +175,17 @@ class Refusing:
     """A disk that is full for a while."""
 
     def __init__(self) -> None:
-        self.full, self.written, self.closed = True, Counter[str](), False
+        self.full, self.written, self.held, self.closed = True, Counter[str](), Counter[str](), False
+        self.offered = 0
 
     def write(self, changes: Changes, now_ms: int) -> None:
+        self.offered += 1
         if self.full:
             raise FileUnavailable("the disk is full", "recording")
         self.written.update(changes.counts())
+
+    def hold(self, changes: Changes, now_ms: int) -> None:
+        self.held.update(changes.counts())
 
     def close(self) -> None:
         self.closed = True
@@ -192,9 +201,127 @@ async def test_a_full_disk_is_told_and_nothing_is_lost_by_it() -> None:
     feed.intake.changes.event("submitted", START, _event(), None)
     disk.full = False
     await feed.tick()
-    assert disk.written["submitted"] == 4
+    assert (disk.written["submitted"], disk.held["submitted"]) == (4, 3)
     assert sum(pulse.events["submitted"] for pulse in posted) == 4
     assert posted[-1].stale == ()
+
+
+async def test_what_waits_for_a_full_disk_is_offered_rarely_once_it_is_much_and_at_the_end() -> None:
+    disk = Refusing()
+    feed = Feed([], ManualClock(START), lambda pulse: None, disk)
+    for _ in range(EASY + 1):
+        feed.intake.changes.event("submitted", START, _event(), None)
+    for _ in range(2 * RARELY):
+        await feed.tick()
+    assert disk.offered == 1 + 2
+    assert disk.held["submitted"] == EASY + 1, "each once"
+    disk.full = False
+    await feed._finish()
+    assert disk.written["submitted"] == EASY + 1
+
+
+class TestFullDisk:
+    """A recording whose disk is full: it is said which and why, live figures go on, and it recovers alone."""
+
+    @pytest.fixture
+    def recorder(self, tmp_path: Path) -> Iterator[Recorder]:
+        recorder = Recorder(tmp_path / "r.zjrec", {"context": "local"})
+        recorder.reader = Recording(recorder.path)
+        yield recorder
+        recorder.reader.close()
+        recorder.close()
+
+    def _fill(self, recorder: Recorder) -> None:
+        (pages,) = recorder._db.execute("PRAGMA page_count").fetchone()
+        recorder._db.execute(f"PRAGMA max_page_count = {pages}")
+
+    def _free(self, recorder: Recorder) -> None:
+        recorder._db.execute("PRAGMA max_page_count = 1000000")
+
+    def _second(self, intake: Intake, number: int, jobs: int = 20) -> None:
+        at = START + number * 1_000
+        for job in range(number * jobs, (number + 1) * jobs):
+            life(intake.changes, job, accepted=at, started=at + 1, ended=at + 2)
+        head = ChainHead(height=number, made_s=at // 1000, base_fee_wei=7)
+        intake.changes.reading(CHAIN_HEAD, at, head)
+        intake.changes.reading(PLATFORM, at, STATE)
+
+    async def test_live_figures_go_on_and_everything_is_written_later(self, recorder: Recorder) -> None:
+        clock, posted, seen = ManualClock(START), list[Pulse](), recorder.reader
+        assert seen is not None
+        feed = Feed([], clock, posted.append, recorder)
+        for number in range(60):
+            if number == 5:
+                self._fill(recorder)
+            self._second(feed.intake, number)
+            clock.advance(1)
+            await feed.tick()
+            if number == 40:
+                stages = {one.name: one for one in stages_of(facts_of(seen, Instant(clock.now_ms(), 300, True)))}
+                assert stages["chain"].health == Health(Level.OK, "block 40"), "it is the disk that fails"
+                assert stages["workers"].per_s == 20
+                (stale,) = posted[-1].stale
+                assert stale.reason == (
+                    f"recording {recorder.path} cannot be written (database or disk is full); "
+                    "what is shown comes from memory until it can be"
+                )  # fmt: skip
+                assert seen.held() == 41 * 20
+            if number == 50:
+                self._free(recorder)
+        assert posted[-1].stale == ()
+        assert seen.stand_in is None
+        rows = seen.series(START // 1000, START // 1000 + 60)
+        assert [row.completed for row in rows] == [20] * 60, "each once"
+        assert seen.count(clock.now_ms()) == 60 * 20
+        heads = [head.height for _, head in seen.readings(CHAIN_HEAD, clock.now_ms(), ChainHead)]
+        assert heads == list(range(60)), "also what was read meanwhile"
+        (span,) = seen.outage_spans(clock.now_ms())
+        assert (span[0].source, span[1]) == (RECORDING, START + 52_000)
+
+    async def test_what_is_not_told_twice_is_written_after_it_was_taken_back(self, recorder: Recorder) -> None:
+        self._fill(recorder)
+        feed = Feed([], ManualClock(START), lambda pulse: None, recorder)
+        self._second(feed.intake, 0, jobs=500)
+        await feed.tick()
+        self._free(recorder)
+        await feed.tick()
+        assert recorder.reader is not None
+        assert recorder.reader.reading(PLATFORM, START, PlatformState) is not None
+
+    async def test_whoever_only_records_keeps_nothing_to_show(self, recorder: Recorder) -> None:
+        recorder.reader, reader = None, recorder.reader
+        assert reader is not None
+        self._fill(recorder)
+        posted: list[Pulse] = []
+        feed = Feed([], ManualClock(START), posted.append, recorder)
+        self._second(feed.intake, 0, jobs=500)
+        await feed.tick()
+        (stale,) = posted[-1].stale
+        assert stale.reason == f"recording {recorder.path} cannot be written (database or disk is full)"
+        assert recorder._stand_in is None
+        recorder.reader = reader
+
+    async def test_it_may_end_while_the_disk_is_full(self, recorder: Recorder) -> None:
+        self._fill(recorder)
+        feed = Feed([], ManualClock(START), lambda pulse: None, recorder)
+        self._second(feed.intake, 0, jobs=500)
+        await feed.tick()
+        await feed._finish()
+        assert recorder.reader is not None
+        assert recorder.reader.count(START + 10) == 0, "the file is whole, without what it could not take"
+
+
+def test_of_what_waits_for_the_disk_only_what_changes_something_is_kept() -> None:
+    changes = Changes()
+    for number, state in enumerate(("sent", "mined", "mined", "final")):
+        changes.batch(batch_view(7, state), START + number)
+        changes.reading("platform", START + number, {"depth": number // 2})
+        changes.event("submitted", START, _event(), None)
+    changes.condense(3)
+    assert [(row[2], row[5]) for row in changes.batches] == [("final", START + 1)]
+    assert [(at, body) for _, at, body in changes.readings] == [(START, '{"depth":0}'), (START + 2, '{"depth":1}')]
+    assert len(changes.jobs) == 3
+    assert changes.counts()["submitted"] == 4
 
 
 def _event() -> JobEvent:
