@@ -24,7 +24,7 @@ def test_what_it_says(note: str, standing: str, width: int, shown: str) -> None:
 
 
 def test_of_a_recording_that_is_not_written_which_and_why_are_never_cut() -> None:
-    path = "/home/ada/platforms/the-one-in-the-cellar/.zjops/recordings/20261126T080000Z-4711.zjrec"
+    path = "/srv/platforms/the-one-in-the-cellar/ada/.zjops/recordings/20261126T080000Z-4711.zjrec"
     why = f"recording {path} cannot be written (database or disk is full); what is shown comes from memory"
     lines = ["".join(text for text, _ in line) for line in _away(
         [Stale("chain", "refused " * 20, 0), Stale(RECORDING, why, 1_000)], 4_000, 80
