@@ -98,6 +98,7 @@ def watch(
 
     writer = new_recorder(found, clock, limits)
     station = _station(writer.path, found, home)
+    writer.reader = station.recording
     station.operator, station.allow_actions = _operator(found, context, home), allow_actions
     station.read_only, station.says, station.control = read_only, says, _control(found)
 
