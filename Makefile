@@ -32,6 +32,9 @@ $(STAMP): requirements.txt pyproject.toml
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	$(PIP) install $(PIP_FROM) --require-hashes -r requirements.txt
 	$(PIP) install $(PIP_FROM) --no-deps --no-build-isolation -e .
+	@# pip compiles what it copies, and an editable project is not copied; where PYTHONDONTWRITEBYTECODE is set, every
+	@# start of every command would compile it all anew.
+	@$(BIN)/python -m compileall -q zjops simulator loadtests
 	@touch $(STAMP)
 
 # JupyterLab, charts and what runs notebooks: not needed for the platform, so not in the way of `make demo`.

@@ -19,7 +19,7 @@ from simulator.store.port import Row, Tx
 from zjops.domain.clock import utc_date
 from zjops.domain.events import EventType, Outcome, Progress, Started
 from zjops.domain.ids import Ids, job_key
-from zjops.domain.jobs import ANCHORED, Charge, JobState
+from zjops.domain.jobs import ANCHORED, RETRIED, Charge, JobState
 from zjops.domain.merkle import keccak256
 from zjops.domain.webhooks import WebhookType
 
@@ -92,6 +92,7 @@ class Settling:
         self._writes: dict[str, list[tuple[Any, ...]]] = {}
         self._touched: set[bytes] = set()
         self._outbox: list[OutboxRow] = []
+        self._attempts: list[tuple[Any, ...]] = []
         self._freed: dict[tuple[str, str], _Freed] = {}
         last = tx.one("outbox_last")
         assert last is not None
@@ -114,6 +115,8 @@ class Settling:
                 self._progress(said)
         self._write()
         self._tx.many("outbox_put", self._outbox)
+        if self._attempts:
+            self._tx.many("job_attempt_put", self._attempts)
         self._settle_units()
 
     def _read(self, keys: list[bytes]) -> None:
@@ -162,6 +165,8 @@ class Settling:
         if row["status"] == _PENDING:
             self._tell(EventType.PROCESSING, row, status=_PROCESSING, attempt=said.attempt)
         self._put("job_started", row["id"], (said.started_at, said.attempt, self._now, row["id"]))
+        if said.attempt > 1:
+            self._attempts.append((row["id"], said.attempt, said.started_at, None, None, None, None, None))
         row["status"], row["attempt"] = _PROCESSING, said.attempt
 
     def _done(self, outcome: Outcome, served: Served | None) -> None:
@@ -184,12 +189,21 @@ class Settling:
             self._end(row, outcome, decision, served or _error_served(outcome, decision))
 
     def _retry(self, row: Row, outcome: Outcome, delay_s: float) -> None:
-        now = self._now
+        now, next_at = self._now, self._now + round(delay_s * 1000)
         self._put("job_retry_later", row["id"], (
-            outcome.attempt, outcome.attempt, now + round(delay_s * 1000), _PROCESSING, outcome.started_at, now,
-            row["id"],
+            outcome.attempt, outcome.attempt, next_at, _PROCESSING, outcome.started_at, now, row["id"],
         ))  # fmt: skip
+        self._attempted(row, outcome, RETRIED, outcome.error_code, next_at)
         row["status"], row["attempt"], row["attempt_base"] = _PROCESSING, outcome.attempt, outcome.attempt
+
+    def _attempted(
+        self, row: Row, outcome: Outcome, became: str, error_code: str | None, next_at: int | None = None
+    ) -> None:
+        """Note how one of several attempts ended. A job's only one stands in the job itself, and costs nothing here."""
+        self._attempts.append((
+            row["id"], outcome.attempt, outcome.started_at, outcome.ended_at, became, error_code,
+            outcome.error_message, next_at,
+        ))  # fmt: skip
 
     def _end(self, row: Row, outcome: Outcome, ending: Ending, served: Served) -> None:
         """Note the ending and its event; what is anchored gets its place in the order of settlement (C73)."""
@@ -212,6 +226,8 @@ class Settling:
             result_keccak=served.keccak if anchored else None, dead_letter=int(ending.dead_letter),
             settled_no=self._last_no + len(self._outbox) if anchored else None, **change, **result,
         ))  # fmt: skip
+        if outcome.attempt > 1:
+            self._attempted(row, outcome, state.value, outcome.error_code or change["error_code"])
         row.update(change)
         self._free(row, charge)
         listeners = self._listening(row["tenant"])

@@ -12,7 +12,7 @@ from simulator.api.deps import ApiDeps, Whole, answer, conditional
 from simulator.api.keys import KEY_PROBLEMS, REPLAYED, key_header, key_of
 from simulator.api.pages import Cursor, page_of, read_page
 from simulator.api.proofs import proof_view, read_proof, refuse_cancelled
-from simulator.api.views import job_view, status_view
+from simulator.api.views import attempts_of, job_view, status_view
 from simulator.api.waiting import APPLIED, PREFER, applied, preferred_wait, wait_for_end
 from simulator.gateway.context import RequestContext, context_of, tenant_of
 from simulator.gateway.headers import unit_headers
@@ -20,7 +20,7 @@ from simulator.gateway.problems import as_problem
 from simulator.intake.endings import find_job
 from simulator.intake.parsing import convert
 from simulator.intake.records import SUBMIT_PATH, Accepted, Tenant
-from simulator.store.port import Row
+from simulator.store.port import Row, Tx
 from zjops.domain.errors import Problem
 from zjops.domain.ids import derived_uuid, job_key
 from zjops.domain.jobs import TERMINAL, JobState
@@ -156,7 +156,9 @@ class JobRoutes:
         if row is None or JobState(row["status"]) not in TERMINAL:
             return Response(accepted.response, 202, headers, "application/json")
         del headers["Retry-After"]
-        return answer(job_view(row), 200, headers)
+        found = row
+        attempts = await self._store.read(lambda tx: attempts_of(tx, found))
+        return answer(job_view(row, attempts), 200, headers)
 
     async def _wait(self, request: Request, key: bytes, headers: dict[str, str]) -> Row | None:
         """Wait as long as the caller prefers; returns the job as it then is, None when nobody wished to wait."""
@@ -197,8 +199,14 @@ class JobRoutes:
         return await self._store.read(lambda tx: find_job(tx, tenant, name))
 
     async def get(self, request: Request) -> Response:
-        """One job (R11)."""
-        return conditional(request, msgspec.json.encode(job_view(await self._find(request))))
+        """One job (R11), with its attempts."""
+        tenant, name = tenant_of(request.scope).tenant, request.path_params["jobId"]
+
+        def read(tx: Tx) -> JobView:
+            row = find_job(tx, tenant, name)
+            return job_view(row, attempts_of(tx, row))
+
+        return conditional(request, msgspec.json.encode(await self._store.read(read)))
 
     async def status(self, request: Request) -> Response:
         """The status of a job, for polling (R12); `Prefer: wait=N` answers when it has ended, or after N seconds."""

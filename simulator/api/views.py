@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from simulator.store.port import Row
+from simulator.store.port import Row, Tx
 from zjops.domain.clock import rfc3339
 from zjops.domain.ids import job_id
-from zjops.domain.jobs import INLINE_RESULT_BYTES, JobState, JobType
-from zjops.domain.wire import Confirmation, JobError, JobView, Links, StatusView
+from zjops.domain.jobs import INLINE_RESULT_BYTES, RETRIED, JobState, JobType
+from zjops.domain.wire import Confirmation, JobAttempt, JobError, JobView, Links, StatusView
+
+_BECAME: dict[str, Literal["running", "completed", "failed", "cancelled"]] = {
+    JobState.PROCESSING.value: "running", JobState.COMPLETED.value: "completed", JobState.CONFIRMED.value: "completed",
+    JobState.FAILED.value: "failed", JobState.CANCELLED.value: "cancelled",
+}  # fmt: skip
 
 
 def _time(ms: int | None) -> str | None:
@@ -31,8 +36,53 @@ def _result(row: Row, name: str) -> tuple[Any, str | None]:
     return None, f"/v1/jobs/{name}/result"
 
 
-def job_view(row: Row) -> JobView:
-    """One job as its tenant sees it (R11)."""
+def attempts_of(tx: Tx, row: Row) -> list[JobAttempt]:
+    """Every attempt of a job, oldest first. One with a single attempt tells it itself, and costs no reading."""
+    several = row["attempt"] > 1 or row["attempt_base"]
+    kept = {one["n"]: one for one in (tx.all("job_attempts_of", job=row["id"]) if several else ())}
+    return [_attempt(row, number, kept) for number in range(1, row["attempt"] + 1)]
+
+
+def _attempt(row: Row, number: int, kept: dict[int, Row]) -> JobAttempt:
+    known = kept.get(number)
+    if known is None:
+        return _only(row) if row["attempt"] == number == 1 else _untold(row, number, kept)
+    last = number == row["attempt"] and row["status"] == JobState.PROCESSING.value
+    error = None
+    if known["outcome"] in (RETRIED, JobState.FAILED.value):
+        error = JobError(code=known["error_code"] or "failed", message=known["error_message"] or "The attempt failed.")
+    return JobAttempt(
+        attempt=number, outcome=known["outcome"] or ("running" if last else "lost"),
+        started_at=rfc3339(known["started_at"]), ended_at=_time(known["ended_at"]), next_at=_time(known["next_at"]),
+        error=error,
+    )  # fmt: skip
+
+
+def _only(row: Row) -> JobAttempt:
+    """The first attempt of a job that has ended with it, or may yet."""
+    ran, began = row["processing_ms"], row["started_at"]
+    ended = began + ran if began is not None and ran is not None else row["completed_at"]
+    return JobAttempt(
+        attempt=1, outcome=_BECAME.get(row["status"], "running"), started_at=_time(began), ended_at=_time(ended),
+        error=_error(row),
+    )  # fmt: skip
+
+
+def _untold(row: Row, number: int, kept: dict[int, Row]) -> JobAttempt:
+    """An attempt whose end nobody told. The job's own start is the first's, unless a later one was told first."""
+    began = row["started_at"]
+    first = number == 1 and all(one["started_at"] != began for one in kept.values())
+    return JobAttempt(attempt=number, outcome="lost", started_at=_time(began) if first else None)
+
+
+def _error(row: Row) -> JobError | None:
+    if row["status"] != JobState.FAILED.value:
+        return None
+    return JobError(code=row["error_code"] or "failed", message=row["error_message"] or "The job failed.")
+
+
+def job_view(row: Row, attempts: list[JobAttempt] | None = None) -> JobView:
+    """One job as its tenant sees it (R11); in a list without its attempts."""
     name = job_id(row["id"])
     result, url = _result(row, name)
     confirmation = None
@@ -40,15 +90,13 @@ def job_view(row: Row) -> JobView:
         confirmation = Confirmation(
             tx_hash=row["tx_hash"], block_number=row["block_number"], confirmed_at=rfc3339(row["confirmed_at"])
         )
-    error = None
-    if row["status"] == JobState.FAILED.value:
-        error = JobError(code=row["error_code"] or "failed", message=row["error_message"] or "The job failed.")
     return JobView(
         job_id=name, status=JobState(row["status"]), job_type=JobType(row["job_type"]), priority=row["priority"],
         submitted_at=rfc3339(row["accepted_at"]), updated_at=rfc3339(row["updated_at"]),
-        compute_units=row["compute_units"], attempt=row["attempt"], started_at=_time(row["started_at"]),
-        completed_at=_time(row["completed_at"]), cancel_requested_at=_time(row["cancel_requested_at"]),
-        blockchain_confirmation=confirmation, result=result, result_url=url, error=error,
+        compute_units=row["compute_units"], attempt=row["attempt"], attempts=attempts,
+        started_at=_time(row["started_at"]), completed_at=_time(row["completed_at"]),
+        cancel_requested_at=_time(row["cancel_requested_at"]),
+        blockchain_confirmation=confirmation, result=result, result_url=url, error=_error(row),
         metadata=None if row["metadata"] is None else msgspec.json.decode(row["metadata"]), links=_links(name),
     )  # fmt: skip
 

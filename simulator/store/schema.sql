@@ -43,6 +43,13 @@ CREATE INDEX IF NOT EXISTS jobs_to_retry ON jobs (retry_at) WHERE retry_at IS NO
 CREATE INDEX IF NOT EXISTS jobs_to_cancel ON jobs (cancel_requested_at)
   WHERE cancel_requested_at IS NOT NULL AND status = 'processing';
 
+-- Attempts of jobs that needed more than one: a job that ends with its first has no row. `outcome` is NULL while one
+-- runs, and stays so where no word of its end came.
+CREATE TABLE IF NOT EXISTS job_attempts (
+  job_id BLOB NOT NULL, n INTEGER NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER, outcome TEXT,
+  error_code TEXT, error_message TEXT, next_at INTEGER, PRIMARY KEY (job_id, n)
+) STRICT, WITHOUT ROWID;
+
 -- One row an accepted key: only 202 is stored, with the job (C90).
 -- The answer is not kept: it follows, byte for byte, from the job. Keys come in no order, so a group of submissions
 -- touches about as many pages as it has keys: both digests are 16 bytes, which halves what a commit must write.
@@ -116,6 +123,7 @@ CREATE TABLE IF NOT EXISTS audit_log (
   n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
   target TEXT, reason TEXT, details TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
+CREATE INDEX IF NOT EXISTS audit_by_time ON audit_log (at);
 
 -- Accounts that share one allowance (R63): tenants with the same account name.
 CREATE TABLE IF NOT EXISTS links (

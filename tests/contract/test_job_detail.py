@@ -41,6 +41,23 @@ async def test_deliveries_of_the_job_alone_come_oldest_first(stage: Stage) -> No
     assert other != job
 
 
+async def test_every_attempt_stands_where_one_job_is_asked_for(stage: Stage) -> None:
+    operator, owner = await stage.operator(), await stage.client("acme", "starter")
+    broken = {"algorithm": "synthetic", "failure": {"kind": "retry"}}
+    job = await stage.job(owner, {"jobType": "ml_inference", "parameters": broken})
+
+    async def is_tried_again() -> bool:
+        return len((await stage.ask("GET", f"/v1/jobs/{job}", owner)).json()["attempts"]) > 1
+
+    await eventually(is_tried_again)
+    first = (await stage.ask("GET", f"/v1/jobs/{job}", owner)).json()["attempts"][0]
+    assert (first["attempt"], first["outcome"], first["error"]["code"]) == (1, "retried", "synthetic")
+    assert first["startedAt"] <= first["endedAt"] < first["nextAt"]
+    whole = (await stage.ask("GET", f"{BASE}/jobs/{job}", operator)).json()
+    assert whole["job"]["attempts"][0] == first
+    assert "attempts" not in (await stage.ask("GET", "/v1/jobs", owner)).json()["jobs"][0]
+
+
 async def test_a_job_that_has_not_ended_has_neither_proof_nor_digest(stage: Stage) -> None:
     operator = await stage.operator()
     job = await stage.job(await stage.client("acme", "starter"), SLOW)

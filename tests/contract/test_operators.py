@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 from simulator.api.admin.base import BASE
+from simulator.store.port import Tx
+from simulator.store.queries import queries
+from simulator.store.sqlite import SqliteTx
 from tests.contract.stage import SIEVE, SLOW, Stage
 from tests.support.nats import eventually
 
@@ -36,6 +39,70 @@ async def test_every_call_is_in_the_audit_log_whatever_came_of_it(stage: Stage) 
             assert (after[-1]["action"], after[-1]["details"]) == ("call.refused", told)
         calls += 1
     assert calls >= 20
+
+
+async def _audited(stage: Stage, operator: str, query: str) -> tuple[list[int], int | None]:
+    page = (await stage.ask("GET", f"{BASE}/audit-log?{query}", operator)).json()
+    return [entry["number"] for entry in page["entries"]], page["next"]
+
+
+async def test_the_audit_log_is_read_from_its_newest_entry_back_to_a_moment(stage: Stage) -> None:
+    operator = await stage.operator()
+    for index in range(5):
+        await stage.ask("POST", f"{BASE}/relayer", operator, {"paused": index % 2 == 0})
+    acts = [entry for entry in await entries(stage, operator) if entry["action"].startswith("relayer.")]
+    numbers = [entry["number"] for entry in acts]
+    back = "sortOrder=desc&reads=false&limit=2"
+    page, after = await _audited(stage, operator, back)
+    assert (page, after) == (numbers[:-3:-1], numbers[-2])
+    assert await _audited(stage, operator, f"{back}&before={after}") == (numbers[-3:-5:-1], numbers[-4])
+    since = f"since={acts[-2]['at']}&reads=false&limit=100"
+    wanted = [entry["number"] for entry in acts if entry["at"] >= acts[-2]["at"]]
+    assert await _audited(stage, operator, since) == (wanted, None)
+    assert await _audited(stage, operator, f"{since}&sortOrder=desc") == (wanted[::-1], None)
+    assert await _audited(stage, operator, "since=2100-01-01T00:00:00Z") == ([], None)
+    assert (await stage.ask("GET", f"{BASE}/audit-log?since=noon", operator)).status_code == 400
+
+
+async def _plan(stage: Stage, name: str, **values: Any) -> str:
+    """How SQLite will answer a named statement."""
+
+    def explained(tx: Tx) -> str:
+        assert isinstance(tx, SqliteTx)
+        found = tx._connection.execute("EXPLAIN QUERY PLAN " + queries()[name], values).fetchall()
+        return " ".join(str(row[3]) for row in found)
+
+    return await stage.store.read(explained)
+
+
+async def test_a_moment_of_the_audit_log_is_found_by_its_index(stage: Stage) -> None:
+    newest = await _plan(
+        stage, "audit_newest", after=0, before=9, since=0, actor=None, action=None, reads=0, most=9
+    )  # fmt: skip
+    first = await _plan(stage, "audit_from", early=1)
+    assert "audit_by_time (at>?)" in first
+    assert "INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in newest, "between two numbers, and by no other order"
+    assert "TEMP B-TREE" not in first + newest
+
+
+async def test_open_batches_are_found_by_their_index_however_many_are_final(stage: Stage) -> None:
+    operator = await stage.operator()
+
+    def put(tx: Tx) -> None:
+        assert isinstance(tx, SqliteTx)
+        tx._connection.executemany(
+            "INSERT INTO batches (id, first_sequence, count, root, state, closed_at) VALUES (?, ?, 1, x'00', ?, 0)",
+            [(n, 10**6 + n, state) for n, state in enumerate(("final", "sent", "mined", "sent", "final"), 1001)],
+        )
+
+    await stage.store.transact(lambda tx: tx.run("setting_put", name="relayer_paused", value="1"))
+    await stage.store.transact(put)
+    assert "INDEX batches_open" in await _plan(stage, "batches_page_open", before=None, state="sent", most=9)
+    for state, wanted in (("sent", [1004, 1002]), ("mined", [1003]), ("final", [1005, 1001])):
+        page = (await stage.ask("GET", f"{BASE}/batches?state={state}&limit=2", operator)).json()
+        assert [one["batchId"] for one in page["batches"] if one["batchId"] > 1000] == wanted
+    below = (await stage.ask("GET", f"{BASE}/batches?state=sent&before=1004", operator)).json()
+    assert [one["batchId"] for one in below["batches"]] == [1002]
 
 
 async def test_an_act_is_told_on_ops_and_a_refusal_is_not(stage: Stage) -> None:

@@ -397,6 +397,30 @@ class TestJob:
             assert "✖ failed    confirmed 1 attempt, timed out in 12 ms  https://b.example/\\x1b[2J" in screen
             assert "asked of the platform only while it is live" in await hands.press("p")
 
+    async def test_every_attempt_is_told_with_its_times_and_why(self, make: Make) -> None:
+        boom = {"code": "boom", "message": "It broke.\x1b[2J"}
+        tried = [
+            {"attempt": 1, "outcome": "lost", "startedAt": rfc3339(START + 100)},
+            {"attempt": 2, "outcome": "retried", "startedAt": rfc3339(START + 2_000),
+             "endedAt": rfc3339(START + 2_900), "nextAt": rfc3339(START + 4_000), "error": boom},
+            {"attempt": 3, "outcome": "completed", "startedAt": rfc3339(END - 1_500),
+             "endedAt": rfc3339(END - 1_000)},
+        ]  # fmt: skip
+        told = {"job": {"result": 1, "attempts": tried}, "proof": None, "deliveries": []}
+        app = make(at_ms=None, details=lambda name: told)
+        async with app.run_test(size=(120, 50)) as pilot:
+            hands = await _hands(app, pilot)
+            await hands.press("2", "G", "enter")
+            screen = await hands.press("r")
+            assert "✖ attempt 1   from 08:00:00Z  no word of its end came: its worker was gone" in screen
+            assert "✖ attempt 2   from 08:00:02Z to 08:00:02Z  ran 900 ms  tried again from 08:00:04Z" in screen
+            assert "boom: It broke.\\x1b[2J" in screen
+            assert re.search(r"● attempt 3   from .* ran 500 ms  completed", screen)
+            await hands.press("p")
+            screen = await hands.press("left_square_bracket")
+            assert "✖ attempt 2   from 08:00:02Z" in screen, "what was tried before that moment"
+            assert "attempt 3" not in screen, "and nothing that came after it"
+
     async def test_attempts_and_what_a_recording_does_not_know(self, make: Make) -> None:
         app = make()
         async with app.run_test(size=(120, 50)) as pilot:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MEMORY = "1GB"
 TIMEOUT_S = 60.0
+LOOK_UP_S = 0.5
 READING = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 """Nodes of a syntax tree that only read; whatever else ends in _NODE writes."""
 
@@ -217,8 +218,7 @@ def _bounded(db: duckdb.DuckDBPyConnection, work: Callable[[], T], timeout_s: fl
 
     try:
         threading.Thread(target=run, name="query", daemon=True).start()
-        ended.wait(timeout_s)
-        late = not ended.is_set()
+        late = not _ended_within(ended, timeout_s)
     finally:
         _end(db, ended)
     if late and not done:
@@ -226,6 +226,14 @@ def _bounded(db: duckdb.DuckDBPyConnection, work: Callable[[], T], timeout_s: fl
     if failed:
         raise failed[0]
     return done[0]
+
+
+def _ended_within(ended: threading.Event, timeout_s: float) -> bool:
+    """Wait, and look up now and then: a Ctrl-C just before the lock is waited for is heard only after that."""
+    left_s = timeout_s
+    while left_s > 0 and not ended.wait(min(LOOK_UP_S, left_s)):
+        left_s -= LOOK_UP_S
+    return ended.is_set()
 
 
 def _end(db: duckdb.DuckDBPyConnection, ended: threading.Event) -> None:

@@ -55,6 +55,8 @@ EXAMPLES = {
 """Parameters of every type, for the help; `synthetic` is an algorithm of all types."""
 JobId = Annotated[str, typer.Argument(help="The job, job_…")]
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB_ID...", help="The jobs, job_…")]
+TENANT_MOST = 100
+"""Jobs of a tenant on a page, as the API has it."""
 COLUMNS = ("jobId", "status", "jobType", "submittedAt", "computeUnits", "attempt")
 
 
@@ -110,13 +112,13 @@ def submit(
         out.record("zjops.accepted/1", _record(accepted.job) | {"key": accepted.key, "replayed": accepted.replayed})
 
 
-@jobs.command(help="One job.\n\nExample: zjops jobs get job_3x…")
+@jobs.command(help="One job with all its attempts.\n\nExample: zjops jobs get job_3x…")
 def get(
     job_id: JobId, tenant: Tenant = None, home: Home = None, context: ContextName = None, history: HistoryFile = None,
     output: Output = Format.TABLE, json: Json = False,
 ) -> None:  # fmt: skip
     """Everything that the API says of a job."""
-    Out(output, json).record("zjops.job/1", _record(_open(home, context, tenant, history).get(job_id)))
+    _show_job(Out(output, json), _record(_open(home, context, tenant, history).get(job_id)))
 
 
 @jobs.command("list", help="A page of jobs of a tenant, or, with --all, of every tenant, oldest first.\n\n"
@@ -127,7 +129,8 @@ def list_(
     type_: Annotated[JobType | None, typer.Option("--type", help="Only of this type.")] = None,
     from_date: Annotated[str | None, typer.Option(help="Created after, RFC 3339.")] = None,
     to_date: Annotated[str | None, typer.Option(help="Created before, RFC 3339.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 20, offset: Annotated[int, typer.Option(min=0)] = 0,
+    limit: Annotated[int, typer.Option(min=1, help="So many; of one tenant 100 at most.")] = 20,
+    offset: Annotated[int, typer.Option(min=0)] = 0,
     sort_by: Annotated[Literal["created_at", "updated_at", "status"] | None, typer.Option()] = None,
     sort_order: Annotated[Literal["asc", "desc"] | None, typer.Option()] = None,
     every: Annotated[bool, typer.Option("--all", help="Of all tenants; needs operator credentials.")] = False,
@@ -140,6 +143,8 @@ def list_(
             raise UsageError("--all goes with --status, --type and --limit only")
         _list_all(Admin(resolve(context, home)), status, type_, limit, Out(output, json, quiet))
         return
+    if limit > TENANT_MOST:
+        raise UsageError(f"--limit is at most {TENANT_MOST} for one tenant, --offset goes on; --all has no limit")
     page = _open(home, context, tenant).list(
         status=status, jobType=type_, fromDate=from_date, toDate=to_date, limit=limit, offset=offset, sortBy=sort_by,
         sortOrder=sort_order,
@@ -156,13 +161,19 @@ def list_(
 
 
 def _list_all(admin: Admin, status: JobState | None, type_: JobType | None, limit: int, out: Out) -> None:
-    page = admin.jobs(status=status, job_type=type_, limit=limit)
-    rows = [{"tenant": one.tenant, "plan": one.plan, "charge": one.charge.value} | _record(one.job)
-            for one in page.jobs]  # fmt: skip
-    flat = out.format in (Format.CSV, Format.MD)
-    brief = [{"tenant": row["tenant"]} | _brief(row) for row in rows]
-    out.rows("zjops.all-jobs/1", rows, ("tenant", *COLUMNS) if flat else None, people=brief)
-    out.say(f"the oldest {len(rows)}" + (", there are more: --limit, or zjops top" if page.next else ""))
+    shown, more = 0, False
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal shown, more
+        for page in admin.jobs(limit, status=status, job_type=type_):
+            shown, more = shown + len(page.jobs), page.next is not None
+            for one in page.jobs:
+                yield {"tenant": one.tenant, "plan": one.plan, "charge": one.charge.value} | _record(one.job)
+
+    out.stream(
+        "zjops.all-jobs/1", rows(), ("tenant", *COLUMNS), lambda row: {"tenant": row["tenant"]} | _brief(row)
+    )  # fmt: skip
+    out.say(f"the oldest {shown:,}" + (", there are more: --limit, or zjops top" if more else ""))
 
 
 def _brief(row: dict[str, Any]) -> dict[str, Any]:
@@ -284,9 +295,31 @@ def _show(out: Out, rows: list[dict[str, Any]]) -> None:
     if out.format is Format.JSONL:
         return
     if len(rows) == 1:
-        out.record("zjops.job/1", rows[0])
+        _show_job(out, rows[0])
     else:
         out.rows("zjops.jobs/1", rows, COLUMNS)
+
+
+def _show_job(out: Out, row: dict[str, Any]) -> None:
+    """One job; for people its attempts stand in a table of their own."""
+    attempts = row.get("attempts")
+    if out.format is not Format.TABLE or not attempts:
+        out.record("zjops.job/1", row)
+        return
+    out.record("zjops.job/1", {name: value for name, value in row.items() if name != "attempts"})
+    out.text("")
+    out.rows("zjops.attempts/1", [_tried(one) for one in attempts])
+
+
+def _tried(one: dict[str, Any]) -> dict[str, Any]:
+    """An attempt on a line."""
+    error = one.get("error")
+    after = f"again from {one['nextAt']}" if "nextAt" in one else ""
+    why = f"{error['code']}: {error['message']}" if error else ""
+    return {
+        "attempt": one["attempt"], "outcome": one["outcome"], "started": one.get("startedAt"),
+        "ended": one.get("endedAt"), "why": "; ".join(part for part in (why, after) if part),
+    }  # fmt: skip
 
 
 @jobs.command(help="The exact bytes of a result.\n\nExample: zjops jobs result job_3x… > result.json")

@@ -8,7 +8,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -72,9 +72,7 @@ class Out:
         elif not names and self.format in (Format.CSV, Format.MD):
             return
         elif self.format is Format.CSV:
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(names)
-            writer.writerows([[plain(_cell(row.get(name))) for name in names] for row in rows])
+            self._write_csv(rows, names)
         elif self.format is Format.MD:
             print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
             for row in rows:
@@ -84,6 +82,32 @@ class Out:
             self.frame(_frame(rows, names))
         else:
             self._table(rows, names)
+
+    def stream(
+        self, schema: str, rows: Iterable[dict[str, Any]], columns: Sequence[str],
+        brief: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> None:  # fmt: skip
+        """Rows that come page by page, each written as it comes where the form lets it: as JSON lines and as CSV.
+
+        `columns` are those of CSV and Markdown, `brief` makes the row of a table that is read.
+        """
+        if self.format is Format.JSONL:
+            for row in rows:
+                self._line(row)
+        elif self.format is Format.CSV:
+            self._write_csv(rows, columns)
+        elif self.format is Format.TABLE:
+            # Of a row that will be read nothing else is kept.
+            self.rows(schema, [brief(row) for row in rows])
+        else:
+            self.rows(schema, list(rows), columns if self.format is Format.MD else None)
+
+    @staticmethod
+    def _write_csv(rows: Iterable[dict[str, Any]], names: Sequence[str]) -> None:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        for row in rows:
+            writer.writerow([plain(_cell(row.get(name))) for name in names])
 
     def preview(self, lines: Iterable[str], *, agreed: bool) -> None:
         """What is about to be done: talk, but shown to whoever is asked to agree to it, however quiet they like it."""

@@ -98,6 +98,7 @@ def watch(
 
     writer = new_recorder(found, clock, limits)
     station = _station(writer.path, found, home)
+    writer.reader = station.recording
     station.operator, station.allow_actions = _operator(found, context, home), allow_actions
     station.read_only, station.says, station.control = read_only, says, _control(found)
 
@@ -234,23 +235,35 @@ def _run(
     if plain_lines:
         _print_lines(station.recording, make, every)
         return
-    from zjops.tui import themes
-    from zjops.tui.app import TopApp
+    with _for_good():
+        from zjops.tui import themes
+        from zjops.tui.app import TopApp
 
-    if theme is not None and theme not in themes.OURS:
-        raise UsageError(f"--theme is one of {', '.join(themes.OURS)}")
-    app = TopApp(
-        station, clock, moment_ms, at_ms=at_ms, now_ms=now_ms, make_feed=make,
-        theme=theme or themes.usual(os.environ),
-    )  # fmt: skip
-    # What is loaded by now stays for good: a collection that walks through it all is felt as a key that hangs.
-    gc.freeze()
+        if theme is not None and theme not in themes.OURS:
+            raise UsageError(f"--theme is one of {', '.join(themes.OURS)}")
+        app = TopApp(
+            station, clock, moment_ms, at_ms=at_ms, now_ms=now_ms, make_feed=make,
+            theme=theme or themes.usual(os.environ),
+        )  # fmt: skip
     try:
         app.run()
     finally:
         signal.alarm(LEAVES_WITHIN_S if reads_still() else 0)
     if app.return_code:
         raise typer.Exit(app.return_code)
+
+
+@contextlib.contextmanager
+def _for_good() -> Iterator[None]:
+    """What is loaded here stays: no collection looks for garbage in it, neither now, where that delays the first
+    picture, nor later, where it is felt as a key that hangs.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def reads_still() -> bool:

@@ -89,12 +89,17 @@ class Admin:
         page: AdminJobPage = self.http.get(f"{BASE}/jobs", AdminJobPage, params={"after": before.hex(), "limit": 1})
         return next((one for one in page.jobs if one.job.job_id == job_id), None)
 
-    def jobs(self, *, status: str | None = None, job_type: str | None = None, limit: int = PAGE) -> AdminJobPage:
-        """The oldest jobs of all tenants, up to a thousand."""
-        asked = {"status": status, "jobType": job_type, "limit": limit}
-        params = {name: value for name, value in asked.items() if value is not None}
-        page: AdminJobPage = self.http.get(f"{BASE}/jobs", AdminJobPage, params=params)
-        return page
+    def jobs(self, most: int, *, status: str | None = None, job_type: str | None = None) -> Iterator[AdminJobPage]:
+        """The oldest jobs of all tenants, up to so many, in pages as large as the API gives them."""
+        asked = {"status": status, "jobType": job_type}
+        params: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        while most > 0:
+            page: AdminJobPage = self.http.get(f"{BASE}/jobs", AdminJobPage, params=params | {"limit": min(most, PAGE)})
+            yield page
+            if page.next is None:
+                return
+            most -= len(page.jobs)
+            params["after"] = page.next
 
     def cancel_job(self, job_id: str, reason: str) -> None:
         """Ask for the end of any tenant's job; asked twice is asked once, so an outage is repeated."""
@@ -159,15 +164,23 @@ class Admin:
         """The ids of these."""
         return frozenset(one.job.job_id for one in self.dead_letters())
 
-    def audit_log(self, *, actor: str | None = None, action: str | None = None) -> Iterator[AuditEntry]:
-        """Every entry of the audit log, or those of an actor or an action, in order."""
-        asked = {"actor": actor, "action": action, "limit": PAGE}
-        params = {name: value for name, value in asked.items() if value is not None}
-        after: int | None = 0
-        while after is not None:
-            page: AuditPage = self.http.get(f"{BASE}/audit-log", AuditPage, params=params | {"after": after})
+    def audit_log(
+        self, most: int, *, actor: str | None = None, action: str | None = None, since: str | None = None,
+        reads: bool = True,
+    ) -> Iterator[AuditEntry]:  # fmt: skip
+        """The newest entries of the audit log, up to so many, newest first: of an actor, of an action, from a moment
+        on (RFC 3339), or without what only read."""
+        asked = {"actor": actor, "action": action, "since": since, "reads": None if reads else "false"}
+        params: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        params["sortOrder"] = "desc"
+        while most > 0:
+            asking = params | {"limit": min(most, PAGE)}
+            page: AuditPage = self.http.get(f"{BASE}/audit-log", AuditPage, params=asking)
             yield from page.entries
-            after = page.next
+            if page.next is None:
+                return
+            most -= len(page.entries)
+            params["before"] = page.next
 
     def replay(self, asked: dict[str, Any]) -> Iterator[EventsReplayed]:
         """Have events published again, call after call to the end of the range, under one name."""

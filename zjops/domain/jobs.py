@@ -66,6 +66,9 @@ INVALID_PARAMETERS = "invalid_parameters"
 MAX_ATTEMPTS = 5
 """Claims after which a job is a dead letter (R90's sibling for work; C84)."""
 
+RETRIED = "retried"
+"""What became of an attempt after which another one follows."""
+
 DEFAULT_PRIORITY = 5
 DEFAULT_TIMEOUT_S = 3600
 MIN_TIMEOUT_S = 60

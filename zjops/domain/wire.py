@@ -71,8 +71,24 @@ class JobError(Wire, frozen=True, kw_only=True):
     message: str
 
 
+class JobAttempt(Wire, frozen=True, kw_only=True):
+    """One attempt of a job: when a worker began and ended it, and what became of it.
+
+    `running` has not ended; after one that was `retried` another follows, from `nextAt` on. Of one that is `lost` no
+    word came, since its worker died or was cut off: it ended before the next one began. A moment that is not known is
+    left out; `error` says why it failed.
+    """
+
+    attempt: int
+    outcome: Literal["running", "retried", "lost", "completed", "failed", "cancelled"]
+    started_at: str | None = None
+    ended_at: str | None = None
+    next_at: str | None = None
+    error: JobError | None = None
+
+
 class JobView(Wire, frozen=True, kw_only=True):
-    """One job as its tenant sees it (R11)."""
+    """One job as its tenant sees it (R11). `attempts`, oldest first, stand where one job is asked for, not in lists."""
 
     job_id: str
     status: JobState
@@ -82,6 +98,7 @@ class JobView(Wire, frozen=True, kw_only=True):
     updated_at: str
     compute_units: int
     attempt: int = 0
+    attempts: list[JobAttempt] | None = None
     started_at: str | None = None
     completed_at: str | None = None
     cancel_requested_at: str | None = None

@@ -212,9 +212,16 @@ class EventsReplayed(Wire, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class AuditQuery(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Entries of the audit log after a number."""
+    """Entries of the audit log between two numbers and from a moment on, in order or newest first.
+
+    `reads=false` leaves out what only read, and renewed tokens.
+    """
 
     after: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    before: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    since: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | None = None
+    reads: bool = True
+    sort_order: Literal["asc", "desc"] = "asc"
     actor: Annotated[str, Meta(max_length=100)] | None = None
     action: Annotated[str, Meta(max_length=100)] | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
@@ -233,7 +240,7 @@ class AuditEntry(Wire, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class AuditPage(Wire, frozen=True, kw_only=True, omit_defaults=False):
-    """Entries in order; `next` is the number to go on from."""
+    """Entries as asked for; `next` is what to go on from: as `after`, or as `before` where the newest are first."""
 
     entries: list[AuditEntry]
     next: int | None

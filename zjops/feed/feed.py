@@ -17,6 +17,8 @@ TICK_S = 0.25
 """How often something is told, at most."""
 HELD_MOST = 200_000
 """Job events that wait for a disk that refuses; beyond that their numbers are kept and the jobs are not."""
+EASY, RARELY = 5_000, 20
+"""More jobs than so many that wait for the disk are offered to it in every so many ticks only: each time costs."""
 Post = Callable[[Pulse], None]
 
 
@@ -25,6 +27,10 @@ class Writer(Protocol):
 
     def write(self, changes: Changes, now_ms: int) -> None:
         """Keep them. Raises `FileUnavailable`."""
+        ...
+
+    def hold(self, changes: Changes, now_ms: int) -> None:
+        """Show them meanwhile: they were refused, and will be written with what comes later."""
         ...
 
     def close(self) -> None:
@@ -90,6 +96,8 @@ class Feed:
         self._sources, self._clock, self._post, self._writer, self._every_s = sources, clock, post, writer, every_s
         self.intake = Intake(clock)
         self._unwritten: Changes | None = None
+        self._refused: str | None = None
+        self._ticks = 0
         self._writing: asyncio.Future[str | None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recording")
 
@@ -113,7 +121,7 @@ class Feed:
         if self._writer is not None:
             if self._writing is not None:
                 await asyncio.wait([self._writing])
-            self._write(self.intake.take(), self.intake.now_ms())
+            self._offer(self._with_unwritten(self.intake.take()), self.intake.now_ms())
             self._writer.close()
         self._thread.shutdown()
 
@@ -145,14 +153,29 @@ class Feed:
         )  # fmt: skip
 
     def _write(self, changes: Changes, now_ms: int) -> str | None:
-        """Why it could not be written, which is tried again with the next tick."""
+        """Why it could not be written, which is tried again later; until then it is held, so that it can be seen."""
         assert self._writer is not None
-        waiting = changes if self._unwritten is None else self._unwritten.with_more(changes)
+        waiting = self._with_unwritten(changes)
+        self._ticks += 1
+        if (len(waiting.jobs) <= EASY or self._ticks % RARELY == 0 or self._refused is None) and self._offer(
+            waiting, now_ms
+        ):
+            return None
+        self._writer.hold(changes, now_ms)
+        waiting.condense(HELD_MOST)
+        self._unwritten = waiting
+        return self._refused
+
+    def _with_unwritten(self, changes: Changes) -> Changes:
+        return changes if self._unwritten is None else self._unwritten.with_more(changes)
+
+    def _offer(self, waiting: Changes, now_ms: int) -> bool:
+        """Whether it was taken."""
+        assert self._writer is not None
         try:
             self._writer.write(waiting, now_ms)
         except FileUnavailable as exc:
-            del waiting.jobs[HELD_MOST:]
-            self._unwritten = waiting
-            return str(exc)
-        self._unwritten = None
-        return None
+            self._refused = str(exc)
+            return False
+        self._unwritten = self._refused = None
+        return True

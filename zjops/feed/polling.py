@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
-from zjops.client.admin import BASE, Admin
+from zjops.client.admin import BASE, PAGE, Admin
 from zjops.client.control import Control
 from zjops.client.http import Http, decode
 from zjops.client.oauth import ClientCredentials
@@ -18,7 +18,7 @@ from zjops.config import Context
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem, UnreachableError, UsageError
 from zjops.domain.wire_admin import PlatformState
-from zjops.domain.wire_chain import BatchPage
+from zjops.domain.wire_chain import BatchPage, BatchView
 from zjops.feed.feed import Intake
 from zjops.feed.messages import API, CHAIN
 from zjops.feed.readings import CHAIN_HEAD, PLATFORM, PROCESSES, RELAYER, TENANTS, ChainHead, ProcessSeen
@@ -27,6 +27,7 @@ from zjops.feed.skew import ahead_ms
 WITHIN_S = 3.0
 """A platform that hangs for longer is away."""
 BATCHES = 50
+OPEN_STATES, FINAL = ("closed", "sent", "mined"), "final"
 UNREADABLE = (msgspec.MsgspecError, LookupError, TypeError, ValueError)
 """What comes of an answer of another version, or of none that a platform would give."""
 
@@ -111,11 +112,47 @@ def _why(exc: Exception) -> str:
     return str(getattr(exc, "why", "") or exc)
 
 
+class _Batches:
+    """The newest batches, every one that is open, and every one that was when they were read last: what became of it
+    would else be missed once it is not among the newest any more."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+
+    def read(self, admin: Admin, open_batches: int) -> BatchPage:
+        """All of them; `open_batches` is how many the platform counts."""
+        found = {one.batch_id: one for one in admin.batches(limit=BATCHES).batches}
+        if open_batches > sum(one.state != FINAL for one in found.values()):
+            for state in OPEN_STATES:
+                found |= {one.batch_id: one for one in _all_in(admin, state)}
+        missing = self._open - found.keys()
+        while missing:
+            newest = max(missing)
+            size = min(PAGE, newest - min(missing) + 1)
+            part = {one.batch_id: one for one in admin.batches(limit=size, before=newest + 1).batches}
+            found |= {number: one for number, one in part.items() if number in missing}
+            # One that is not there any more belongs to a platform that was before this one.
+            missing = {number for number in missing - part.keys() if part and number < min(part)}
+        self._open = {number for number, one in found.items() if one.state != FINAL}
+        return BatchPage(batches=list(found.values()), next=None)
+
+
+def _all_in(admin: Admin, state: str) -> Iterator[BatchView]:
+    before: int | None = None
+    while True:
+        page = admin.batches(state=state, limit=PAGE, before=before)
+        yield from page.batches
+        if page.next is None:
+            return
+        before = page.next
+
+
 class _Questions:
     """What is asked of the operators' door: state and relayer always, batches every other time, tenants every tenth."""
 
     def __init__(self, clock: Clock) -> None:
         self._times, self._clock, self._ahead_ms = 0, clock, 0
+        self._batches = _Batches()
 
     def __call__(self, admin: Admin) -> list[Read]:
         found = self._platform(admin)
@@ -123,7 +160,7 @@ class _Questions:
         steady = msgspec.structs.replace(found, versions=[], loop_lag_seconds=0.0)
         reads = [Read(CLOCK, self._ahead_ms), Read(PLATFORM, steady), Read(RELAYER, admin.relayer())]
         if self._times % 2 == 0:
-            reads.append(Read("batches", None, admin.batches(limit=BATCHES)))
+            reads.append(Read("batches", None, self._batches.read(admin, found.open_batches)))
         if self._times % 10 == 0:
             reads.append(Read(TENANTS, admin.tenants()))
         self._times += 1

@@ -48,6 +48,7 @@ class Generator:
         self._lines: IO[bytes] | None = None
         self._part = b""
         self._number = 0
+        self._given_up: str | None = None
 
     def start(self) -> None:
         """Begin. In a session of its own, so that Ctrl-C reaches it through us and only once."""
@@ -65,6 +66,16 @@ class Generator:
         for line in whole:
             self._number += 1
             yield parse_line(line, f"{self._folder / RECORDS}, line {self._number}")
+
+    @property
+    def lines(self) -> int:
+        """How many lines it has written."""
+        return self._number
+
+    def give_up(self, why: str) -> None:
+        """End it for what it does not do itself; `check` says why."""
+        self._given_up = why
+        self.stop()
 
     @property
     def running(self) -> bool:
@@ -90,6 +101,8 @@ class Generator:
 
     def check(self) -> None:
         """How it ended. Raises `UnreachableError`, `UsageError`, `UntrustedError`, with its own words if it had any."""
+        if self._given_up is not None:
+            raise UntrustedError(f"{self._given_up}; see {self._folder / LOG}")
         code = self._process.returncode if self._process is not None else 0
         if code == 0:
             return

@@ -23,6 +23,8 @@ from zjops.load.thresholds import HEALTHY, After, Threshold, hopeless, judge, of
 from zjops.slo.catalogue import objectives_of
 
 LOOK_S = 0.5
+SILENT_S = 120.0
+"""A generator that writes nothing for so long hangs: it tells of every second, and makes its tenants sooner."""
 JUDGE_EVERY = 10
 AUDIT_WAIT_S = 20.0
 Say = Callable[[str], None]
@@ -142,10 +144,15 @@ def _watch(
 ) -> str | None:  # fmt: skip
     """Follow the run to its end, or until it cannot pass any more; then says which threshold is lost."""
     turn, began = 0, clock.monotonic()
+    lines, heard = 0, began
     while generator.running:
         clock.pause(LOOK_S)
         measured.read(generator.news())
         turn += 1
+        if generator.lines > lines:
+            lines, heard = generator.lines, clock.monotonic()
+        elif clock.monotonic() - heard > SILENT_S:
+            generator.give_up(f"the generator said nothing for {SILENT_S:g} s")
         asked.reached(measured.ran_s / asked.scenario.duration_s, _now(measured), clock.monotonic() - began)
         lost = hopeless(thresholds, measured) if turn % JUDGE_EVERY == 0 else None
         if lost is not None:

@@ -18,6 +18,9 @@ from zjops.recording.rows import Act, Outage
 STAGES = tuple(kind.value for kind in EventType)
 _PLACE = {stage: index for index, stage in enumerate(STAGES)}
 _OUTCOME = {"completed": "completed", "failed": "failed", "cancelled": "cancelled"}
+_MINED = 5
+"""The place of the moment in a batch's row at which it was first seen as mined."""
+READINGS_MOST = 20_000
 JobValues = tuple[Any, ...]
 
 
@@ -80,6 +83,22 @@ class Changes:
             known = self.requests.get(key)
             self.requests[key] = sums if known is None else [a + b for a, b in zip(known, sums, strict=True)]
         return self
+
+    def condense(self, jobs_most: int) -> None:
+        """Keep no more than is needed to write it later: of a batch and of an answer only what changes something."""
+        del self.jobs[jobs_most:]
+        newest: dict[int, tuple[Any, ...]] = {}
+        for row in self.batches:
+            mined = newest[row[0]][_MINED] if row[0] in newest else None
+            newest[row[0]] = row if mined is None else (*row[:_MINED], mined, *row[_MINED + 1 :])
+        self.batches = list(newest.values())
+        bodies: dict[str, str] = {}
+        told = []
+        for kind, at_ms, body in self.readings:
+            if bodies.get(kind) != body:
+                bodies[kind] = body
+                told.append((kind, at_ms, body))
+        self.readings = told[-READINGS_MOST:]
 
 
 def _job(kind: str, at_ms: int, event: JobEvent, traceparent: str | None) -> JobValues:

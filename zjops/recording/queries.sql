@@ -141,6 +141,17 @@ SELECT (SELECT min(n) FROM jobs), (SELECT max(n) FROM jobs);
 SELECT batch_id, jobs, closed_at, sent_at, mined_at, final_at, block_number, tx_hash, gas_used, gas_price_wei, repairs
 FROM batches WHERE closed_at <= ? ORDER BY batch_id DESC LIMIT ?;
 
+-- name: open_batches_at
+-- Batches that were not final at a moment by their state: how many, their jobs, the oldest's moment, the newest's number.
+SELECT CASE WHEN mined_at <= :at THEN 'mined' WHEN sent_at <= :at THEN 'sent' ELSE 'closed' END AS state,
+  count(*), sum(jobs), min(closed_at), max(batch_id)
+FROM batches WHERE closed_at <= :at AND (final_at IS NULL OR final_at > :at) GROUP BY state;
+
+-- name: batch_after
+-- The first batch that was closed after a moment (:from) and was not final at another one.
+SELECT batch_id, jobs, closed_at, sent_at, mined_at, final_at, block_number, tx_hash, gas_used, gas_price_wei, repairs
+FROM batches WHERE closed_at BETWEEN :from AND :at AND (final_at IS NULL OR final_at > :at) ORDER BY batch_id LIMIT 1;
+
 -- name: batch_spans
 SELECT closed_at, final_at FROM batches WHERE closed_at <= ? ORDER BY closed_at;
 

@@ -13,7 +13,7 @@ import msgspec
 from zjops.domain.errors import UsageError
 from zjops.recording.files import APPLICATION_ID, VERSION, check_file, damaged
 from zjops.recording.filters import ATTEMPT_AT, EVERYTHING, STATE_AT, Filter
-from zjops.recording.rows import COLUMNS, Act, BatchRow, Depth, ErrorGroup, JobRow, Outage, Second, Traffic
+from zjops.recording.rows import COLUMNS, Act, BatchRow, Depth, ErrorGroup, JobRow, OpenBatches, Outage, Second, Traffic
 from zjops.recording.statements import statement
 
 Model = TypeVar("Model")
@@ -42,7 +42,9 @@ class Recording:
     def __init__(self, path: Path) -> None:
         check_file(path)
         self.path = path
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
+        self.stand_in: sqlite3.Connection | None = None
+        """What is read instead of the file, while that cannot be written; to be changed under the lock."""
         with damaged(path):
             self._db = sqlite3.connect(f"file:{path}?mode=rw", uri=True, check_same_thread=False)
             self._db.execute("PRAGMA cache_size = -8000")
@@ -59,12 +61,12 @@ class Recording:
 
     def close(self) -> None:
         """Let go of the file; safe twice."""
-        with self._lock:
+        with self.lock:
             self._db.close()
 
     def _ask(self, sql: str, params: Sequence[Any] | dict[str, Any]) -> list[Any]:
-        with self._lock, damaged(self.path):
-            return self._db.execute(sql, params).fetchall()
+        with self.lock, damaged(self.path):
+            return (self.stand_in or self._db).execute(sql, params).fetchall()
 
     def about(self) -> dict[str, str]:
         """What was recorded: context, platform and when it began."""
@@ -191,13 +193,29 @@ class Recording:
         return int(self._ask(statement("away_ms"), asked)[0][0] or 0)
 
     def held(self) -> int:
-        """How many jobs there are, whatever the moment; told without counting them."""
+        """How many jobs there are, whatever the moment; told without counting those of a file."""
+        if self.stand_in is not None:
+            return int(self._ask("SELECT count(*) FROM jobs", ())[0][0])
         first, last = self._ask(statement("job_span"), ())[0]
         return 0 if first is None else int(last - first + 1)
 
     def batches(self, at: int, most: int = 200) -> list[BatchRow]:
         """Batches, newest first."""
         return [BatchRow(*row).as_of(at) for row in self._ask(statement("batches_at"), (at, most))]
+
+    def open_batches(self, at: int) -> OpenBatches:
+        """All batches that were not final at a moment, however many."""
+        found = {row[0]: row[1:] for row in self._ask(statement("open_batches_at"), {"at": at})}
+        if not found:
+            return OpenBatches()
+        _, held, oldest, newest = zip(*found.values(), strict=True)
+        states = {state: numbers[0] for state, numbers in found.items()}
+        return OpenBatches(**states, jobs=sum(held), oldest_at=min(oldest), newest=max(newest))
+
+    def batch_after(self, from_ms: int, at: int) -> BatchRow | None:
+        """The first batch that was closed from a moment on and is not final: the one that must hold what ended then."""
+        found = self._ask(statement("batch_after"), {"from": from_ms, "at": at})
+        return BatchRow(*found[0]).as_of(at) if found else None
 
     def batch_spans(self, last_ms: int) -> list[tuple[int, int | None]]:
         """When each batch up to a moment was closed, and when it became final."""

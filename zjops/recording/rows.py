@@ -100,6 +100,22 @@ class BatchRow(NamedTuple):
         return row if state != "closed" else row._replace(tx_hash=None)
 
 
+class OpenBatches(NamedTuple):
+    """Batches that were not final at a moment: by their state, with their jobs, and since when the oldest waits."""
+
+    closed: int = 0
+    sent: int = 0
+    mined: int = 0
+    jobs: int = 0
+    oldest_at: int | None = None
+    newest: int | None = None
+
+    @property
+    def batches(self) -> int:
+        """All of them."""
+        return self.closed + self.sent + self.mined
+
+
 class Second(NamedTuple):
     """How many events of each type happened in one second of Unix time."""
 

@@ -98,6 +98,7 @@ CREATE TABLE batches (
   gas_price_wei TEXT,
   repairs INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX batches_by_final ON batches (final_at);
 
 -- What operators and policies did.
 CREATE TABLE acts (

@@ -23,7 +23,6 @@ from zjops.feed.messages import Pulse
 from zjops.tui import acting, breaking, commands, keys, themes
 from zjops.tui.commandline import CommandLine
 from zjops.tui.header import footer, header
-from zjops.tui.incident import write_incident
 from zjops.tui.ink import content
 from zjops.tui.moment import Instant, TimeMachine
 from zjops.tui.palette import system_commands
@@ -327,6 +326,8 @@ class TopApp(App[int]):
         self.run_worker(self._write_incident(self.station.incidents, *shown), group="incident")
 
     async def _write_incident(self, folder: Path, svg: str, instant: Instant) -> None:
+        from zjops.tui.incident import write_incident
+
         try:
             made = await asyncio.to_thread(write_incident, folder, self.station.recording, instant, svg)
         except ZjopsError as exc:

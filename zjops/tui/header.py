@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
-from zjops.feed.messages import Pulse, Stale
+from zjops.domain.text import one_line
+from zjops.feed.messages import RECORDING, Pulse, Stale
 from zjops.tui.figures import cell, clock, rate, span
 from zjops.tui.ink import BAD, BOLD, DIM, GOOD, HEAD, PLAIN, WARN, Line, Span, width_of
 from zjops.tui.moment import Instant, window_text
@@ -29,7 +31,7 @@ def header(station: Station, view: str, instant: Instant, pulse: Pulse | None, p
     if width_of(line) + width_of(right) + 2 <= width:
         line.append((" " * (width - width_of(line) - width_of(right)), PLAIN))
         line += right
-    return [line, _away(stale, instant.at_ms, width)] if stale else [line]
+    return [line, *_away(stale, instant.at_ms, width)]
 
 
 def _context(station: Station) -> Span:
@@ -64,9 +66,18 @@ def _fresh(pulse: Pulse | None, stale: Sequence[Stale]) -> list[Span]:
     return [("fresh", GOOD)]
 
 
-def _away(stale: Sequence[Stale], at_ms: int, width: int) -> Line:
-    told = "; ".join(f"{one.source} stale for {span(at_ms - one.since_ms)}: {one.reason}" for one in stale)
-    return [(cell(f" ◌ {told}", width), BAD)]
+def _away(stale: Sequence[Stale], at_ms: int, width: int) -> list[Line]:
+    """What does not answer, on a line; of a recording that is not written also which and why, whole."""
+    told = "; ".join(
+        f"{one.source} stale for {span(at_ms - one.since_ms)}: {one.reason}" for one in stale
+        if one.source != RECORDING
+    )  # fmt: skip
+    lines: list[Line] = [[(cell(f" ◌ {told}", width), BAD)]] if told else []
+    for one in stale:
+        if one.source == RECORDING:
+            rows = textwrap.wrap(one_line(f"for {span(at_ms - one.since_ms)}: {one.reason}"), max(20, width - 4))
+            lines += [[(cell(f"{' ◌ ' if index == 0 else '   '}{row}", width), BAD)] for index, row in enumerate(rows)]
+    return lines
 
 
 def footer(hints: Sequence[tuple[str, str]], note: str, width: int, standing: str = "") -> Line:

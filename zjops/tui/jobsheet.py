@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,8 +12,10 @@ from zjops.domain.clock import parse_rfc3339
 from zjops.domain.errors import UsageError
 from zjops.domain.plans import price_book
 from zjops.domain.text import numbered, one_line, shortened
+from zjops.domain.wire import JobAttempt
 from zjops.feed.messages import Verdict
 from zjops.recording.rows import BatchRow, JobRow
+from zjops.tui.attempts import attempt_lines
 from zjops.tui.figures import cell, clock, coin, count, dollars, jobs, span
 from zjops.tui.ink import BAD, BOLD, DIM, GOOD, LINK, PLAIN, SPARK, WARN, Line, Span, state_span, title, width_of
 from zjops.tui.pipeline import Facts
@@ -29,11 +32,12 @@ Told = dict[str, Any] | str | None
 
 
 class Seen(NamedTuple):
-    """A job as of an instant."""
+    """A job as of an instant; `waits_for` is the batch that must hold it while none is told to."""
 
     job: JobRow
     batch: BatchRow | None
     facts: Facts
+    waits_for: BatchRow | None = None
 
 
 class Hop(NamedTuple):
@@ -44,42 +48,22 @@ class Hop(NamedTuple):
     note: str = ""
 
 
-def draw(seen: Seen, told: Told, verdict: Verdict | str | None, width: int) -> list[Line]:
-    """The job as lines; `verdict` is that of its proof, or what is being done about it."""
+def draw(
+    seen: Seen, told: Told, verdict: Verdict | str | None, width: int, tried: Sequence[JobAttempt] | None = None
+) -> list[Line]:
+    """The job as lines; `verdict` is that of its proof, or what is being done about it, `tried` its attempts."""
     job, at_ms = seen.job, seen.facts.instant.at_ms
     lines: list[Line] = [[state_span(job.state), ("  ", PLAIN), (job.job_id, BOLD), (f"  {job.job_type}", DIM)], []]
-    why = because(job, seen.facts)
+    why = because(job, seen.facts, seen.waits_for)
     if why is not None:
         mark, style = ("▲ ", WARN) if why.startswith("stuck") else ("◐ ", LINK)
         lines += [*_wrapped(why, mark, style, width), []]
     lines += [title("Way", "time since it was accepted"), *_way(hops(seen), at_ms, width), []]
-    lines += [title("Attempts"), *_attempts(job, at_ms), []]
+    lines += [title("Attempts"), *attempt_lines(job, tried, at_ms, width), []]
     lines += [*_outcome(job, told, width), []]
     lines += [title("Proof", "v verifies it against the chain"), *_proof(job, told, verdict, width), []]
     lines += [title("Webhook deliveries"), *_deliveries(told, at_ms, width), []]
     return [*lines, title("Units and money"), *_money(seen)]
-
-
-def _attempts(job: JobRow, at_ms: int) -> list[Line]:
-    """Every attempt; of those that were tried again the platform keeps no more than that they were."""
-    if not job.attempt:
-        return [[("  none yet" if job.outcome is None else "  none: it ended before it was started", DIM)]]
-    lines: list[Line] = [
-        [(f"  ○ attempt {number}   ", DIM), ("tried again; when and why stands in the logs, key o", DIM)]
-        for number in range(1, job.attempt)
-    ]
-    began = job.started_at
-    if job.ended_at is not None and job.processing_ms is not None and job.attempt > 1:
-        began = job.ended_at - job.processing_ms
-    since = f"from {clock(began)}" if began is not None else "start not seen"
-    if job.ended_at is None:
-        ran = "" if began is None else f"  running for {span(at_ms - began)}"
-        return [*lines, [("  ◐ ", WARN), (f"attempt {job.attempt}   ", BOLD), (f"{since}{ran}", PLAIN)]]
-    error = f" ({job.error_code})" if job.error_code else ""
-    glyph: Span = ("  ✖ ", BAD) if job.outcome == "failed" else ("  ● ", GOOD)
-    ran = "" if job.processing_ms is None else f"  ran {span(job.processing_ms)}"
-    text = f"{since} to {clock(job.ended_at)}{ran}  {job.outcome}{error}"
-    return [*lines, [glyph, (f"attempt {job.attempt}   ", BOLD), (text, PLAIN)]]
 
 
 def _proof(job: JobRow, told: Told, verdict: Verdict | str | None, width: int) -> list[Line]:

@@ -10,7 +10,7 @@ from zjops.domain.requests import API
 from zjops.feed import messages
 from zjops.feed.readings import CHAIN_HEAD, PLATFORM, RELAYER, ChainHead, PlatformState, RelayerView
 from zjops.recording.reader import Recording
-from zjops.recording.rows import BatchRow, Depth, Outage, Second
+from zjops.recording.rows import BatchRow, Depth, OpenBatches, Outage, Second
 from zjops.tui import health
 from zjops.tui.figures import below_ms, span
 from zjops.tui.health import Health, Level
@@ -19,6 +19,8 @@ from zjops.tui.moment import Instant
 RATE_S = 10
 """Rates are those of the last so many whole seconds."""
 POINTS = 120
+NEWEST = 20
+"""So many of the newest batches are shown at most; those that are open are counted however many there are."""
 LATE_BLOCKS = 5
 SOURCES = {
     "gateway": messages.API, "outbox": messages.API, "queue": messages.BROKER, "workers": messages.BROKER,
@@ -41,7 +43,7 @@ class Stage(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a recording says of one instant."""
+    """What a recording says of one instant: `batches` are the newest, `open` counts all that are not final."""
 
     instant: Instant
     recent: Second
@@ -54,6 +56,8 @@ class Facts(NamedTuple):
     relayer: RelayerView | None
     head: ChainHead | None
     batches: list[BatchRow]
+    open: OpenBatches
+    newest_open: BatchRow | None
     closed: list[tuple[int, int]]
     outages: list[Outage]
 
@@ -75,13 +79,15 @@ def facts_of(recording: Recording, instant: Instant) -> Facts:
         kind: found[1] if (found := recording.reading(kind, at, model)) else None
         for kind, model in ((PLATFORM, PlatformState), (RELAYER, RelayerView), (CHAIN_HEAD, ChainHead))
     }
+    unfinished = recording.open_batches(at)
     return Facts(
         instant, sum_of(recent), recording.series(first_s, last_s, bucket),
         recording.request_series(first_s, last_s, bucket),
         (sum(total for total, _ in totals), sum(bad for _, bad in totals)),
         tuple(map(sum, zip(*(row.histogram for row in traffic), strict=True))) if traffic else (),
         recording.depths(at), readings[PLATFORM], readings[RELAYER], readings[CHAIN_HEAD],  # type: ignore[arg-type]
-        recording.batches(at, 20),
+        recording.batches(at, NEWEST), unfinished,
+        None if unfinished.newest is None else recording.batch(unfinished.newest, at),
         recording.batch_series(instant.first_ms, at), recording.outages(at),
     )  # fmt: skip
 
@@ -206,8 +212,8 @@ def _relayer(facts: Facts) -> Stage:
 
 def _chain(facts: Facts) -> Stage:
     waiting = None if facts.relayer is None else facts.relayer.open_jobs
-    open_batches = [batch for batch in facts.batches if batch.state_at(facts.instant.at_ms) != "final"]
-    oldest = max((facts.instant.at_ms - batch.closed_at for batch in open_batches), default=None)
+    since = facts.open.oldest_at
+    oldest = None if since is None else facts.instant.at_ms - since
     found = worst_of_chain(facts, oldest)
     return Stage("chain", facts.recent.confirmed / RATE_S, waiting, oldest, found, _events(facts, "confirmed"))
 
@@ -218,8 +224,9 @@ def worst_of_chain(facts: Facts, oldest_ms: int | None) -> Health:
     if head is None:
         return Health(Level.UNKNOWN, "not read yet")
     late_s = chain_late_s(head, facts.relayer, facts.instant.at_ms)
-    newest = next((b for b in facts.batches if b.state_at(facts.instant.at_ms) != "final"), None)
+    newest = facts.newest_open
     way = f", batch {newest.batch_id} {batch_text(newest, facts)}" if newest else ""
+    way += f", {facts.open.batches:,} open" if facts.open.batches > 1 else ""
     if late_s is not None:
         return Health(Level.FAILING, f"block {head.height:,} is {span(late_s * 1000)} late")
     return Health(finality_health(oldest_ms).level, f"block {head.height:,}{way}")

@@ -26,14 +26,14 @@ def waits_ms(job: JobRow, at_ms: int) -> int:
     return max(0, at_ms - next(moment for moment in since if moment is not None))
 
 
-def because(job: JobRow, facts: Facts) -> str | None:
-    """A sentence about what it waits for; None for a job that has arrived."""
+def because(job: JobRow, facts: Facts, batch: BatchRow | None) -> str | None:
+    """A sentence about what it waits for; None for a job that has arrived. `batch` is the one that must hold it."""
     stage = stage_of(job)
     if stage is None:
         return None
     waited = waits_ms(job, facts.instant.at_ms)
     word = "stuck" if waited > PATIENCE_MS[stage] else "on its way"
-    reason = {"pending": _pending, "processing": _processing, "settled": _settled}[stage](job, facts)
+    reason = _settled(facts, batch) if stage == "settled" else _BEFORE[stage](job, facts)
     return f"{word} for {span(waited)} because {reason}"
 
 
@@ -68,7 +68,7 @@ def _processing(job: JobRow, facts: Facts) -> str:
     return f"a worker runs {attempt} of it; it ends by itself, by its time-out or by cancelling it"
 
 
-def _settled(job: JobRow, facts: Facts) -> str:
+def _settled(facts: Facts, batch: BatchRow | None) -> str:
     view = facts.relayer
     if away := _away(facts, "chain"):
         return away
@@ -77,17 +77,9 @@ def _settled(job: JobRow, facts: Facts) -> str:
     why = standstill(view)
     if why is not None:
         return f"{why}; see {way_on(view)}"
-    batch = _batch_after(job, facts)
     if batch is None:
         return f"the relayer has not closed its batch yet; {_wait(view.waiting_jobs, 'job')} for one"
     return f"batch {batch.batch_id} is {batch_text(batch, facts)}, and its block must be final ({view.finality})"
 
 
-def _batch_after(job: JobRow, facts: Facts) -> BatchRow | None:
-    """The batch that must hold it: the first that was closed after it had ended and is not final."""
-    ended = job.ended_at or job.accepted_at
-    later = [
-        batch for batch in facts.batches
-        if batch.closed_at >= ended and batch.state_at(facts.instant.at_ms) != "final"
-    ]  # fmt: skip
-    return min(later, key=lambda batch: batch.batch_id, default=None)
+_BEFORE = {"pending": _pending, "processing": _processing}

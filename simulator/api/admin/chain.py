@@ -137,7 +137,8 @@ class ChainRoutes(AdminPart):
 
 
 def _page(tx: Tx, query: BatchQuery) -> tuple[list[Row], list[Row]]:
-    rows = tx.all("batches_page", before=query.before, state=query.state, most=query.limit)
+    name = "batches_page" if query.state in (None, "final") else "batches_page_open"
+    rows = tx.all(name, before=query.before, state=query.state, most=query.limit)
     return rows, tx.all("repairs_between", lowest=rows[-1]["id"], highest=rows[0]["id"]) if rows else []
 
 

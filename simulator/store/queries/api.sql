@@ -66,8 +66,19 @@ SELECT id, tenant, status, job_type, accepted_at, started_at, completed_at, conf
 FROM jobs WHERE id = :id;
 
 -- name: audit_page
-SELECT * FROM audit_log WHERE n > :after AND (:actor IS NULL OR actor = :actor)
-  AND (:action IS NULL OR action = :action) ORDER BY n LIMIT :most;
+SELECT * FROM audit_log WHERE n > :after AND n < :before AND at >= :since AND (:actor IS NULL OR actor = :actor)
+  AND (:action IS NULL OR action = :action) AND (:reads OR NOT (action LIKE '%.read' OR action LIKE '%.list'
+  OR action LIKE '%.export' OR action = 'token.refresh')) ORDER BY n LIMIT :most;
+
+-- name: audit_newest
+-- The same from the other end.
+SELECT * FROM audit_log WHERE n > :after AND n < :before AND at >= :since AND (:actor IS NULL OR actor = :actor)
+  AND (:action IS NULL OR action = :action) AND (:reads OR NOT (action LIKE '%.read' OR action LIKE '%.list'
+  OR action LIKE '%.export' OR action = 'token.refresh')) ORDER BY n DESC LIMIT :most;
+
+-- name: audit_from
+-- The number of the first entry from a moment on; clocks may have been set back by a minute (:early) since.
+SELECT n FROM audit_log WHERE at >= :early ORDER BY at, n LIMIT 1;
 
 -- name: platform_state
 SELECT (SELECT coalesce(sum(active_jobs), 0) FROM tenants) AS active_jobs,

@@ -4,6 +4,11 @@
 SELECT * FROM batches WHERE (:before IS NULL OR id < :before) AND (:state IS NULL OR state = :state)
 ORDER BY id DESC LIMIT :most;
 
+-- name: batches_page_open
+-- The same in one state before the last, by the index of those: of very many batches few are open.
+SELECT * FROM batches WHERE state <> 'final' AND state = :state AND (:before IS NULL OR id < :before)
+ORDER BY id DESC LIMIT :most;
+
 -- name: repairs_between
 -- Repairs of the batches of a page, oldest first.
 SELECT * FROM batch_repairs WHERE batch_id BETWEEN :lowest AND :highest ORDER BY batch_id, n;

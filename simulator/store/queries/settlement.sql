@@ -27,6 +27,15 @@ WHERE id = ?;
 UPDATE jobs SET attempt = ?, attempt_base = ?, retry_at = ?, status = ?, started_at = coalesce(started_at, ?),
   updated_at = ? WHERE id = ?;
 
+-- name: job_attempt_put
+-- job_id, n, started_at, ended_at, outcome, error_code, error_message, next_at.
+INSERT INTO job_attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, n) DO UPDATE SET
+  started_at = excluded.started_at, ended_at = excluded.ended_at, outcome = excluded.outcome,
+  error_code = excluded.error_code, error_message = excluded.error_message, next_at = excluded.next_at;
+
+-- name: job_attempts_of
+SELECT * FROM job_attempts WHERE job_id = :job ORDER BY n;
+
 -- name: jobs_to_retry
 SELECT * FROM jobs WHERE retry_at <= :now ORDER BY retry_at, id LIMIT :most;
 

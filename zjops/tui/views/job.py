@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from zjops.domain.errors import ZjopsError
+from zjops.domain.jobs import JobState
+from zjops.domain.wire import JobAttempt
 from zjops.feed.messages import Verdict
 from zjops.recording.reader import Recording
 from zjops.tui.figures import clock
@@ -19,6 +22,14 @@ from zjops.tui.pipeline import facts_of
 from zjops.tui.station import Station
 from zjops.tui.views.base import View
 from zjops.tui.widgets import Sheet
+
+AGAIN_MS = 2_000
+
+
+def attempts_in(told: dict[str, Any]) -> list[JobAttempt] | None:
+    """The attempts of a job's detail; None from a platform that tells of none."""
+    found = told.get("job", {}).get("attempts")
+    return None if found is None else msgspec.convert(found, list[JobAttempt])
 
 
 class Job(View):
@@ -38,7 +49,9 @@ class Job(View):
         self.job_id: str | None = None
         self._seen: Seen | None = None
         self._told: Told = None
+        self._tried: list[JobAttempt] | None = None
         self._told_of: str | None = None
+        self._asked_ms = 0
         self._verdict: Verdict | str | None = None
 
     def compose(self) -> ComposeResult:
@@ -47,13 +60,17 @@ class Job(View):
     def enter(self, argument: str | None) -> None:
         if argument is not None:
             self.job_id, self._seen, self._told, self._verdict = argument, None, None, None
-            self._told_of = None
+            self._told_of = self._tried = None
             self.query_one(Sheet).top = 0
 
-    def _ask_once(self, state: str) -> None:
-        """Ask the platform for result and deliveries, and again whenever the job has come further."""
-        if self.station.details is not None and self.job_id is not None and self._told_of != state:
-            self._told_of = state
+    def _ask_once(self, state: str, at_ms: int) -> None:
+        """Ask for attempts, result and deliveries; again when the job has come further, and now and then while it may
+        be tried again, which no event tells."""
+        if self.station.details is None or self.job_id is None:
+            return
+        later = state == JobState.PROCESSING and at_ms - self._asked_ms >= AGAIN_MS
+        if self._told_of != state or later:
+            self._told_of, self._asked_ms = state, at_ms
             self.run_worker(self._ask(self.job_id), group="details", exclusive=True)
 
     async def _ask(self, job_id: str) -> None:
@@ -65,14 +82,18 @@ class Job(View):
             told = str(exc)
         if job_id == self.job_id:
             self._told = told
+            if isinstance(told, dict):
+                self._tried = attempts_in(told)
             self.app.reload()  # type: ignore[attr-defined]
 
     def read(self, recording: Recording, instant: Instant) -> Seen | None:
         job = None if self.job_id is None else recording.job(self.job_id, instant.at_ms)
         if job is None:
             return None
-        batch = None if job.batch_id is None else recording.batch(job.batch_id, instant.at_ms)
-        return Seen(job, batch, facts_of(recording, instant))
+        at, ended = instant.at_ms, job.ended_at or job.accepted_at
+        batch = None if job.batch_id is None else recording.batch(job.batch_id, at)
+        after = None if job.final_at is not None else recording.batch_after(ended, at)
+        return Seen(job, batch, facts_of(recording, instant), after)
 
     def show(self, found: Seen | None, instant: Instant) -> None:
         self._seen, sheet = found, self.query_one(Sheet)
@@ -80,8 +101,10 @@ class Job(View):
             sheet.put(self._nothing(instant))
             return
         if instant.live:
-            self._ask_once(found.job.state)
-        sheet.put(draw(found, self._told if instant.live else None, self._verdict, sheet.size.width or 80))
+            self._ask_once(found.job.state, instant.at_ms)
+        # What was tried before a moment stays as it was; everything else is told as of now.
+        told = self._told if instant.live else None
+        sheet.put(draw(found, told, self._verdict, sheet.size.width or 80, self._tried))
 
     def _nothing(self, instant: Instant) -> list[Line]:
         if self.job_id is None:

@@ -181,7 +181,9 @@ def _errors(seen: Seen) -> list[Line]:
 def _batches(seen: Seen) -> list[Line]:
     facts = seen.facts
     balance = None if facts.relayer is None or facts.relayer.balance_wei is None else int(facts.relayer.balance_wei)
-    note = f"the relayer has {coin(balance)} coins" if balance is not None else ""
+    told = [f"{facts.open.batches:,} open, {facts.open.mined:,} of them mined"] if facts.open.batches else []
+    told += [f"the relayer has {coin(balance)} coins"] if balance is not None else []
+    note = "; ".join(told)
     lines = [title("Newest batches", note)]
     for batch in facts.batches[:4]:
         gas = f"{batch.gas_used // max(1, batch.jobs):,} gas a job" if batch.gas_used else ""

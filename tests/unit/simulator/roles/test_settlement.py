@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from simulator.api.views import attempts_of
 from simulator.blobs.files import FileBlobs
 from simulator.broker.memory import MemoryBroker
 from simulator.broker.port import Message, Outgoing
@@ -21,10 +22,10 @@ from simulator.intake.records import Accepted, Submission, Tenant
 from simulator.settlement import DURABLE, UNREADABLE_S, Settlement
 from simulator.store.memory import MemoryStore
 from simulator.store.port import Row
-from simulator.store.sqlite import MemorySqliteStore
+from simulator.store.sqlite import MemorySqliteStore, SqliteTx
 from simulator.telemetry import Telemetry
-from tests.support.tables import look
-from zjops.domain.clock import ManualClock
+from tests.support.tables import look, tables
+from zjops.domain.clock import ManualClock, parse_rfc3339
 from zjops.domain.errors import BrokerUnavailable
 from zjops.domain.events import (
     CONTROL_CANCEL,
@@ -102,6 +103,20 @@ class Bench:
     def jobs(self) -> list[Row]:
         return look(self.store, "SELECT * FROM jobs ORDER BY id")
 
+    def attempts(self) -> list[Row]:
+        return look(self.store, "SELECT * FROM job_attempts ORDER BY job_id, n")
+
+    def told(self, job: str) -> list[tuple[Any, ...]]:
+        """The attempts of a job as the API tells them: number, what became of it, began, ended, next, code."""
+        tx = SqliteTx(tables(self.store))
+        row = tx.one("job_get", id=job_key(job))
+        assert row is not None
+        return [
+            (one.attempt, one.outcome, _later(one.started_at), _later(one.ended_at), _later(one.next_at),
+             one.error.code if one.error else None)
+            for one in attempts_of(tx, row)
+        ]  # fmt: skip
+
     def statuses(self, *names: str) -> list[str]:
         found = {row["id"]: row["status"] for row in self.jobs()}
         return [found[key] for key in map(job_key, names)]
@@ -118,6 +133,10 @@ class Bench:
         ]
 
 
+def _later(text: str | None) -> int | None:
+    return None if text is None else parse_rfc3339(text) - START_MS
+
+
 def done(job: str, attempt: int = 1, kind: OutcomeKind = OutcomeKind.DONE, **over: Any) -> Said:
     """An attempt that ended."""
     result = {"result": msgspec.Raw(b'{"a":1}'), "result_bytes": 7} if kind is OutcomeKind.DONE else {}
@@ -125,8 +144,8 @@ def done(job: str, attempt: int = 1, kind: OutcomeKind = OutcomeKind.DONE, **ove
     return RESULT_DONE, Outcome(job_id=job, attempt=attempt, kind=kind, **values)  # type: ignore[arg-type]
 
 
-def started(job: str, attempt: int = 1) -> Said:
-    return RESULT_STARTED, Started(job_id=job, attempt=attempt, started_at=START_MS)
+def started(job: str, attempt: int = 1, at_ms: int = START_MS) -> Said:
+    return RESULT_STARTED, Started(job_id=job, attempt=attempt, started_at=at_ms)
 
 
 def progress(job: str, percent: int, attempt: int = 1) -> Said:
@@ -167,7 +186,7 @@ async def _settled(folder: Path, store: MemorySqliteStore, seed: int, group: int
         assert await bench.settlement.settle_waiting() == len(said[at : at + group])
     assert await bench.broker.pending(DURABLE) == 0
     told = look(bench.store, "SELECT tenant, url, job_id, type, at, body FROM deliveries ORDER BY job_id")
-    found = [bench.jobs(), bench.events(), *bench.books(), told]
+    found = [bench.jobs(), bench.events(), *bench.books(), bench.attempts(), told]
     await bench.stop()
     return found
 
@@ -177,6 +196,7 @@ async def test_a_group_settles_as_its_results_do_one_by_one(tmp_path: Path, seed
     alone = await _settled(tmp_path, MemorySqliteStore(), seed, 1)
     assert {row["status"] for row in alone[0]} > {"completed", "failed"}
     assert len(alone[-1]) > 3, "deliveries too"
+    assert len({row["outcome"] for row in alone[-2]}) > 3, "attempts too"
     for group in (2, 7, 240):
         assert await _settled(tmp_path, MemorySqliteStore(), seed, group) == alone
     assert await _settled(tmp_path, MemoryStore(), seed, 240) == alone, "on hot tables too"
@@ -196,6 +216,64 @@ async def test_every_ending_is_charged_or_released_and_told_once(bench: Bench) -
         assert tenant["active_jobs"] == 0
     ends = [data["job_id"] for subject, data in bench.events() if subject in ("jobs.completed", "jobs.failed")]
     assert sorted(ends) == sorted(jobs)
+
+
+async def test_a_job_that_needs_one_attempt_tells_of_it_and_costs_no_row(bench: Bench) -> None:
+    good, bad, runs, waits = await bench.accept(4)
+    await bench.say(
+        done(good), done(bad, 1, OutcomeKind.FAILED, error_code="boom", error_message="It broke."), started(runs)
+    )  # fmt: skip
+    await bench.settlement.settle_waiting()
+    assert bench.attempts() == []
+    assert bench.told(good) == [(1, "completed", 0, 30, None, None)]
+    assert bench.told(bad) == [(1, "failed", 0, 30, None, "boom")]
+    assert bench.told(runs) == [(1, "running", 0, None, None, None)]
+    assert bench.told(waits) == []
+
+
+async def test_every_attempt_is_told_with_its_times_and_why_another_followed(bench: Bench) -> None:
+    (job,) = await bench.accept(1)
+    boom = {"error_code": "boom", "error_message": "It broke."}
+    await bench.say(done(job, 1, OutcomeKind.RETRY, **boom))
+    await bench.settlement.settle_waiting()
+    first = (1, "retried", 0, 30, 1_000, "boom")
+    assert bench.told(job) == [first]
+    bench.clock.advance(2)
+    assert await bench.settlement.dispatch_due() == 1
+    await bench.say(started(job, 2, START_MS + 2_000))
+    await bench.settlement.settle_waiting()
+    assert bench.told(job) == [first, (2, "running", 2_000, None, None, None)]
+    # Its worker dies: what claims it next is the third.
+    await bench.say(started(job, 3, START_MS + 9_000))
+    await bench.settlement.settle_waiting()
+    second = (2, "lost", 2_000, None, None, None)
+    assert bench.told(job) == [first, second, (3, "running", 9_000, None, None, None)]
+    await bench.say(done(job, 3, started_at=START_MS + 9_000, ended_at=START_MS + 9_500))
+    await bench.settlement.settle_waiting()
+    assert bench.told(job) == [first, second, (3, "completed", 9_000, 9_500, None, None)]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["it was told that the first began", "nothing was told of it"])
+async def test_a_first_attempt_whose_worker_died_is_told_as_far_as_it_is_known(bench: Bench, told: bool) -> None:
+    (job,) = await bench.accept(1)
+    await bench.say(*([started(job)] if told else []))
+    await bench.settlement.settle_waiting()
+    await bench.say(done(job, 2, started_at=START_MS + 7_000, ended_at=START_MS + 7_100))
+    await bench.settlement.settle_waiting()
+    assert bench.told(job) == [
+        (1, "lost", 0 if told else None, None, None, None), (2, "completed", 7_000, 7_100, None, None),
+    ]  # fmt: skip
+
+
+async def test_a_dead_letter_says_why_its_last_attempt_failed(bench: Bench) -> None:
+    (job,) = await bench.accept(1)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        await bench.say(done(job, attempt, OutcomeKind.RETRY, error_code="boom", error_message="It broke."))
+        await bench.settlement.settle_waiting()
+    assert [(one[0], one[1], one[5]) for one in bench.told(job)] == [
+        *((n, "retried", "boom") for n in range(1, MAX_ATTEMPTS)), (MAX_ATTEMPTS, "failed", "boom"),
+    ]  # fmt: skip
+    assert bench.jobs()[0]["error_code"] == "dead_letter"
 
 
 async def test_an_outcome_has_the_number_of_its_event(bench: Bench) -> None:

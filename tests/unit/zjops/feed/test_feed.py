@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,19 @@ from zjops.domain.errors import FileUnavailable, UsageError
 from zjops.domain.events import JobEvent, OpsEvent, envelope
 from zjops.domain.requests import rollup_of
 from zjops.domain.wire_admin import PlatformState
-from zjops.domain.wire_chain import BatchPage
+from zjops.domain.wire_chain import BatchPage, BatchView
 from zjops.feed.broker import put
-from zjops.feed.feed import Feed, Intake
+from zjops.feed.feed import EASY, RARELY, Feed, Intake
 from zjops.feed.messages import RECORDING, Pulse, Stale
 from zjops.feed.playback import Playback
-from zjops.feed.polling import Poll, Read, _Questions
+from zjops.feed.polling import Poll, Read, _Batches, _Questions
+from zjops.feed.readings import CHAIN_HEAD, PLATFORM, ChainHead
 from zjops.recording.changes import STAGES, Changes
 from zjops.recording.reader import Recording
 from zjops.recording.recorder import Recorder
+from zjops.tui.health import Health, Level
+from zjops.tui.moment import Instant
+from zjops.tui.pipeline import facts_of, stages_of
 
 STATE = PlatformState(
     active_jobs=1, unpublished=0, oldest_unpublished_ms=None, open_batches=0, dead_letters=0, relayer_paused=False,
@@ -171,12 +175,17 @@ class Refusing:
     """A disk that is full for a while."""
 
     def __init__(self) -> None:
-        self.full, self.written, self.closed = True, Counter[str](), False
+        self.full, self.written, self.held, self.closed = True, Counter[str](), Counter[str](), False
+        self.offered = 0
 
     def write(self, changes: Changes, now_ms: int) -> None:
+        self.offered += 1
         if self.full:
             raise FileUnavailable("the disk is full", "recording")
         self.written.update(changes.counts())
+
+    def hold(self, changes: Changes, now_ms: int) -> None:
+        self.held.update(changes.counts())
 
     def close(self) -> None:
         self.closed = True
@@ -192,9 +201,127 @@ async def test_a_full_disk_is_told_and_nothing_is_lost_by_it() -> None:
     feed.intake.changes.event("submitted", START, _event(), None)
     disk.full = False
     await feed.tick()
-    assert disk.written["submitted"] == 4
+    assert (disk.written["submitted"], disk.held["submitted"]) == (4, 3)
     assert sum(pulse.events["submitted"] for pulse in posted) == 4
     assert posted[-1].stale == ()
+
+
+async def test_what_waits_for_a_full_disk_is_offered_rarely_once_it_is_much_and_at_the_end() -> None:
+    disk = Refusing()
+    feed = Feed([], ManualClock(START), lambda pulse: None, disk)
+    for _ in range(EASY + 1):
+        feed.intake.changes.event("submitted", START, _event(), None)
+    for _ in range(2 * RARELY):
+        await feed.tick()
+    assert disk.offered == 1 + 2
+    assert disk.held["submitted"] == EASY + 1, "each once"
+    disk.full = False
+    await feed._finish()
+    assert disk.written["submitted"] == EASY + 1
+
+
+class TestFullDisk:
+    """A recording whose disk is full: it is said which and why, live figures go on, and it recovers alone."""
+
+    @pytest.fixture
+    def recorder(self, tmp_path: Path) -> Iterator[Recorder]:
+        recorder = Recorder(tmp_path / "r.zjrec", {"context": "local"})
+        recorder.reader = Recording(recorder.path)
+        yield recorder
+        recorder.reader.close()
+        recorder.close()
+
+    def _fill(self, recorder: Recorder) -> None:
+        (pages,) = recorder._db.execute("PRAGMA page_count").fetchone()
+        recorder._db.execute(f"PRAGMA max_page_count = {pages}")
+
+    def _free(self, recorder: Recorder) -> None:
+        recorder._db.execute("PRAGMA max_page_count = 1000000")
+
+    def _second(self, intake: Intake, number: int, jobs: int = 20) -> None:
+        at = START + number * 1_000
+        for job in range(number * jobs, (number + 1) * jobs):
+            life(intake.changes, job, accepted=at, started=at + 1, ended=at + 2)
+        head = ChainHead(height=number, made_s=at // 1000, base_fee_wei=7)
+        intake.changes.reading(CHAIN_HEAD, at, head)
+        intake.changes.reading(PLATFORM, at, STATE)
+
+    async def test_live_figures_go_on_and_everything_is_written_later(self, recorder: Recorder) -> None:
+        clock, posted, seen = ManualClock(START), list[Pulse](), recorder.reader
+        assert seen is not None
+        feed = Feed([], clock, posted.append, recorder)
+        for number in range(60):
+            if number == 5:
+                self._fill(recorder)
+            self._second(feed.intake, number)
+            clock.advance(1)
+            await feed.tick()
+            if number == 40:
+                stages = {one.name: one for one in stages_of(facts_of(seen, Instant(clock.now_ms(), 300, True)))}
+                assert stages["chain"].health == Health(Level.OK, "block 40"), "it is the disk that fails"
+                assert stages["workers"].per_s == 20
+                (stale,) = posted[-1].stale
+                assert stale.reason == (
+                    f"recording {recorder.path} cannot be written (database or disk is full); "
+                    "what is shown comes from memory until it can be"
+                )  # fmt: skip
+                assert seen.held() == 41 * 20
+            if number == 50:
+                self._free(recorder)
+        assert posted[-1].stale == ()
+        assert seen.stand_in is None
+        rows = seen.series(START // 1000, START // 1000 + 60)
+        assert [row.completed for row in rows] == [20] * 60, "each once"
+        assert seen.count(clock.now_ms()) == 60 * 20
+        heads = [head.height for _, head in seen.readings(CHAIN_HEAD, clock.now_ms(), ChainHead)]
+        assert heads == list(range(60)), "also what was read meanwhile"
+        (span,) = seen.outage_spans(clock.now_ms())
+        assert (span[0].source, span[1]) == (RECORDING, START + 52_000)
+
+    async def test_what_is_not_told_twice_is_written_after_it_was_taken_back(self, recorder: Recorder) -> None:
+        self._fill(recorder)
+        feed = Feed([], ManualClock(START), lambda pulse: None, recorder)
+        self._second(feed.intake, 0, jobs=500)
+        await feed.tick()
+        self._free(recorder)
+        await feed.tick()
+        assert recorder.reader is not None
+        assert recorder.reader.reading(PLATFORM, START, PlatformState) is not None
+
+    async def test_whoever_only_records_keeps_nothing_to_show(self, recorder: Recorder) -> None:
+        recorder.reader, reader = None, recorder.reader
+        assert reader is not None
+        self._fill(recorder)
+        posted: list[Pulse] = []
+        feed = Feed([], ManualClock(START), posted.append, recorder)
+        self._second(feed.intake, 0, jobs=500)
+        await feed.tick()
+        (stale,) = posted[-1].stale
+        assert stale.reason == f"recording {recorder.path} cannot be written (database or disk is full)"
+        assert recorder._stand_in is None
+        recorder.reader = reader
+
+    async def test_it_may_end_while_the_disk_is_full(self, recorder: Recorder) -> None:
+        self._fill(recorder)
+        feed = Feed([], ManualClock(START), lambda pulse: None, recorder)
+        self._second(feed.intake, 0, jobs=500)
+        await feed.tick()
+        await feed._finish()
+        assert recorder.reader is not None
+        assert recorder.reader.count(START + 10) == 0, "the file is whole, without what it could not take"
+
+
+def test_of_what_waits_for_the_disk_only_what_changes_something_is_kept() -> None:
+    changes = Changes()
+    for number, state in enumerate(("sent", "mined", "mined", "final")):
+        changes.batch(batch_view(7, state), START + number)
+        changes.reading("platform", START + number, {"depth": number // 2})
+        changes.event("submitted", START, _event(), None)
+    changes.condense(3)
+    assert [(row[2], row[5]) for row in changes.batches] == [("final", START + 1)]
+    assert [(at, body) for _, at, body in changes.readings] == [(START, '{"depth":0}'), (START + 2, '{"depth":1}')]
+    assert len(changes.jobs) == 3
+    assert changes.counts()["submitted"] == 4
 
 
 def _event() -> JobEvent:
@@ -350,6 +477,61 @@ def test_the_operators_door_is_asked_for_what_is_slow_to_change_less_often() -> 
     assert asked == {"platform": 20, "relayer": 20, "batches": 10, "tenants": 2}
     assert [read.kind for read in reads] == ["clock", "platform", "relayer"]
     assert abs(reads[0].body - 300_000) < 1_000, "its clock is five minutes ahead"
+
+
+def _door(states: list[str], asked: list[str]) -> Admin:
+    """Operators' door to a platform with these batches, from number 1 on."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        given = dict(request.url.params)
+        asked.append("&".join(f"{name}={value}" for name, value in sorted(given.items())))
+        found = [
+            batch_view(number, state) for number, state in enumerate(states, 1)
+            if number < int(given.get("before", 10**9)) and given.get("state", state) == state
+        ][::-1]  # fmt: skip
+        limit = int(given["limit"])
+        page = BatchPage(batches=found[:limit], next=found[limit - 1].batch_id if len(found) >= limit else None)
+        return httpx2.Response(200, content=msgspec.json.encode(page))
+
+    return Admin(CONTEXT, Http("http://x", transport=httpx2.MockTransport(answer)))
+
+
+def batch_view(number: int, state: str) -> BatchView:
+    return BatchView(
+        batch_id=number, first_sequence=number, count=1, root="0x", state=state,  # type: ignore[arg-type]
+        closed_at="2026-11-26T08:00:00Z", sent_at=None, final_at=None, tx_hash=None, block_number=None, block_hash=None,
+        gas_used=None, gas_price_wei=None,
+    )  # fmt: skip
+
+
+def test_every_open_batch_is_read_and_what_became_of_each(tmp_path: Path) -> None:
+    states, asked, batches = (
+        ["final"] * 1_000 + ["mined"] * 5 + ["sent"] * 5 + ["closed"] * 1_990,
+        list[str](),
+        _Batches(),
+    )
+    admin = _door(states, asked)
+    found = {one.batch_id: one.state for one in batches.read(admin, 2_000).batches}
+    assert found == {number: state for number, state in enumerate(states, 1) if state != "final"}
+    assert len(asked) == 5, "closed ones are two pages"
+    states[1_000:2_900] = ["final"] * 1_900
+    asked.clear()
+    found = {one.batch_id: one.state for one in batches.read(admin, 100).batches}
+    assert [found[number] for number in range(1_001, 3_001)] == states[1_000:], "also those that nobody calls new"
+    states[2_900:] = ["final"] * 100
+    batches.read(admin, 0)
+    asked.clear()
+    assert len(batches.read(admin, 0).batches) == 50
+    assert asked == ["limit=50"], "when all is well, the newest page and no more"
+
+
+def test_batches_of_a_platform_that_was_before_are_forgotten() -> None:
+    states, batches = ["closed"] * 100, _Batches()
+    batches.read(_door(states, []), 100)
+    assert len(batches.read(_door(["final"] * 3, []), 0).batches) == 3
+    asked: list[str] = []
+    batches.read(_door(["final"] * 3, asked), 0)
+    assert asked == ["limit=50"]
 
 
 class TestPlayback:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from tests.unit.zjops.load.made import run as measured
 from tests.unit.zjops.load.made import scenario, steady
 from zjops.audit.findings import Report
 from zjops.config import Context
+from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UntrustedError
 from zjops.load import run
 from zjops.load.generator import Generator
@@ -100,3 +102,15 @@ def test_a_generator_that_failed_at_its_end_leaves_what_it_measured(
 def test_a_run_without_hope_fails_though_it_was_ended_early(parts: Parts, tmp_path: Path) -> None:
     parts.ended = Ended(measured(*steady(times_ms=[900.0] * 100), whole=False), False, "p(99)<200")
     assert parts.conduct(tmp_path).verdict == "fail"
+
+
+def test_a_generator_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = Context(api_url="http://127.0.0.1:9", token_url="http://127.0.0.1:9", issuer="x", home=str(tmp_path))
+    made = Generator(tmp_path, seed=1, workers=1, prefix="load-x", context=None, home=None)
+    made._argv = [sys.executable, "-c", "import signal; signal.pause()"]
+    monkeypatch.setattr(run, "Generator", lambda *_, **__: made)
+    monkeypatch.setattr(run, "SILENT_S", 0.0)
+    asked = Asked(scenario(slos=(), thresholds=()), context, None, 7, 1, "zjops load run made")
+    with pytest.raises(UntrustedError, match=r"the generator said nothing for 0 s; see .*generator\.log"):
+        run._generate(asked, tmp_path, [], SystemClock())
+    assert not made.running

@@ -19,7 +19,7 @@ from zjops.feed.budgets import Budget
 from zjops.feed.readings import CHAIN_HEAD, PLATFORM, RELAYER, ChainHead
 from zjops.recording.changes import Changes
 from zjops.recording.reader import Recording
-from zjops.recording.rows import Outage
+from zjops.recording.rows import OpenBatches, Outage
 from zjops.tui.applog import TAIL_BYTES, Logs
 from zjops.tui.budgets import of_window
 from zjops.tui.commands import complete_command, parse_command
@@ -29,6 +29,7 @@ from zjops.tui.pipeline import Facts, facts_of, stages_of
 from zjops.tui.stuck import because
 from zjops.tui.tenantrows import tenant_rows
 from zjops.tui.themes import OURS, usual
+from zjops.tui.views.overview import Seen, draw
 
 WORKING = msgspec.structs.replace(
     QUIET, owner="r", state="active", paused=False, waiting_jobs=7, finality="depth:3", block_time_seconds=1.0
@@ -97,6 +98,47 @@ def _batch(**more: Any) -> BatchView:
     return BatchView(**known)
 
 
+class TestOpenBatches:
+    """Those that are open are counted however many there are."""
+
+    def _backlog(self, folder: Path) -> Facts:
+        changes = Changes()
+        for number in range(1, 61):
+            state = "final" if number <= 5 else "mined" if number <= 10 else "sent" if number <= 20 else "closed"
+            closed = START + number * 100
+            view = _batch(
+                batch_id=number, state=state, count=10, closed_at=rfc3339(closed), sent_at=None if state == "closed"
+                else rfc3339(closed + 1), final_at=rfc3339(closed + 50) if state == "final" else None,
+            )  # fmt: skip
+            changes.batch(view, closed + 10)
+        changes.reading(CHAIN_HEAD, START, ChainHead(height=9, made_s=START // 1000 + 60, base_fee_wei=7))
+        changes.reading(RELAYER, START, WORKING)
+        return facts_of(recorded(folder, [changes], START + 60_000), Instant(START + 60_000, 300, True))
+
+    def test_all_of_them_and_the_oldest(self, tmp_path: Path) -> None:
+        facts = self._backlog(tmp_path)
+        assert facts.open == OpenBatches(
+            closed=40, sent=10, mined=5, jobs=550, oldest_at=START + 600, newest=60
+        )  # fmt: skip
+        chain = next(stage for stage in stages_of(facts) if stage.name == "chain")
+        assert chain.oldest_ms == 60_000 - 600, "the oldest of all, not of the newest twenty"
+        assert chain.health.why.endswith("batch 60 closed, 55 open")
+        lines = draw(Seen(facts, stages_of(facts), [], [], []), 160, 50)
+        assert "Newest batches  55 open, 5 of them mined" in "\n".join("".join(t for t, _ in line) for line in lines)
+
+    def test_the_batch_of_a_job_is_found_behind_many_others(self, tmp_path: Path) -> None:
+        self._backlog(tmp_path)
+        after = Recording(tmp_path / "test.zjrec").batch_after(START + 1_250, START + 60_000)
+        assert after is not None
+        assert (after.batch_id, after.state_at(START + 60_000)) == (13, "sent")
+
+    def test_as_of_a_moment(self, tmp_path: Path) -> None:
+        self._backlog(tmp_path)
+        recording = Recording(tmp_path / "test.zjrec")
+        assert recording.open_batches(START + 99) == OpenBatches()
+        assert recording.open_batches(START + 120) == OpenBatches(sent=1, jobs=10, oldest_at=START + 100, newest=1)
+
+
 class TestStuck:
     """The first thing on a job's way that holds it up."""
 
@@ -104,7 +146,8 @@ class TestStuck:
         facts = _facts(folder, later_ms, **put)
         job = Recording(folder / "test.zjrec").job(job_id(number), START + later_ms)
         assert job is not None
-        return because(job, facts) or ""
+        after = Recording(folder / "test.zjrec").batch_after(job.ended_at or job.accepted_at, START + later_ms)
+        return because(job, facts, after) or ""
 
     def test_the_outbox(self, tmp_path: Path) -> None:
         held = msgspec.structs.replace(STATE, unpublished=40, oldest_unpublished_ms=9_000)
