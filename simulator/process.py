@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.config import Settings, load_settings
+from simulator.processor import go_last
 from simulator.rotation import RotatingLog
 from simulator.service import Service, Stack, settle_memory
 from simulator.telemetry import Telemetry
@@ -21,7 +21,7 @@ from zjops.domain.runfile import RunFile, read_run_file
 
 AT_ONCE = frozenset({"api", "outbox"})
 """Roles that somebody waits for. All others yield the processor to them: work can wait, an answer cannot."""
-YIELDS = 5
+YIELDS = 10
 CRASHED = 70
 """The exit status of a process one of whose loops broke (EX_SOFTWARE)."""
 
@@ -123,7 +123,7 @@ def run_roles(name: str, roles: Sequence[str], home: Path, *, fd: int | None) ->
     import uvloop
 
     if not AT_ONCE & set(roles):
-        os.nice(YIELDS)
+        go_last(YIELDS)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if fd is None:

@@ -119,9 +119,7 @@ class Child:
             self._process = await asyncio.create_subprocess_exec(
                 *self.spec.argv, env=os.environ | FRUGAL, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=err,
                 pass_fds=handed,
-                # Out of reach of the terminal's Ctrl-C, but in our session: where the kernel shares the processor out
-                # among sessions (sched_autogroup), how nice a process is counts only inside of one.
-                process_group=0,
+                start_new_session=True,
             )  # fmt: skip
         with contextlib.suppress(psutil.Error):
             self.started_at = psutil.Process(self._process.pid).create_time()
