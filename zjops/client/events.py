@@ -75,10 +75,10 @@ class Tail:
                 )
 
         async for message in self._messages(begin):
-            place = message.metadata
-            if place.sequence.stream > self._last.get(place.stream, 0):
-                self._last[place.stream] = place.sequence.stream
-                yield Heard(place.stream, place.sequence.stream, message.subject, message.data)
+            stream, sequence = _place(message.reply)
+            if sequence > self._last.get(stream, 0):
+                self._last[stream] = sequence
+                yield Heard(stream, sequence, message.subject, message.data)
 
     async def replay(self, name: str) -> AsyncIterator[Heard]:
         """What a named replay publishes from now on; what was published before is not kept anywhere."""
@@ -145,3 +145,13 @@ class Tail:
             ),
             OPEN_WITHIN_S,
         )  # fmt: skip
+
+
+def _place(reply: str) -> tuple[str, int]:
+    """Stream and number of a delivery, by its reply subject (ADR-15); the library's own reading of all of it costs
+    a tenth of what is done with an event.
+    """
+    # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>[.<token>]
+    parts = reply.split(".")
+    at = 2 if len(parts) == 9 else 4
+    return parts[at], int(parts[at + 3])
