@@ -8,6 +8,7 @@ import msgspec
 
 from zjops.recording.changes import Changes
 from zjops.recording.files import Limits
+from zjops.recording.merging import merged
 from zjops.recording.statements import statement
 
 SAMPLE_MS = 1000
@@ -46,7 +47,7 @@ class Tables:
 
     def _put(self, changes: Changes) -> None:
         run = self._db.executemany
-        run(statement("put_job"), changes.jobs)
+        run(statement("put_job"), merged(changes.jobs))
         run(statement("add_second"), [(second, *counts) for second, counts in changes.seconds.items()])
         run(statement("put_batch"), changes.batches)
         run(statement("put_act"), changes.acts)
