@@ -18,7 +18,7 @@ TICK_S = 0.25
 HELD_MOST = 200_000
 """Job events that wait for a disk that refuses; beyond that their numbers are kept and the jobs are not."""
 EASY, RARELY = 5_000, 20
-"""More jobs than so many that wait for the disk are offered to it in every so many ticks only: each time costs."""
+"""More rows than so many that wait for the disk are offered to it in every so many ticks only: each time costs."""
 Post = Callable[[Pulse], None]
 
 
@@ -157,7 +157,7 @@ class Feed:
         assert self._writer is not None
         waiting = self._with_unwritten(changes)
         self._ticks += 1
-        if (len(waiting.jobs) <= EASY or self._ticks % RARELY == 0 or self._refused is None) and self._offer(
+        if (waiting.rows() <= EASY or self._ticks % RARELY == 0 or self._refused is None) and self._offer(
             waiting, now_ms
         ):
             return None

@@ -107,6 +107,9 @@ WHERE second BETWEEN ? AND ? ORDER BY second;
 -- name: depths_at
 SELECT stage, jobs, oldest_at FROM depths WHERE at = (SELECT max(at) FROM depths WHERE at <= ?);
 
+-- name: depths_from
+SELECT at, stage, jobs, oldest_at FROM depths WHERE at >= ? ORDER BY at;
+
 -- name: depth_series
 SELECT at / 1000, stage, jobs FROM depths WHERE at BETWEEN ? AND ? ORDER BY at;
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -28,20 +30,33 @@ class Tables:
     def write(self, changes: Changes, now_ms: int) -> None:
         """Put in what happened; once a second also how much waits where."""
         try:
+            with self._transaction():
+                self._put(changes)
+                if now_ms - self._sampled >= SAMPLE_MS:
+                    self._sampled = now_ms
+                    self._sample(now_ms)
+                if now_ms - self._capped >= CAP_EVERY_MS:
+                    self._capped = now_ms
+                    self._cap(now_ms)
+        except sqlite3.Error:
+            # What was taken back was not the newest that is in there.
+            self._bodies.clear()
+            raise
+
+    def add_depths(self, rows: list[tuple[int, str, int, int | None]]) -> None:
+        """Put in how much waited where at former moments."""
+        with self._transaction():
+            self._db.executemany(statement("put_depth"), rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._put(changes)
-            if now_ms - self._sampled >= SAMPLE_MS:
-                self._sampled = now_ms
-                self._sample(now_ms)
-            if now_ms - self._capped >= CAP_EVERY_MS:
-                self._capped = now_ms
-                self._cap(now_ms)
+            yield
             self._db.execute("COMMIT")
         except sqlite3.Error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            # What was taken back was not the newest that is in there.
-            self._bodies.clear()
             raise
 
     def _put(self, changes: Changes) -> None:
