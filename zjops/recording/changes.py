@@ -37,6 +37,8 @@ class Changes:
     acts: list[Act] = field(default_factory=list)
     outages: list[tuple[Outage, int | None]] = field(default_factory=list)
     newest_ms: int | None = None
+    cut: bool = False
+    """Whether events of jobs were let go."""
 
     def event(self, kind: str, at_ms: int, event: JobEvent, traceparent: str | None) -> None:
         """Take in one job event: `kind` is the last part of its subject."""
@@ -93,6 +95,7 @@ class Changes:
     def condense(self, jobs_most: int) -> None:
         """Keep no more than is needed to write it later: of a batch, an answer and an outage only what changes
         something, and of what comes again and again the newest."""
+        self.cut |= len(self.jobs) > jobs_most
         del self.jobs[jobs_most:]
         newest: dict[int, tuple[Any, ...]] = {}
         for row in self.batches:

@@ -12,7 +12,7 @@ from zjops.recording.files import Limits
 from zjops.recording.statements import named, schema, statement
 from zjops.recording.tables import Tables
 
-BACK_MS = 3_600_000
+BACK_MS, LATE_MS = 3_600_000, 60_000
 JOBS_MOST = 200_000
 BYTES_MOST = 400_000_000
 
@@ -30,9 +30,13 @@ class StandIn:
             self._fill(path, now_ms)
         self.tables = Tables(self.db, Limits(limits.hours, min(limits.bytes, BYTES_MOST)))
 
-    def depths(self) -> list[tuple[int, str, int, int | None]]:
-        """How much waited where, of every second since it began."""
-        return self.db.execute(statement("depths_from"), (self._began_ms,)).fetchall()
+    def depths(self) -> sqlite3.Cursor:
+        """How much waited where, of every second since it began, as `put_depth` takes it."""
+        return self.db.execute(statement("depths_from"), (self._began_ms,))
+
+    def jobs(self) -> sqlite3.Cursor:
+        """The newest of each job to which something happened since it began, as `put_job` takes it."""
+        return self.db.execute(statement("jobs_from"), (self._began_ms - LATE_MS,))
 
     def _fill(self, path: Path, now_ms: int) -> None:
         parts = named((resources.files("zjops.recording") / "standin.sql").read_text())

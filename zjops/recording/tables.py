@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
@@ -43,10 +44,10 @@ class Tables:
             self._bodies.clear()
             raise
 
-    def add_depths(self, rows: list[tuple[int, str, int, int | None]]) -> None:
-        """Put in how much waited where at former moments."""
+    def put_all(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Put in rows of one kind, by the name of their statement."""
         with self._transaction():
-            self._db.executemany(statement("put_depth"), rows)
+            self._db.executemany(statement(name), rows)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

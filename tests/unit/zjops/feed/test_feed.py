@@ -316,6 +316,28 @@ class TestFullDisk:
         waited = [jobs for _, stage, jobs in seen.depth_series(START, clock.now_ms()) if stage == "completed"]
         assert waited == [20 * number for number in range(1, 31)]
 
+    @pytest.mark.parametrize("ends", [False, True], ids=["it goes on", "it ends"])
+    async def test_jobs_of_which_events_were_let_go_are_written_as_they_were_seen(
+        self, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, ends: bool
+    ) -> None:
+        monkeypatch.setattr("zjops.feed.feed.HELD_MOST", 30)
+        clock, seen = ManualClock(START), recorder.reader
+        assert seen is not None
+        feed = Feed([], clock, lambda pulse: None, recorder)
+        life(feed.intake.changes, 1000, accepted=START)
+        for number in range(20):
+            if number == 3:
+                self._fill(recorder)
+            self._second(feed.intake, number)
+            clock.advance(1)
+            await feed.tick()
+        life(feed.intake.changes, 1000, accepted=START, ended=clock.now_ms())
+        self._free(recorder)
+        await (feed._finish() if ends else feed.tick())
+        at = clock.now_ms()
+        assert (seen.states(at), seen.stand_in) == ({"completed": 401}, None)
+        assert seen._ask("SELECT DISTINCT state FROM jobs", ()) == [("completed",)], "what came last counts"
+
     async def test_the_recording_can_be_read_while_its_stand_in_is_made(
         self, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
