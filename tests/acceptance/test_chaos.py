@@ -110,7 +110,9 @@ def test_faults_can_be_put_and_ended_by_hand(zjops: Cli, stage: Stage) -> None:
     assert status == 0
     assert "store.delay" in said
     assert "holds: store.delay at api" in err
-    assert zjops("chaos", "heal")[1].strip() == "1 fault ended"
+    assert zjops("chaos", "break", "meter", "kill", "--lease", "60")[0] == 0
+    assert "holds: kill at meter, struck 1 time\n" in zjops("chaos", "faults")[2]
+    assert zjops("chaos", "heal")[1].strip() == "2 faults ended"
     status, _, err = zjops("chaos", "break", "api", "store.delay", "--param", "ms")
     assert (status, err.strip()) == (2, "error: --param is NAME=NUMBER, not ms")
 
@@ -118,11 +120,11 @@ def test_faults_can_be_put_and_ended_by_hand(zjops: Cli, stage: Stage) -> None:
 def test_the_command_that_repeats_a_run_names_all_that_it_was_given() -> None:
     from zjops.cli.chaos import _command
 
-    assert _command("kill-worker", "smoke", None, False, None, None) == "zjops chaos run kill-worker --under smoke"
-    assert _command("reorg", "chaos", 2.5, True, None, None) == (
+    assert _command(["kill-worker"], "smoke", None, False, None, None) == "zjops chaos run kill-worker --under smoke"
+    assert _command(["reorg"], "chaos", 2.5, True, None, None) == (
         "zjops chaos run reorg --under chaos --lease 2.5 --fresh"
     )  # fmt: skip
-    assert _command("my own.yaml", "chaos", None, False, None, Path("/tmp/a b")) == (
+    assert _command(["my own.yaml"], "chaos", None, False, None, Path("/tmp/a b")) == (
         "zjops chaos run 'my own.yaml' --under chaos --home '/tmp/a b'"
     )  # fmt: skip
 
