@@ -45,26 +45,39 @@ def attempts_of(tx: Tx, row: Row) -> list[JobAttempt]:
 
 def _attempt(row: Row, number: int, kept: dict[int, Row]) -> JobAttempt:
     known = kept.get(number)
-    if known is None:
-        return _only(row) if row["attempt"] == number == 1 else _untold(row, number, kept)
-    last = number == row["attempt"] and row["status"] == JobState.PROCESSING.value
+    if known is not None:
+        return _kept(row, known)
+    if number == row["attempt_base"]:
+        # A store that was made before attempts were kept knows no more than that another one followed.
+        began = row["started_at"] if number == 1 else None
+        return JobAttempt(attempt=number, outcome="retried", started_at=_time(began))
+    return _last(row) if number == row["attempt"] else _untold(row, number, kept)
+
+
+def _kept(row: Row, known: Row) -> JobAttempt:
+    last, state, outcome = known["n"] == row["attempt"], row["status"], known["outcome"]
+    if outcome is None:
+        outcome = "running" if last and state == JobState.PROCESSING.value else "lost"
+    ended_so = outcome == RETRIED and last and state == JobState.CANCELLED.value
+    if ended_so:
+        # It was cancelled while it waited for the next one.
+        outcome = JobState.FAILED.value
     error = None
-    if known["outcome"] in (RETRIED, JobState.FAILED.value):
+    if outcome in (RETRIED, JobState.FAILED.value):
         error = JobError(code=known["error_code"] or "failed", message=known["error_message"] or "The attempt failed.")
     return JobAttempt(
-        attempt=number, outcome=known["outcome"] or ("running" if last else "lost"),
-        started_at=rfc3339(known["started_at"]), ended_at=_time(known["ended_at"]), next_at=_time(known["next_at"]),
-        error=error,
+        attempt=known["n"], outcome=outcome, started_at=rfc3339(known["started_at"]), ended_at=_time(known["ended_at"]),
+        next_at=None if ended_so else _time(known["next_at"]), error=error,
     )  # fmt: skip
 
 
-def _only(row: Row) -> JobAttempt:
-    """The first attempt of a job that has ended with it, or may yet."""
-    ran, began = row["processing_ms"], row["started_at"]
+def _last(row: Row) -> JobAttempt:
+    """The attempt that a job has ended with, or may yet, told by the job itself, whose start is the first one's."""
+    ran, began = row["processing_ms"], row["started_at"] if row["attempt"] == 1 else None
     ended = began + ran if began is not None and ran is not None else row["completed_at"]
     return JobAttempt(
-        attempt=1, outcome=_BECAME.get(row["status"], "running"), started_at=_time(began), ended_at=_time(ended),
-        error=_error(row),
+        attempt=row["attempt"], outcome=_BECAME.get(row["status"], "running"), started_at=_time(began),
+        ended_at=_time(ended), error=_error(row),
     )  # fmt: skip
 
 

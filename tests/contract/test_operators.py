@@ -64,6 +64,22 @@ async def test_the_audit_log_is_read_from_its_newest_entry_back_to_a_moment(stag
     assert (await stage.ask("GET", f"{BASE}/audit-log?since=noon", operator)).status_code == 400
 
 
+async def test_an_entry_is_found_by_its_moment_also_after_its_clock_was_set_back(stage: Stage) -> None:
+    operator = await stage.operator()
+
+    def put(tx: Tx) -> None:
+        assert isinstance(tx, SqliteTx)
+        tx._connection.executemany(
+            "INSERT INTO audit_log (n, at, actor, action) VALUES (?, ?, 'clock', 'relayer.pause')",
+            [(n, 4_000_000_000_000 + at) for n, at in ((9001, 30_000), (9002, -20_000), (9003, 5_000))],
+        )
+
+    await stage.store.transact(put)
+    since = "since=2096-10-02T07:06:40Z&actor=clock"
+    assert await _audited(stage, operator, since) == ([9001, 9003], None)
+    assert await _audited(stage, operator, f"{since}&sortOrder=desc") == ([9003, 9001], None)
+
+
 async def _plan(stage: Stage, name: str, **values: Any) -> str:
     """How SQLite will answer a named statement."""
 
@@ -79,8 +95,8 @@ async def test_a_moment_of_the_audit_log_is_found_by_its_index(stage: Stage) -> 
     newest = await _plan(
         stage, "audit_newest", after=0, before=9, since=0, actor=None, action=None, reads=0, most=9
     )  # fmt: skip
-    first = await _plan(stage, "audit_from", early=1)
-    assert "audit_by_time (at>?)" in first
+    first = await _plan(stage, "audit_from", since=1, back=60_000)
+    assert "audit_by_time (at>? AND at<?)" in first
     assert "INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in newest, "between two numbers, and by no other order"
     assert "TEMP B-TREE" not in first + newest
 

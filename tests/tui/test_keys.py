@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,6 +28,7 @@ from zjops.tui.moment import Instant
 from zjops.tui.pipeline import facts_of, stages_of
 from zjops.tui.screens import Over
 from zjops.tui.themes import OURS
+from zjops.tui.views.job import AGAIN_MS, Job
 from zjops.tui.views.jobs import Jobs
 from zjops.tui.widgets import Sheet, Table
 
@@ -420,6 +423,30 @@ class TestJob:
             screen = await hands.press("left_square_bracket")
             assert "✖ attempt 2   from 08:00:02Z" in screen, "what was tried before that moment"
             assert "attempt 3" not in screen, "and nothing that came after it"
+
+    async def test_a_platform_that_answers_late_is_not_asked_again_meanwhile(self, make: Make) -> None:
+        answers, asked = threading.Event(), list[str]()
+
+        def details(name: str) -> dict[str, Any]:
+            asked.append(name)
+            answers.wait()
+            return {"job": {"result": "late"}, "proof": None, "deliveries": []}
+
+        app = make(at_ms=None, details=details)
+        async with app.run_test(size=(120, 50)) as pilot:
+            hands = await _hands(app, pilot)
+            await pilot.press("2")
+            await settled(app, pilot)
+            await pilot.press("G", "enter")
+            try:
+                view = app.query_one(Job)
+                for later in range(1, 4):
+                    view._ask_once("processing", END + later * 2 * AGAIN_MS)
+                    await pilot.pause()
+                assert len(asked) <= 2, "once as it came, and once for its state"
+            finally:
+                answers.set()
+            assert '"late"' in await hands.press("r")
 
     async def test_attempts_and_what_a_recording_does_not_know(self, make: Make) -> None:
         app = make()

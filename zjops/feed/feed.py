@@ -16,9 +16,10 @@ from zjops.recording.rows import Outage
 TICK_S = 0.25
 """How often something is told, at most."""
 HELD_MOST = 200_000
-"""Job events that wait for a disk that refuses; beyond that their numbers are kept and the jobs are not."""
+"""Job events that wait for a disk that refuses; beyond that their numbers are kept, and the jobs only where they are
+held to be shown."""
 EASY, RARELY = 5_000, 20
-"""More jobs than so many that wait for the disk are offered to it in every so many ticks only: each time costs."""
+"""More rows than so many that wait for the disk are offered to it in every so many ticks only: each time costs."""
 Post = Callable[[Pulse], None]
 
 
@@ -121,7 +122,7 @@ class Feed:
         if self._writer is not None:
             if self._writing is not None:
                 await asyncio.wait([self._writing])
-            self._offer(self._with_unwritten(self.intake.take()), self.intake.now_ms())
+            self._write(self.intake.take(), self.intake.now_ms(), last=True)
             self._writer.close()
         self._thread.shutdown()
 
@@ -152,16 +153,20 @@ class Feed:
             ahead_ms=self.intake.ahead_ms,
         )  # fmt: skip
 
-    def _write(self, changes: Changes, now_ms: int) -> str | None:
+    def _write(self, changes: Changes, now_ms: int, *, last: bool = False) -> str | None:
         """Why it could not be written, which is tried again later; until then it is held, so that it can be seen."""
         assert self._writer is not None
         waiting = self._with_unwritten(changes)
+        # Of jobs whose events were let go, the newest that is held will be written: this belongs to it.
+        cut = waiting.cut
+        if cut:
+            self._writer.hold(changes, now_ms)
         self._ticks += 1
-        if (len(waiting.jobs) <= EASY or self._ticks % RARELY == 0 or self._refused is None) and self._offer(
-            waiting, now_ms
-        ):
+        due = last or waiting.rows() <= EASY or self._ticks % RARELY == 0 or self._refused is None
+        if due and self._offer(waiting, now_ms):
             return None
-        self._writer.hold(changes, now_ms)
+        if not (cut or last):
+            self._writer.hold(changes, now_ms)
         waiting.condense(HELD_MOST)
         self._unwritten = waiting
         return self._refused

@@ -20,7 +20,8 @@ _PLACE = {stage: index for index, stage in enumerate(STAGES)}
 _OUTCOME = {"completed": "completed", "failed": "failed", "cancelled": "cancelled"}
 _MINED = 5
 """The place of the moment in a batch's row at which it was first seen as mined."""
-READINGS_MOST = 20_000
+READINGS_MOST, REQUESTS_MOST, ACTS_MOST = 20_000, 50_000, 20_000
+"""So many of the newest are kept while they cannot be written: hours of them."""
 JobValues = tuple[Any, ...]
 
 
@@ -36,6 +37,8 @@ class Changes:
     acts: list[Act] = field(default_factory=list)
     outages: list[tuple[Outage, int | None]] = field(default_factory=list)
     newest_ms: int | None = None
+    cut: bool = False
+    """Whether events of jobs were let go."""
 
     def event(self, kind: str, at_ms: int, event: JobEvent, traceparent: str | None) -> None:
         """Take in one job event: `kind` is the last part of its subject."""
@@ -84,8 +87,15 @@ class Changes:
             self.requests[key] = sums if known is None else [a + b for a, b in zip(known, sums, strict=True)]
         return self
 
+    def rows(self) -> int:
+        """How many rows it takes to write all of it."""
+        kinds = self.jobs, self.seconds, self.requests, self.readings, self.batches, self.acts, self.outages
+        return sum(map(len, kinds))
+
     def condense(self, jobs_most: int) -> None:
-        """Keep no more than is needed to write it later: of a batch and of an answer only what changes something."""
+        """Keep no more than is needed to write it later: of a batch, an answer and an outage only what changes
+        something, and of what comes again and again the newest."""
+        self.cut |= len(self.jobs) > jobs_most
         del self.jobs[jobs_most:]
         newest: dict[int, tuple[Any, ...]] = {}
         for row in self.batches:
@@ -99,6 +109,10 @@ class Changes:
                 bodies[kind] = body
                 told.append((kind, at_ms, body))
         self.readings = told[-READINGS_MOST:]
+        for key in list(self.requests)[:-REQUESTS_MOST]:
+            del self.requests[key]
+        del self.acts[:-ACTS_MOST]
+        self.outages = list({(one.source, one.since): (one, until) for one, until in self.outages}.values())
 
 
 def _job(kind: str, at_ms: int, event: JobEvent, traceparent: str | None) -> JobValues:

@@ -107,6 +107,16 @@ WHERE second BETWEEN ? AND ? ORDER BY second;
 -- name: depths_at
 SELECT stage, jobs, oldest_at FROM depths WHERE at = (SELECT max(at) FROM depths WHERE at <= ?);
 
+-- name: depths_from
+SELECT at, stage, jobs, oldest_at FROM depths WHERE at >= ? ORDER BY at;
+
+-- name: jobs_from
+-- Jobs to which something happened from a moment on, in the places of `put_job`.
+SELECT job_id, tenant, plan, job_type, state, outcome, accepted_at, seen_at, started_at, ended_at, final_at, attempt,
+  processing_ms, payload_bytes, compute_units, charge, error_code, batch_id, chain_sequence, leaf_index, tx_hash,
+  block_number, gas_share, trace_id
+FROM jobs WHERE max(seen_at, coalesce(started_at, 0), coalesce(ended_at, 0), coalesce(final_at, 0)) >= ? ORDER BY n;
+
 -- name: depth_series
 SELECT at / 1000, stage, jobs FROM depths WHERE at BETWEEN ? AND ? ORDER BY at;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -51,17 +52,32 @@ class Recorder:
         except sqlite3.Error as exc:
             shown = "" if self.reader is None else "; what is shown comes from memory until it can be"
             raise FileUnavailable(f"recording {self.path} cannot be written ({exc}){shown}", "recording") from exc
+        self._catch_up(changes.cut)
         self._let_go()
 
     def hold(self, changes: Changes, now_ms: int) -> None:
         """Show what the disk has refused, and has to be given once more, from memory meanwhile."""
         if self.reader is None:
             return
+        if self._stand_in is None:
+            # It takes seconds of a large recording, and until it is whole the file can be read.
+            self._stand_in = StandIn(self.path, now_ms, self.limits)
         with self.reader.lock:
-            if self._stand_in is None:
-                self._stand_in = StandIn(self.path, now_ms, self.limits)
             self._stand_in.tables.write(changes, now_ms)
             self.reader.stand_in = self._stand_in.db
+
+    def _catch_up(self, cut: bool) -> None:
+        """Take over what memory alone has seen: how much waited, and jobs of which not every event was kept.
+
+        A disk that is full again leaves a gap.
+        """
+        if self._stand_in is None:
+            return
+        assert self.reader is not None
+        with self.reader.lock, contextlib.suppress(sqlite3.Error):
+            self._tables.put_all("put_depth", self._stand_in.depths())
+            if cut:
+                self._tables.put_all("put_job", self._stand_in.jobs())
 
     def _let_go(self) -> None:
         """Whatever was held in memory is in the file."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from zjops.recording.files import Limits
-from zjops.recording.statements import named, schema
+from zjops.recording.statements import named, schema, statement
 from zjops.recording.tables import Tables
 
-BACK_MS = 3_600_000
+BACK_MS, LATE_MS = 3_600_000, 60_000
 JOBS_MOST = 200_000
 BYTES_MOST = 400_000_000
 
@@ -21,6 +21,7 @@ class StandIn:
     """The last hour of a recording, at most so many jobs of it, and every job that something still waits for."""
 
     def __init__(self, path: Path, now_ms: int, limits: Limits) -> None:
+        self._began_ms = now_ms
         self.db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None, uri=True)
         self.db.execute("PRAGMA temp_store = MEMORY")
         self.db.executescript(schema())
@@ -28,6 +29,14 @@ class StandIn:
         with contextlib.suppress(sqlite3.Error):
             self._fill(path, now_ms)
         self.tables = Tables(self.db, Limits(limits.hours, min(limits.bytes, BYTES_MOST)))
+
+    def depths(self) -> sqlite3.Cursor:
+        """How much waited where, of every second since it began, as `put_depth` takes it."""
+        return self.db.execute(statement("depths_from"), (self._began_ms,))
+
+    def jobs(self) -> sqlite3.Cursor:
+        """The newest of each job to which something happened since it began, as `put_job` takes it."""
+        return self.db.execute(statement("jobs_from"), (self._began_ms - LATE_MS,))
 
     def _fill(self, path: Path, now_ms: int) -> None:
         parts = named((resources.files("zjops.recording") / "standin.sql").read_text())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
@@ -29,20 +32,33 @@ class Tables:
     def write(self, changes: Changes, now_ms: int) -> None:
         """Put in what happened; once a second also how much waits where."""
         try:
+            with self._transaction():
+                self._put(changes)
+                if now_ms - self._sampled >= SAMPLE_MS:
+                    self._sampled = now_ms
+                    self._sample(now_ms)
+                if now_ms - self._capped >= CAP_EVERY_MS:
+                    self._capped = now_ms
+                    self._cap(now_ms)
+        except sqlite3.Error:
+            # What was taken back was not the newest that is in there.
+            self._bodies.clear()
+            raise
+
+    def put_all(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Put in rows of one kind, by the name of their statement."""
+        with self._transaction():
+            self._db.executemany(statement(name), rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._put(changes)
-            if now_ms - self._sampled >= SAMPLE_MS:
-                self._sampled = now_ms
-                self._sample(now_ms)
-            if now_ms - self._capped >= CAP_EVERY_MS:
-                self._capped = now_ms
-                self._cap(now_ms)
+            yield
             self._db.execute("COMMIT")
         except sqlite3.Error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            # What was taken back was not the newest that is in there.
-            self._bodies.clear()
             raise
 
     def _put(self, changes: Changes) -> None:

@@ -198,8 +198,8 @@ def _audited(tx: Tx, query: AuditQuery, since: int | None) -> list[Row]:
     """A page of the audit log. A moment becomes a number first, so that nothing before it is looked at."""
     after = query.after
     if since is not None:
-        first = tx.one("audit_from", early=since - CLOCKS_MS)
-        if first is None:
+        first = tx.one("audit_from", since=since, back=CLOCKS_MS)
+        if first is None or first["n"] is None:
             return []
         after = max(after, first["n"] - 1)
     return tx.all(

@@ -77,8 +77,10 @@ SELECT * FROM audit_log WHERE n > :after AND n < :before AND at >= :since AND (:
   OR action LIKE '%.export' OR action = 'token.refresh')) ORDER BY n DESC LIMIT :most;
 
 -- name: audit_from
--- The number of the first entry from a moment on; clocks may have been set back by a minute (:early) since.
-SELECT n FROM audit_log WHERE at >= :early ORDER BY at, n LIMIT 1;
+-- The lowest number of an entry from a moment on: not always that of the first, for a clock may have been set back by
+-- as much as :back since.
+SELECT min(n) AS n FROM audit_log
+WHERE at BETWEEN :since AND (SELECT min(at) FROM audit_log WHERE at >= :since) + :back;
 
 -- name: platform_state
 SELECT (SELECT coalesce(sum(active_jobs), 0) FROM tenants) AS active_jobs,

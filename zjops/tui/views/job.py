@@ -51,7 +51,7 @@ class Job(View):
         self._told: Told = None
         self._tried: list[JobAttempt] | None = None
         self._told_of: str | None = None
-        self._asked_ms = 0
+        self._asked_ms, self._asking = 0, False
         self._verdict: Verdict | str | None = None
 
     def compose(self) -> ComposeResult:
@@ -68,9 +68,10 @@ class Job(View):
         be tried again, which no event tells."""
         if self.station.details is None or self.job_id is None:
             return
-        later = state == JobState.PROCESSING and at_ms - self._asked_ms >= AGAIN_MS
+        # Whoever asks anew gives up what was asked before: of a slow platform there would never be an answer.
+        later = state == JobState.PROCESSING and not self._asking and at_ms - self._asked_ms >= AGAIN_MS
         if self._told_of != state or later:
-            self._told_of, self._asked_ms = state, at_ms
+            self._told_of, self._asked_ms, self._asking = state, at_ms, True
             self.run_worker(self._ask(self.job_id), group="details", exclusive=True)
 
     async def _ask(self, job_id: str) -> None:
@@ -80,6 +81,7 @@ class Job(View):
             told = await asyncio.to_thread(self.station.details, job_id) or "the platform does not know it any more"
         except ZjopsError as exc:
             told = str(exc)
+        self._asking = False
         if job_id == self.job_id:
             self._told = told
             if isinstance(told, dict):

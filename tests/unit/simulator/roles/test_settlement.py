@@ -265,6 +265,24 @@ async def test_a_first_attempt_whose_worker_died_is_told_as_far_as_it_is_known(b
     ]  # fmt: skip
 
 
+async def test_attempts_of_a_store_that_kept_none_are_told_as_far_as_the_job_knows_them(bench: Bench) -> None:
+    over, waits, runs = await bench.accept(3)
+    for job in (over, waits, runs):
+        await bench.say(done(job, 1, OutcomeKind.RETRY))
+    await bench.settlement.settle_waiting()
+    at = START_MS + 7_000
+    await bench.say(done(over, 3, started_at=at, ended_at=at + 100), started(runs, 2, at))
+    bench.clock.advance(9)
+    await bench.settlement.settle_waiting()
+    tables(bench.store).execute("DELETE FROM job_attempts")
+    first = (1, "retried", 0, None, None, None)
+    assert bench.told(over) == [
+        first, (2, "lost", None, None, None, None), (3, "completed", None, 9_000, None, None),
+    ]  # fmt: skip
+    assert bench.told(waits) == [first]
+    assert bench.told(runs) == [first, (2, "running", None, None, None, None)]
+
+
 async def test_a_dead_letter_says_why_its_last_attempt_failed(bench: Bench) -> None:
     (job,) = await bench.accept(1)
     for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -412,6 +430,7 @@ async def test_a_job_that_waits_for_another_attempt_can_be_cancelled(bench: Benc
     await bench.store.transact(lambda tx: request_cancel(tx, bench.ids, "acme", job, bench.clock.now_ms()))
     assert await bench.settlement.repeat_cancels() == 1
     assert bench.statuses(job) == ["cancelled"]
+    assert bench.told(job) == [(1, "failed", 0, 30, None, "failed")], "no other one follows"
     bench.clock.advance(60)
     assert await bench.settlement.dispatch_due() == 0
 

@@ -35,9 +35,12 @@ from zjops.feed.messages import RECORDING, Pulse, Stale
 from zjops.feed.playback import Playback
 from zjops.feed.polling import Poll, Read, _Batches, _Questions
 from zjops.feed.readings import CHAIN_HEAD, PLATFORM, ChainHead
-from zjops.recording.changes import STAGES, Changes
+from zjops.recording.changes import ACTS_MOST, REQUESTS_MOST, STAGES, Changes
 from zjops.recording.reader import Recording
 from zjops.recording.recorder import Recorder
+from zjops.recording.rows import Act
+from zjops.recording.rows import Outage as Away
+from zjops.recording.standin import StandIn
 from zjops.tui.health import Health, Level
 from zjops.tui.moment import Instant
 from zjops.tui.pipeline import facts_of, stages_of
@@ -220,6 +223,29 @@ async def test_what_waits_for_a_full_disk_is_offered_rarely_once_it_is_much_and_
     assert disk.written["submitted"] == EASY + 1
 
 
+async def test_it_is_offered_rarely_whatever_it_is_that_there_is_much_of() -> None:
+    disk = Refusing()
+    feed = Feed([], ManualClock(START), lambda pulse: None, disk)
+    for number in range(EASY + 1):
+        feed.intake.changes.reading(PLATFORM, START + number, number)
+    for _ in range(2 * RARELY):
+        await feed.tick()
+    assert disk.offered == 1 + 2
+
+
+class Impatient:
+    """A lock that whoever would have to wait for it finds broken."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        assert self._lock.acquire(blocking=False)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class TestFullDisk:
     """A recording whose disk is full: it is said which and why, live figures go on, and it recovers alone."""
 
@@ -278,6 +304,56 @@ class TestFullDisk:
         (span,) = seen.outage_spans(clock.now_ms())
         assert (span[0].source, span[1]) == (RECORDING, START + 52_000)
 
+    async def test_how_much_waited_meanwhile_is_written_later_too(self, recorder: Recorder) -> None:
+        clock, seen = ManualClock(START), recorder.reader
+        assert seen is not None
+        feed = Feed([], clock, lambda pulse: None, recorder)
+        for number in range(30):
+            {5: self._fill, 20: self._free}.get(number, lambda _: None)(recorder)
+            self._second(feed.intake, number)
+            clock.advance(1)
+            await feed.tick()
+        waited = [jobs for _, stage, jobs in seen.depth_series(START, clock.now_ms()) if stage == "completed"]
+        assert waited == [20 * number for number in range(1, 31)]
+
+    @pytest.mark.parametrize("ends", [False, True], ids=["it goes on", "it ends"])
+    async def test_jobs_of_which_events_were_let_go_are_written_as_they_were_seen(
+        self, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, ends: bool
+    ) -> None:
+        monkeypatch.setattr("zjops.feed.feed.HELD_MOST", 30)
+        clock, seen = ManualClock(START), recorder.reader
+        assert seen is not None
+        feed = Feed([], clock, lambda pulse: None, recorder)
+        life(feed.intake.changes, 1000, accepted=START)
+        for number in range(20):
+            if number == 3:
+                self._fill(recorder)
+            self._second(feed.intake, number)
+            clock.advance(1)
+            await feed.tick()
+        life(feed.intake.changes, 1000, accepted=START, ended=clock.now_ms())
+        self._free(recorder)
+        await (feed._finish() if ends else feed.tick())
+        at = clock.now_ms()
+        assert (seen.states(at), seen.stand_in) == ({"completed": 401}, None)
+        assert seen._ask("SELECT DISTINCT state FROM jobs", ()) == [("completed",)], "what came last counts"
+
+    async def test_the_recording_can_be_read_while_its_stand_in_is_made(
+        self, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = recorder.reader
+        assert seen is not None
+        made = StandIn._fill
+
+        def filled(self: StandIn, path: Path, now_ms: int) -> None:
+            assert seen.held() == 0
+            made(self, path, now_ms)
+
+        monkeypatch.setattr(StandIn, "_fill", filled)
+        monkeypatch.setattr(seen, "lock", Impatient())
+        recorder.hold(Changes(), START)
+        assert seen.stand_in is not None
+
     async def test_what_is_not_told_twice_is_written_after_it_was_taken_back(self, recorder: Recorder) -> None:
         self._fill(recorder)
         feed = Feed([], ManualClock(START), lambda pulse: None, recorder)
@@ -317,7 +393,15 @@ def test_of_what_waits_for_the_disk_only_what_changes_something_is_kept() -> Non
         changes.batch(batch_view(7, state), START + number)
         changes.reading("platform", START + number, {"depth": number // 2})
         changes.event("submitted", START, _event(), None)
+        changes.outages.append((Away("chain", START, f"refused {number}"), START + number if number else None))
+        for second in range(REQUESTS_MOST // 2):
+            changes.requests[(number * REQUESTS_MOST + second, "api", "pro")] = [1]
+    changes.acts += [Act(at, "action", "ops", "pause", None, None) for at in range(ACTS_MOST + 1)]
     changes.condense(3)
+    assert changes.outages == [(Away("chain", START, "refused 3"), START + 3)]
+    assert len(changes.requests) == REQUESTS_MOST
+    assert min(changes.requests)[0] == 2 * REQUESTS_MOST, "the newest"
+    assert (len(changes.acts), changes.acts[0].at) == (ACTS_MOST, 1)
     assert [(row[2], row[5]) for row in changes.batches] == [("final", START + 1)]
     assert [(at, body) for _, at, body in changes.readings] == [(START, '{"depth":0}'), (START + 2, '{"depth":1}')]
     assert len(changes.jobs) == 3
