@@ -277,7 +277,7 @@ def test_a_recording_goes_on_while_others_read_it_and_go(tmp_path: Path) -> None
     path = tmp_path / "live.zjrec"
     recorder = Recorder(path, {})
     own = Recording(path)
-    read = "import pathlib, sys; from zjops.recording.reader import Recording; r = Recording(pathlib.Path(sys.argv[1])); "
+    read = "import pathlib, sys; from zjops.recording.reader import Recording as R; r = R(pathlib.Path(sys.argv[1])); "
 
     def jobs_seen_by_another() -> str:
         code = [sys.executable, "-c", f"{read}print(r.count({START + 60_000})); r.close()", str(path)]

@@ -12,7 +12,7 @@ from tests.unit.zjops.client.test_standing import QUIET
 from tests.unit.zjops.recording.told import START, answered, job_id, life, recorded
 from zjops.domain.clock import rfc3339
 from zjops.domain.errors import UsageError
-from zjops.domain.wire import TenantView
+from zjops.domain.wire import JobAttempt, JobError, TenantView
 from zjops.domain.wire_admin import PlatformState
 from zjops.domain.wire_chain import BatchView
 from zjops.feed.budgets import Budget
@@ -66,6 +66,11 @@ class TestHealth:
     )
     def test_of_work(self, ended: int, failed: int, level: Level) -> None:
         assert of_work(ended, failed).level is level
+
+    def test_of_few_jobs_it_says_that_they_are_not_judged_yet(self) -> None:
+        assert of_work(14, 8).why == "8 of 14 failed; judged from 20 on"
+        assert of_work(14, 0).why == "0 of 14 failed"
+        assert of_work(20, 8).why == "8 of 20 failed"
 
     def test_the_worst_counts(self) -> None:
         assert worst(Health(Level.OK), Health(Level.STALE), Health(Level.SLOW)).level is Level.STALE
@@ -163,6 +168,31 @@ class TestStuck:
 
     def test_it_runs(self, tmp_path: Path) -> None:
         assert "because a worker runs attempt 1 of it" in self._because(tmp_path, 3)
+
+    @pytest.mark.parametrize(
+        ("last", "why"),
+        [
+            ({"outcome": "running"}, "a worker runs attempt 3 of it;"),
+            (
+                {"outcome": "retried", "ended_at": 55_000, "next_at": 63_000},
+                "attempt 3 failed by synthetic and attempt 4 is due in 3.0 s",
+            ),
+            (
+                {"outcome": "retried", "ended_at": 40_000, "next_at": 48_000},
+                "attempt 3 failed by synthetic and attempt 4, due for 12 s, waits for a worker",
+            ),
+            ({"outcome": "retried", "ended_at": 61_000, "next_at": 63_000}, "a worker runs attempt 3 of it;"),
+        ],
+        ids=["running", "due later", "due", "ended after the moment shown"],
+    )
+    def test_between_attempts_it_waits_for_the_next(self, tmp_path: Path, last: dict[str, Any], why: str) -> None:
+        told = {name: rfc3339(START + value) if isinstance(value, int) else value for name, value in last.items()}
+        error = None if last["outcome"] == "running" else JobError(code="synthetic", message="No.")
+        tried = [JobAttempt(attempt=3, started_at=rfc3339(START + 30_000), error=error, **told)]
+        facts = _facts(tmp_path, 60_000)
+        job = Recording(tmp_path / "test.zjrec").job(job_id(3), START + 60_000)
+        assert job is not None
+        assert f"because {why}" in (because(job, facts, None, tried) or "")
 
     @pytest.mark.parametrize(
         ("relayer", "why"),
