@@ -545,6 +545,13 @@ async def test_no_line_of_help_is_cut_in_the_smallest_terminal(make: Make, view:
         assert lines.top > 0
 
 
+async def test_in_the_smallest_terminal_an_error_is_told_whole(make: Make) -> None:
+    app = make()
+    async with app.run_test(size=(80, 24)) as pilot:
+        hands = await _hands(app, pilot)
+        assert "invalid_parameters" in await hands.press("7")
+
+
 class TestCommands:
     """What is typed after the colon."""
 

@@ -21,7 +21,7 @@ from zjops.recording.changes import Changes
 from zjops.recording.reader import Recording
 from zjops.recording.rows import OpenBatches, Outage
 from zjops.tui.applog import TAIL_BYTES, Logs
-from zjops.tui.budgets import of_window
+from zjops.tui.budgets import PERIODS, of_window
 from zjops.tui.commands import complete_command, parse_command
 from zjops.tui.health import Health, Level, of_age, of_requests, of_work, worst
 from zjops.tui.moment import Instant
@@ -29,6 +29,8 @@ from zjops.tui.pipeline import Facts, facts_of, stages_of
 from zjops.tui.stuck import because
 from zjops.tui.tenantrows import tenant_rows
 from zjops.tui.themes import OURS, usual
+from zjops.tui.views.chain import Seen as ChainSeen
+from zjops.tui.views.chain import draw as draw_chain
 from zjops.tui.views.overview import Seen, draw
 
 WORKING = msgspec.structs.replace(
@@ -101,6 +103,17 @@ def _batch(**more: Any) -> BatchView:
         "gas_used": 90, "gas_price_wei": "1",
     } | more  # fmt: skip
     return BatchView(**known)
+
+
+def test_a_relayer_that_tells_no_balance_still_tells_its_finality(tmp_path: Path) -> None:
+    silent = msgspec.structs.replace(WORKING, balance_wei=None)
+    lines = draw_chain(ChainSeen(_facts(tmp_path, relayer=silent), [], 0), 160)
+    text = "\n".join("".join(part for part, _ in line) for line in lines)
+    assert "  balance not told now   finality depth:3" in text
+
+
+def test_what_budgets_are_counted_from_fits_the_smallest_terminal() -> None:
+    assert len(PERIODS) < 78
 
 
 class TestOpenBatches:
