@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import nats.errors
 import nats.js.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
+from simulator.broker.client import QuickClient
 from zjops.domain.errors import BrokerUnavailable, UsageError, ZjopsError
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def translating() -> Any:
 class Link(NamedTuple):
     """A connected client; `lost` ends when the connection does."""
 
-    client: Client
+    client: QuickClient
     js: JetStreamContext
     lost: asyncio.Future[None]
 
@@ -167,7 +167,7 @@ class Connection:
         self._unsubscribe[number] = subscription.unsubscribe
 
     async def _connect(self) -> None:
-        client = Client()
+        client = QuickClient()
         lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         link = Link(client, client.jetstream(timeout=ANSWER_WITHIN_S), lost)
 
@@ -193,7 +193,7 @@ class Connection:
         _seen(task)
         self._lose(link)
 
-    async def _dial(self, client: Client, gone: Callable[[], Awaitable[None]]) -> None:
+    async def _dial(self, client: QuickClient, gone: Callable[[], Awaitable[None]]) -> None:
         await client.connect(
             self._url, user=self._user, password=self._password, error_cb=_note, closed_cb=gone,
             allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=RETRY_EVERY_S,  # type: ignore[arg-type]
@@ -239,7 +239,7 @@ async def _note(exc: Exception) -> None:
     _log.debug("nats: %s", exc)
 
 
-async def _discard(client: Client) -> None:
+async def _discard(client: QuickClient) -> None:
     """Close a client and finish what its own close leaves behind when the socket fails or stalls meanwhile."""
     try:
         await asyncio.wait_for(client.close(), CLOSE_WITHIN_S)

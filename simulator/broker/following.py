@@ -140,7 +140,8 @@ class _Follower:
                 break
             self._number, self.after = self._number + 1, int(sequence)
             stored_ms = int(stored_ns) // 1_000_000
-            found.append(Logged(self.after, message.subject, message.data, message.headers or {}, stored_ms))
+            headers = {} if message.headers is None else message.headers
+            found.append(Logged(self.after, message.subject, message.data, headers, stored_ms))
         if messages and not found:
             raise BrokerUnavailable("messages of the broker were lost on the way")
         return found

@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from simulator.broker.client import QuickClient, header_block
 from simulator.broker.port import Outgoing
 from zjops.domain.errors import BrokerUnavailable, UsageError, ZjopsError
 
@@ -54,7 +54,7 @@ class Batch:
         self.error: ZjopsError | None = None
         self._closed = False
 
-    async def deliver(self, client: Client, inbox: str) -> None:
+    async def deliver(self, client: QuickClient, inbox: str) -> None:
         """Send everything, stop at the first refusal, and return when all that was sent is answered."""
         for start in range(0, len(self._messages), SLICE):
             await self._at_most(UNDER_WAY)
@@ -63,7 +63,7 @@ class Batch:
                     break
                 message = self._messages[index]
                 self._sent += 1
-                await client.publish(message.subject, message.data, inbox, self._headers(index))
+                await client.publish(message.subject, message.data, inbox, self._headers(index))  # type: ignore[arg-type]
             # The client writes only when this task gives way.
             await asyncio.sleep(0)
         await self._at_most(0)
@@ -73,7 +73,7 @@ class Batch:
         self._closed = True
         self._wake()
 
-    def _headers(self, index: int) -> dict[str, str]:
+    def _headers(self, index: int) -> bytes:
         message = self._messages[index]
         headers = dict(message.headers) if message.headers else {}
         if message.msg_id:
@@ -82,7 +82,7 @@ class Batch:
             headers["Nats-Expected-Last-Sequence"] = str(self._expected + index)
             if index:
                 headers["Nats-Expected-Last-Msg-Id"] = self._messages[index - 1].msg_id or ""
-        return headers
+        return header_block(headers)
 
     def answer(self, reply: Msg) -> None:
         """Note one answer of the stream."""

@@ -6,7 +6,7 @@ A reader of a stream is a durable: work is fetched from it and acknowledged, a l
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -34,7 +34,7 @@ class Message(Protocol):
     def data(self) -> bytes: ...
 
     @property
-    def headers(self) -> dict[str, str]: ...
+    def headers(self) -> Mapping[str, str]: ...
 
     @property
     def sequence(self) -> int:
@@ -70,7 +70,7 @@ class Logged(NamedTuple):
     sequence: int
     subject: str
     data: bytes
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     timestamp_ms: int
 
 

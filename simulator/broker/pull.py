@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from nats.aio.msg import Msg
@@ -149,7 +149,7 @@ class NatsMessage:
         self._reply = message.reply
         self.subject = message.subject
         self.data = message.data
-        self.headers: dict[str, str] = message.headers or {}
+        self.headers: Mapping[str, str] = {} if message.headers is None else message.headers
         self.delivered = int(delivered)
         self.sequence = int(sequence)
         self.timestamp_ms = int(stored_ns) // 1_000_000

@@ -15,6 +15,8 @@ from simulator.telemetry import trace_id
 KEY = "zjops.context"
 SEAT = "zjops.seat"
 """Where in the scope stands the seat that the door gave, if it gave one."""
+LATE = "zjops.late"
+"""Stands in the scope of a request whose body did not come with its head."""
 
 
 class Seat(NamedTuple):
@@ -29,8 +31,9 @@ class RequestContext:
     """Trace, address, caller and plan of one request, and the headers that its answer must carry.
 
     `given` holds the request's own headers, names in lower case; of one that stands twice the last. `answer` sends a
-    whole answer in one step. `seat` is how it is counted while it is under way; `waited_s` is how long the answer
-    was held back because the caller preferred that.
+    whole answer in one step. `seat` is how it is counted while it is under way, `room` where it will be once
+    its body has come. `waited_s` is how long the caller was waited for, because it preferred that or sent its body
+    late. `trial` says that by this request the tenant's breaker sees whether to close.
     """
 
     traceparent: str
@@ -45,6 +48,8 @@ class RequestContext:
     admitted: bool = False
     seat: Seat | None = None
     waited_s: float = 0.0
+    room: Capacity | None = None
+    trial: bool = False
     answer: Callable[[int, list[tuple[bytes, bytes]], bytes], Awaitable[None]] | None = None
 
     @property

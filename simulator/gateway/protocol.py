@@ -17,6 +17,7 @@ import msgspec
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from simulator.gateway.context import LATE, SEAT, Seat
 from simulator.gateway.cycle import STATUS_LINES, Pairs, QuickCycle, default_lines
 from simulator.gateway.exchange import WHOLE
 from zjops.domain.errors import Problem
@@ -24,6 +25,8 @@ from zjops.domain.errors import Problem
 HEAD_BYTES = 32_768
 HEAD_WITHIN_S = 10.0
 BODY_PROGRESS_WITHIN_S = 10.0
+BODY_WITHIN_S, BODY_BYTES_PER_S = 20.0, 1_000
+"""How long a body may take: so long, and a second more for each so many bytes that have come."""
 END_OF_HEAD = b"\r\n\r\n"
 EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
 
@@ -46,7 +49,7 @@ IDLE, HEAD, BODY, ANSWER = Phase
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with limits: 431 for a head over 32 kB, 408 for ten silent seconds, 400 without a Host."""
+    """HTTP/1.1 with limits: 431 for a head over 32 kB, 408 for what comes too slowly, 400 without a Host."""
 
     def __init__(self, *args: Any, refusal: Refusal | None = None, **kwargs: Any) -> None:
         """`refusal` may end a request when its head is there: the rest of an answer 503, or None."""
@@ -54,6 +57,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal, self._ended_by = refusal, b""
         self._phase, self._waited_for = HEAD, HEAD
         self._head_bytes = self._framing_bytes = self._body_bytes = 0
+        self._body_since = 0.0
         self._tail = b""
         self._refused = False
         self._watch: asyncio.TimerHandle | None = None
@@ -91,10 +95,28 @@ class LimitedProtocol(HttpToolsProtocol):
         """From now on what the phase waits for must come in its time; a head has one time for all of it."""
         phase = self._phase
         if phase is BODY:
-            self._expect(BODY_PROGRESS_WITHIN_S)
+            self._wait_for_body()
         elif phase is not self._waited_for:
             self._expect(HEAD_WITHIN_S if phase is HEAD else None)
         self._waited_for = phase
+
+    def _wait_for_body(self) -> None:
+        """A body may neither stop nor come a little at a time for ever."""
+        now = self.loop.time()
+        if not self._body_since:
+            self._body_since = now
+            if not self._ended_by:
+                self._come_late()
+        until = self._body_since + BODY_WITHIN_S + self._body_bytes / BODY_BYTES_PER_S
+        self._expect(min(BODY_PROGRESS_WITHIN_S, until - now))
+
+    def _come_late(self) -> None:
+        """The body did not come with the head: no seat is kept for it meanwhile. The application has not begun yet."""
+        scope = cast(Scope, self.scope)
+        scope[LATE] = True
+        seat: Seat | None = scope.pop(SEAT, None)
+        if seat is not None:
+            seat.capacity.forgo(seat.tenant)
 
     def _measure_head(self, data: bytes) -> int:
         """How long the head is so far; what follows its empty line does not count."""
@@ -122,6 +144,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._phase, self._head_bytes, self._tail = BODY, 0, b""
         self._framing_bytes = self._body_bytes = 0
+        self._body_since = 0.0
         parser, scope = self.parser, self.scope
         version = parser.get_http_version()
         why = _misframed(self.headers, version)
@@ -238,9 +261,16 @@ class LimitedProtocol(HttpToolsProtocol):
     def _too_slow(self) -> None:
         if self.flow.read_paused:
             # The application is behind, not the client.
+            self._body_since = self.loop.time()
             self._expect(BODY_PROGRESS_WITHIN_S)
             return
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+        cycle = self.cycle
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            return
+        if self._phase is BODY and cycle is not None and cycle.response_complete and not self._ended_by:
+            # It was answered before its body had come, and is not answered again.
+            self._expect(None)
+            self.transport.close()
             return
         self._refuse(Problem("request-timeout", "The request did not arrive in time."))
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from simulator.gateway.addresses import AddressGuard, address_of, peer_of
-from simulator.gateway.context import KEY, SEAT, RequestContext
+from simulator.gateway.context import KEY, LATE, SEAT, RequestContext
 from simulator.gateway.exchange import Exchange
 from simulator.gateway.problems import MEDIA_TYPE, as_problem, problem_response
 from simulator.gateway.tally import RequestTally
@@ -84,7 +84,8 @@ class Gateway:
         try:
             limit = await self._checks(scope, raw, headers, context, rule)
             exchange.limit_body(limit)
-            await self._app(scope, exchange.receive, exchange.send)
+            receive = exchange.receive if LATE not in scope else self._late(context, exchange)
+            await self._app(scope, receive, exchange.send)
         except Exception as exc:
             await self._fail(scope, exchange, exc)
         finally:
@@ -93,6 +94,26 @@ class Gateway:
         self._guards.tenants.answered(context, exchange.status)
         self._measure(scope, headers, context, exchange, rule, (exchange.answering_since or began + seconds) - began)
         self._tracing.end(span, scope, rule.name if rule else "unknown", exchange.status, seconds)
+
+    def _late(self, context: RequestContext, exchange: Exchange) -> Receive:
+        """A body that did not come with the head: how long its client took is not counted as the platform's time."""
+        whole = False
+
+        async def receive() -> Message:
+            nonlocal whole
+            if whole:
+                return await exchange.receive()
+            began = self._clock.monotonic()
+            try:
+                message = await exchange.receive()
+            finally:
+                context.waited_s += self._clock.monotonic() - began
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                whole = True
+                self._guards.tenants.whole(context)
+            return message
+
+        return receive
 
     async def _checks(
         self, scope: Scope, raw: list[tuple[bytes, bytes]], headers: dict[bytes, bytes], context: RequestContext,
@@ -122,7 +143,7 @@ class Gateway:
             trial = tenants.suspended(context)
             if trial is not None:
                 await trial
-            tenants.check_capacity(context, submission=rule.submission, bulk=rule.bulk)
+            tenants.check_capacity(context, submission=rule.submission, bulk=rule.bulk, late=LATE in scope)
         return context.tenant.plan.body_bytes
 
     async def _check_token(self, scope: Scope, headers: dict[bytes, bytes], context: RequestContext) -> None:

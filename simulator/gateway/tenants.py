@@ -117,23 +117,35 @@ class TenantGuard:
         """What is to be awaited while the tenant's breaker is not closed. It raises `Problem` (503)."""
         assert context.desk is not None
         breaker = context.desk.breaker
-        return None if breaker.state is State.CLOSED else self._try(breaker)
+        return None if breaker.state is State.CLOSED else self._try(context, breaker)
 
-    async def _try(self, breaker: Breaker) -> None:
+    async def _try(self, context: RequestContext, breaker: Breaker) -> None:
         ready = breaker.state is State.OPEN and all((await self._ready()).values())
         wait = breaker.admit(self._clock.monotonic(), ready)
         if wait:
             headers = {"Retry-After": str(max(1, math.ceil(wait)))}
             raise Problem("circuit-open", "Too many requests of this tenant failed just now.", headers=headers)
+        context.trial = breaker.state is State.HALF_OPEN
 
-    def check_capacity(self, context: RequestContext, *, submission: bool, bulk: bool = False) -> None:
-        """Whether there is room on the platform; a submission is counted until `left`. Raises `Problem` (503)."""
+    def check_capacity(
+        self, context: RequestContext, *, submission: bool, bulk: bool = False, late: bool = False
+    ) -> None:
+        """Whether there is room on the platform; a submission is counted until `left`. Raises `Problem` (503).
+
+        One whose body is `late` is counted once it has come (`whole`): who sends slowly takes nobody's room.
+        """
         refused = admit(
             self._watch.pressure, submission=submission, most_jobs=self._most_jobs, most_lag_s=self._most_lag_s
         )
         # One that wishes to wait for the end of its job is under way for long, and no burden meanwhile.
         if refused is None and submission and context.seat is None and b"prefer" not in context.given:
-            refused = self._let_in(context, self._bulk if bulk else self._single)
+            capacity = self._bulk if bulk else self._single
+            if late:
+                assert context.tenant is not None
+                context.room = capacity
+                refused = capacity.refusal(context.tenant.tenant, self._clock.monotonic())
+            else:
+                refused = self._let_in(context, capacity)
         if refused is not None:
             raise overloaded(refused)
         context.admitted = True
@@ -151,6 +163,9 @@ class TenantGuard:
         capacity = self._bulk if bulk else self._single
         state = self._directory.remembered(tenant)
         if state is None or state.tenant.status != "active" or tenant == PROBER_TENANT:
+            return None
+        known = self._desks.get(tenant)
+        if known is not None and known.breaker.state is not State.CLOSED:
             return None
         if size > state.tenant.plan.body_bytes:
             return None
@@ -171,6 +186,14 @@ class TenantGuard:
             context.seat = Seat(capacity, context.tenant.tenant)
         return refused
 
+    def whole(self, context: RequestContext) -> None:
+        """The body that was late has come. Raises `Problem` (503) where there is no room for it any more."""
+        room, context.room = context.room, None
+        refused = None if room is None else self._let_in(context, room)
+        if refused is not None:
+            context.admitted = False
+            raise overloaded(refused)
+
     def left(self, context: RequestContext) -> None:
         """It is not under way any more, whatever became of it."""
         seat, context.seat = context.seat, None
@@ -179,7 +202,11 @@ class TenantGuard:
 
     def answered(self, context: RequestContext, status: int) -> None:
         """Count an answer for the breaker: 5xx and timeouts of requests that were let in (C87)."""
-        if not context.admitted or context.desk is None:
+        if context.desk is None:
+            return
+        if not context.admitted:
+            if context.trial:
+                context.desk.breaker.untried()
             return
         if context.desk.breaker.record(self._clock.monotonic(), status >= 500):
             self._telemetry.count("breaker_opened_total")

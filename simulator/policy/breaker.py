@@ -45,6 +45,10 @@ class Breaker:
         self._trial = True
         return 0.0
 
+    def untried(self) -> None:
+        """The request that was let through has tried nothing; the next one may."""
+        self._trial = False
+
     def record(self, now: float, failed: bool) -> bool:
         """Count an answer; returns whether it opened the breaker."""
         if self.state is State.HALF_OPEN:

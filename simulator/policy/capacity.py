@@ -60,13 +60,19 @@ class Capacity:
 
     def begin(self, tenant: str, now_s: float) -> Refusal | None:
         """Let one in, which is to be followed by `end`; or say why not."""
+        refused = self.refusal(tenant, now_s)
+        if refused is None:
+            self._under_way[tenant] += 1
+            self._total += 1
+        return refused
+
+    def refusal(self, tenant: str, now_s: float) -> Refusal | None:
+        """Why one would not be let in now; None when it would be."""
         self._move(now_s)
         self._seen.add(tenant)
         if self._total >= CROWDED * self.limit and self._kept_out(tenant):
             self._refused = True
             return _FULL
-        self._under_way[tenant] += 1
-        self._total += 1
         return None
 
     def _kept_out(self, tenant: str) -> bool:
@@ -83,8 +89,12 @@ class Capacity:
     def end(self, tenant: str, now_s: float) -> None:
         """One has been answered."""
         self._move(now_s)
-        self._total -= 1
         self._done += 1
+        self.forgo(tenant)
+
+    def forgo(self, tenant: str) -> None:
+        """One is under way no more and was not answered: it says nothing of how many can be."""
+        self._total -= 1
         self._under_way[tenant] -= 1
         if not self._under_way[tenant]:
             del self._under_way[tenant]

@@ -132,16 +132,13 @@ def _begin_patiently(connection: sqlite3.Connection) -> None:
 
 
 def _begun_at_once(connection: sqlite3.Connection, *, last: bool = False) -> bool:
-    """Whether nobody else writes now; the last time that is an error."""
-    connection.execute("PRAGMA busy_timeout=0")
+    """Whether nobody else writes now; the last time that is an error. The connection does not wait by itself."""
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as exc:
         if last or exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             raise
         return False
-    finally:
-        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     return True
 
 
@@ -239,6 +236,8 @@ class SqliteStore:
                 connection.executescript(
                     f"BEGIN IMMEDIATE;\n{schema()}\nPRAGMA user_version={SCHEMA_VERSION};\nCOMMIT;"
                 )
+                # From here on the only wait is for the lock to write, and we do that ourselves.
+                connection.execute("PRAGMA busy_timeout=0")
             except BaseException:
                 connection.close()
                 raise

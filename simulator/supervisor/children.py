@@ -44,6 +44,7 @@ class Child:
         self._watcher: asyncio.Task[None] | None = None
         self._released = asyncio.Event()
         self._released.set()
+        self._spawned = asyncio.Event()
         self._wanted = False
         self._ever_ready = False
 
@@ -123,6 +124,8 @@ class Child:
         with contextlib.suppress(psutil.Error):
             self.started_at = psutil.Process(self._process.pid).create_time()
         self.state = "starting"
+        begun, self._spawned = self._spawned, asyncio.Event()
+        begun.set()
         self._changed()
 
     async def _watch(self) -> None:
@@ -158,6 +161,12 @@ class Child:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+    async def runs_as_another(self, former: int | None) -> int:
+        """Wait until it runs, and not as that process; its process id."""
+        while (pid := self.pid) is None or pid == former:
+            await self._spawned.wait()
+        return pid
 
     def hold(self) -> None:
         """Do not start it again until `release`."""

@@ -22,9 +22,15 @@ from simulator.supervisor.children import Child
 from zjops.domain.clock import Clock
 from zjops.domain.errors import Problem
 
+THERE_WITHIN_S = 8.0
+"""How long a kill without a lease waits for a process that is between two starts: longer than the longest back-off."""
 
-class Fault(msgspec.Struct, frozen=True):
-    """A fault that is active, until a moment in Unix ms; the same `seed` has it strike the same, None by chance."""
+
+class Fault(msgspec.Struct):
+    """A fault that is active, until a moment in Unix ms; the same `seed` has it strike the same, None by chance.
+
+    `struck` counts how many processes a kill has killed; None of all others.
+    """
 
     id: str
     target: str
@@ -32,6 +38,7 @@ class Fault(msgspec.Struct, frozen=True):
     until_ms: int
     params: dict[str, float] = {}
     seed: int | None = None
+    struck: int | None = None
 
     @property
     def holds_down(self) -> bool:
@@ -78,12 +85,13 @@ class Repeating:
             await self._clock.sleep(seconds)
             act()
 
-    def run(self, fault_id: str, loop: Coroutine[Any, Any, None]) -> None:
+    def run(self, fault_id: str, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a loop until `end`, in place of one that runs already."""
         former = self._loops.pop(fault_id, None)
         if former is not None:
             former.cancel()
-        self._loops[fault_id] = background(loop, f"fault {fault_id}")
+        task = self._loops[fault_id] = background(loop, f"fault {fault_id}")
+        return task
 
     async def end(self, fault_id: str) -> None:
         """Stop repeating."""
@@ -109,18 +117,39 @@ class ProcessKeeper:
     async def begin(self, fault: Fault) -> None:
         child = self._children[fault.target]
         if fault.fault == "kill":
-            held = fault.holds_down
-            self._repeating.every(fault.id, fault.params["every_s"], lambda: self._kill(child, held=held))
+            await self._kill(child, fault)
         elif fault.fault == "stop":
             self._stopped[fault.id] = fault.target
             child.signal(signal.SIGSTOP)
         elif fault.fault == "throttle":
             self._repeating.run(fault.id, self._throttle(fault.target, fault.params))
 
-    def _kill(self, child: Child, *, held: bool) -> None:
-        if held:
+    async def _kill(self, child: Child, fault: Fault) -> None:
+        """Now if it runs, else once it does: between two starts of it there is nothing to kill."""
+        fault.struck = 0
+        former, lasts = child.pid, fault.until_ms > self._clock.now_ms()
+        if lasts and fault.holds_down:
             child.hold()
-        child.signal(signal.SIGKILL)
+        if former is not None:
+            _strike(child, fault)
+        if lasts:
+            self._repeating.run(fault.id, self._strike_again(child, fault, former))
+        elif former is None:
+            await asyncio.wait([self._repeating.run(fault.id, _strike_once(child, fault))], timeout=THERE_WITHIN_S)
+            if not fault.struck:
+                raise Problem("conflict", f"{fault.target} was not started in {THERE_WITHIN_S:.0f} s: nothing to kill.")
+
+    async def _strike_again(self, child: Child, fault: Fault, former: int | None) -> None:
+        """Kill every process that comes after a former one; what is held down comes once at most, if it was on its way.
+
+        Which was the former one counts, for one that was killed seems to run until its end is noticed.
+        """
+        every_s = fault.params["every_s"]
+        while True:
+            if former is not None:
+                await self._clock.sleep(every_s)
+            former = await child.runs_as_another(former)
+            _strike(child, fault)
 
     async def _throttle(self, target: str, params: dict[str, float]) -> None:
         stopped_s = params["stopped_ms"] / 1000
@@ -140,6 +169,16 @@ class ProcessKeeper:
     def _go_on(self, target: str) -> None:
         if target not in self._stopped.values():
             self._children[target].signal(signal.SIGCONT)
+
+
+def _strike(child: Child, fault: Fault) -> None:
+    child.signal(signal.SIGKILL)
+    fault.struck = (fault.struck or 0) + 1
+
+
+async def _strike_once(child: Child, fault: Fault) -> None:
+    await child.runs_as_another(None)
+    _strike(child, fault)
 
 
 def release(child: Child, target: str, others: list[Fault]) -> None:

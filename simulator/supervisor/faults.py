@@ -113,7 +113,8 @@ class Faults:
         if fault is None:
             return False
         await self._keepers[KINDS[fault.fault].scope].end(fault, self.active())
-        self._tell(Notice(event="note", name=fault.target, message=f"healed: {fault.fault}"))
+        struck = "" if fault.struck is None else f", which struck {fault.struck} time{'' if fault.struck == 1 else 's'}"
+        self._tell(Notice(event="note", name=fault.target, message=f"healed: {fault.fault}{struck}"))
         return True
 
     async def heal_all(self) -> int:

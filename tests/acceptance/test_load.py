@@ -40,7 +40,7 @@ connections = 16
 subscribe_by = "{by}"
 webhook_every = 4
 final_within_s = 30
-timeout_s = 20
+timeout_s = 45
 drop_after_s = 20
 slos = ["availability"]
 mix = {{ submit = 3, poll = 2, subscribe = 2, read = 1, list = 1, bulk = 0.2 }}

@@ -103,10 +103,27 @@ def experiments() -> dict[str, Experiment]:
     return {one.name: one for one in sorted(found, key=lambda one: ("design" not in one.tags, one.name))}
 
 
+def named(name: str, target: str | None = None) -> list[Experiment]:
+    """One by its name; of a file all, one for each of its targets, or the one at a target. Raises `UsageError`."""
+    found = read_file(Path(name)) if name.endswith((".yaml", ".yml", ".json")) else [experiment(name)]
+    if target is None:
+        return found
+    chosen = [one for one in found if one.target == target]
+    if not chosen:
+        there = ", ".join(one.target for one in found if one.target) or "no target to choose"
+        raise UsageError(f"{name} cannot be done at {target}; there is {there}")
+    return chosen
+
+
+def command_of(one: Experiment) -> list[str]:
+    """The words by which `zjops chaos run` is told of an experiment, and of no other."""
+    if one.path.resolve().parent == folder().resolve():
+        return [one.name]
+    return [str(one.path), *(["--target", one.target] if one.target else [])]
+
+
 def experiment(name: str) -> Experiment:
-    """One by its name, or by its file. Raises `UsageError`."""
-    if name.endswith((".yaml", ".yml", ".json")):
-        return read_file(Path(name))[0]
+    """One by its name. Raises `UsageError`."""
     known = experiments()
     if name not in known:
         near = [one for one in known if name in one] or list(known)

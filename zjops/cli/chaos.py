@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -48,26 +48,35 @@ def list_(output: Output = Format.TABLE, json: Json = False, quiet: Quiet = Fals
     ])  # fmt: skip
 
 
-@chaos.command(help="Run one experiment under load, and judge it.\n\nExample: zjops chaos run kill-worker --lease 10")
+@chaos.command(help="Run one experiment under load, and judge it; a file that names several parts is run at each.\n\n"
+                    "Example: zjops chaos run kill-worker --lease 10")  # fmt: skip
 def run(
     name: Annotated[str, typer.Argument(help="An experiment of zjops chaos list, or a file.")],
+    target: Annotated[str | None, typer.Option("--target", help="Only at this one of the parts of a file.")] = None,
     under: Under = "chaos", lease: Lease = None, seed: Seed = None, fresh: Fresh = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the report.")] = None, home: Home = None,
     context: ContextName = None, output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    from zjops.chaos.experiments import experiment
-    from zjops.chaos.report import WORDS, moments, window_rows, write
-    from zjops.chaos.run import conduct, summary
+    from zjops.chaos.experiments import named
 
     told = Out(output, json, quiet)
-    chosen = experiment(name)
-    command = _command(name, under, lease, fresh, context, home)
+    chosen = named(name, target)
+    how = _How(under, seed, fresh, out, home, context, told)
+    if len(chosen) > 1:
+        _in_turn([(one, lease) for one in chosen], how, Path(name).stem)
+        return
+    (one,) = chosen
+    if fresh and out is None:
+        how = how._replace(out=_kept(one.name))
     with _platform(fresh, context, home, told) as found:
-        asked = _asked(chosen, found, context if not fresh else None, under, lease, seed, out, command, told)
-        if fresh and out is None:
-            asked = asked._replace(out=_kept(chosen.name))
-        result, folder = conduct(asked)
-        write(result, folder)
+        result, folder = _conducted(_asked(one, found, how, lease))
+    _tell_one(result, folder, told)
+
+
+def _tell_one(result: Result, folder: Path, told: Out) -> None:
+    from zjops.chaos.report import moments, window_rows
+    from zjops.chaos.run import summary
+
     if told.format is Format.JSON:
         told.record("zjops.chaos/1", {k: v for k, v in summary(result).items() if k != "schema"})
     else:
@@ -76,7 +85,7 @@ def run(
             told.say(text)
         for line in result.story:
             told.say(line)
-    told.say(f"{WORDS[result.verdict]}: {result.reason}; {folder / 'report.html'}")
+    told.say(_verdict(result, folder))
     if CODES[result.verdict]:
         raise typer.Exit(CODES[result.verdict])
 
@@ -84,27 +93,46 @@ def run(
 @chaos.command(help="Run all experiments under load, one after the other.\n\nExample: zjops chaos suite --fresh")
 def suite(
     tag: Annotated[str | None, typer.Option("--tag", help="Only those with this tag: design, process, chain.")] = None,
-    only: Annotated[str | None, typer.Option("--only", help="Only these, separated by commas.")] = None,
+    only: Annotated[str | None, typer.Option("--only", help="Only these, or files, separated by commas.")] = None,
     full: Annotated[bool, typer.Option("--full", help="As long as each experiment says, not a few seconds.")] = False,
     under: Under = "chaos", lease: Lease = None, seed: Seed = None, fresh: Fresh = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the reports.")] = None, home: Home = None,
     context: ContextName = None, output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    told = Out(output, json, quiet)
-    chosen = _chosen(tag, only)
+    how = _How(under, seed, fresh, out, home, context, Out(output, json, quiet))
     lease = lease if lease is not None else None if full else QUICK_LEASE_S
+    # What takes no time by itself need not take longer than that.
+    lasting = [
+        (one, lease if lease is not None and one.lease_s >= 1 else one.lease_s) for one in _chosen(tag, only)
+    ]  # fmt: skip
+    _in_turn(lasting, how, "suite")
+
+
+class _How(NamedTuple):
+    """What holds for every experiment of a command."""
+
+    under: str
+    seed: int | None
+    fresh: bool
+    out: Path | None
+    home: Path | None
+    context: str | None
+    told: Out
+
+
+def _in_turn(chosen: Sequence[tuple[Experiment, float | None]], how: _How, name: str) -> None:
+    """Run experiments for so many seconds each, one after the other on one platform, and tell of all in one table."""
+    told = how.told
     results: list[Result] = []
-    reports = _kept("suite") if fresh and out is None else out
+    reports = _kept(name) if how.fresh and how.out is None else how.out
     try:
-        with _platform(fresh, context, home, told) as found:
-            for number, one in enumerate(chosen, 1):
+        with _platform(how.fresh, how.context, how.home, told) as found:
+            for number, (one, lease_s) in enumerate(chosen, 1):
                 told.say(f"{number} of {len(chosen)}: {one.name}")
-                # What takes no time by itself need not take longer than that.
-                lasts = lease if lease is not None and one.lease_s >= 1 else one.lease_s
-                command = _command(one.name, under, lasts, fresh, context, home)
-                folder = reports / one.name if reports else None
-                named = None if fresh else context
-                results.append(_one(_asked(one, found, named, under, lasts, seed, folder, command, told)))
+                mine = how._replace(out=reports / one.name if reports else None)
+                result, folder = _conducted(_asked(one, found, mine, lease_s))
+                told.say(f"  {_verdict(result, folder)}")
+                results.append(result)
     finally:
         # Whatever ends it early does not take along what is known by then.
         if results:
@@ -137,7 +165,9 @@ def faults(
         for kind in told["kinds"]
     ])  # fmt: skip
     for fault in told["active"]:
-        out.say(f"holds: {fault['fault']} at {fault['target']}")
+        struck = fault.get("struck")
+        times = "" if struck is None else f", struck {struck} time{'' if struck == 1 else 's'}"
+        out.say(f"holds: {fault['fault']} at {fault['target']}{times}")
 
 
 @chaos.command(name="break", help="Put one fault on a part, for a while.\n\n"
@@ -193,38 +223,42 @@ def _platform(fresh: bool, context: str | None, home: Path | None, told: Out) ->
         yield found
 
 
-def _asked(
-    chosen: Experiment, found: Context, context: str | None, under: str, lease: float | None, seed: int | None,
-    out: Path | None, command: str, told: Out,
-) -> Asked:  # fmt: skip
+def _asked(chosen: Experiment, found: Context, how: _How, lease: float | None) -> Asked:
+    from zjops.chaos.experiments import command_of
     from zjops.chaos.run import Asked
     from zjops.load.scenario import find
 
-    drawn = random.SystemRandom().randrange(SEED_MOST) if seed is None else seed
+    drawn = random.SystemRandom().randrange(SEED_MOST) if how.seed is None else how.seed
+    command = _command(command_of(chosen), how.under, lease, how.fresh, how.context, how.home)
     return Asked(
-        chosen, found, context, find(under), drawn, f"{command} --seed {drawn}", lease, out=out,
-        say=lambda text: told.say(f"  {text}"),
+        chosen, found, None if how.fresh else how.context, find(how.under), drawn, f"{command} --seed {drawn}", lease,
+        out=how.out, say=lambda text: how.told.say(f"  {text}"),
     )  # fmt: skip
 
 
-def _one(asked: Asked) -> Result:
-    from zjops.chaos.report import WORDS, write
+def _conducted(asked: Asked) -> tuple[Result, Path]:
+    from zjops.chaos.report import write
     from zjops.chaos.run import conduct
 
     result, folder = conduct(asked)
     write(result, folder)
-    asked.say(f"{WORDS[result.verdict]}: {result.reason}; {folder / 'report.html'}")
-    return result
+    return result, folder
+
+
+def _verdict(result: Result, folder: Path) -> str:
+    from zjops.chaos.report import WORDS
+
+    return f"{WORDS[result.verdict]}: {result.reason}; {folder / 'report.html'}"
 
 
 def _command(
-    name: str, under: str, lease_s: float | None, fresh: bool, context: str | None, home: Path | None
+    named: Sequence[str], under: str, lease_s: float | None, fresh: bool, context: str | None, home: Path | None
 ) -> str:  # fmt: skip
     """What repeats a run, but for its seed."""
     given = {"--under": under, "--lease": None if lease_s is None else f"{lease_s:g}", "--context": context,
              "--home": None if home is None else str(home)}  # fmt: skip
     words = [word for option, value in given.items() if value is not None for word in (option, value)]
-    return shlex.join(["zjops", "chaos", "run", name, *words, *(["--fresh"] if fresh else [])])
+    return shlex.join(["zjops", "chaos", "run", *named, *words, *(["--fresh"] if fresh else [])])
 
 
 def _kept(name: str) -> Path:
@@ -237,13 +271,13 @@ def _kept(name: str) -> Path:
 
 def _chosen(tag: str | None, only: str | None) -> list[Experiment]:
     """Raises `UsageError` when nothing is left."""
-    from zjops.chaos.experiments import experiment, experiments
+    from zjops.chaos.experiments import experiments, named
 
     if only is not None:
         names = [name.strip() for name in only.split(",") if name.strip()]
         if not names:
             raise UsageError("--only names no experiment; see them with: zjops chaos list")
-        return [experiment(name) for name in names]
+        return [one for name in names for one in named(name)]
     found = [one for one in experiments().values() if tag is None or tag in one.tags]
     if not found:
         tags = sorted({tag for one in experiments().values() for tag in one.tags})

@@ -28,7 +28,6 @@ from zjops.load.records import Webhook
 LOOK_EVERY_S = 2.0
 LOG_BEHIND_S = 15.0
 """The log may be this far behind what it tells of."""
-BLOCKS_MOST = 5_000
 Told = Callable[[str], None]
 
 
@@ -86,8 +85,8 @@ def hops(
     """
     made: dict[str, Histogram] = defaultdict(Histogram)
     with Warehouse(log, whole=False) as warehouse:
-        numbers = [row["block_number"] for row in warehouse.rows("load_blocks", tenants=list(tenants))]
-        blocks = _mined(context, numbers[-BLOCKS_MOST:])
+        held = warehouse.rows("load_blocks", tenants=list(tenants), since_ms=since_ms)
+        blocks = _mined(context, [row["block_number"] for row in held])
         rows = warehouse.rows(
             "load_hops", tenants=list(tenants), since_ms=since_ms, blocks=list(blocks), block_ms=list(blocks.values()),
             hook_jobs=[job_key(one.job_id).hex() for one in webhooks], hook_ms=[one.at_ms for one in webhooks],
@@ -103,8 +102,9 @@ def _mined(context: Context, numbers: list[int]) -> dict[int, int]:
         return {}
     try:
         with node_of(context) as rpc:
-            return {number: int(rpc.block(hex(number))["timestamp"], 16) * 1000 for number in numbers}
-    except (ChainUnavailable, KeyError, ValueError):
+            heads = zip(numbers, rpc.blocks(numbers), strict=True)
+            return {number: int(head["timestamp"], 16) * 1000 for number, head in heads}
+    except (ChainUnavailable, KeyError, TypeError, ValueError):
         return {}
 
 

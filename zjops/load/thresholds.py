@@ -11,6 +11,10 @@ healthy_within_s<10       seconds from the end of the load until each process is
                           is done within 5 s
 submit:p(99)<200          of one kind: submit, bulk, list, read, status, told
 final:p(95)<15000         of a hop, from acceptance: started, completed, mined, final, webhook
+
+A request that was given up counts in p, avg and max with the time after which it was, and in `within` not at all. So
+these may only ask for less than the scenario's `timeout_s`: else what was given up would have been in time. A scenario
+that asks for more is refused.
 """
 
 from __future__ import annotations
@@ -23,8 +27,9 @@ from typing import Any, Literal, NamedTuple
 
 from zjops.domain.errors import UsageError
 from zjops.domain.indicators import AVAILABILITY, EVERY_PLAN, LATENCY
-from zjops.load.histogram import Histogram
+from zjops.load.histogram import Histogram, bucket_of
 from zjops.load.measured import Measured, Tally
+from zjops.load.scenario import Scenario
 from zjops.slo.model import MILLION, Objective
 
 HOPS = ("started", "completed", "mined", "final", "webhook")
@@ -142,7 +147,7 @@ def of_objective(objective: Objective) -> Threshold:
 def of_scenario(measured: Measured, objectives: Iterable[Objective]) -> list[Threshold]:
     """All that must hold in a run: for all phases that count, for single ones, and by the SLOs that it names.
 
-    Raises `UsageError`.
+    Raises `UsageError`, also where a request that was given up would count as one in time.
     """
     scenario = measured.scenario
     found = [parse(text) for text in scenario.thresholds]
@@ -152,7 +157,22 @@ def of_scenario(measured: Measured, objectives: Iterable[Objective]) -> list[Thr
         if name not in known:
             raise UsageError(f"scenario {scenario.name}: there is no SLO {name}; there are {', '.join(known)}")
         found.append(of_objective(known[name]))
+    for one in found:
+        _require_below_timeout(one, scenario)
     return found
+
+
+def _require_below_timeout(one: Threshold, scenario: Scenario) -> None:
+    asked_ms = one.latency_ms
+    # Who waits to be told of a job's end is not bound by the time that a request has.
+    if asked_ms is None or one.scope == "told":
+        return
+    # The shortest time that a histogram tells of a request that was given up.
+    if bucket_of(int(scenario.timeout_s * 1_000_000) - 1) <= int(asked_ms * 1000):
+        raise UsageError(
+            f"scenario {scenario.name}: {one.text} ({one.source}) asks for {asked_ms:g} ms, and requests are given up "
+            f"after timeout_s = {scenario.timeout_s:g}, so that these would count as in time; raise timeout_s above it"
+        )
 
 
 def tightest_ms(thresholds: Iterable[Threshold], phase: int) -> float | None:
@@ -183,7 +203,10 @@ def _tally(one: Threshold, measured: Measured) -> Tally:
 
 
 def of_times(times: Histogram, metric: str, argument: float, timeouts: int = 0) -> float | None:
-    """A figure of a histogram; None where it is empty. `within` is of what was answered, all else counts timeouts."""
+    """A figure of a histogram; None where it is empty. `within` is of what was answered, all else counts timeouts.
+
+    All timeouts lie beyond the `argument` of `within`, else it was no threshold of this scenario (`of_scenario`).
+    """
     if not times.total:
         return None
     if metric == "p":

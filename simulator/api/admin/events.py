@@ -121,7 +121,7 @@ def _matches(asked: EventReplay, event: Logged) -> bool:
 
 
 def _again(name: str, event: Logged) -> Outgoing:
-    headers = event.headers | {SEQUENCE_HEADER: str(event.sequence)}
+    headers = {**event.headers, SEQUENCE_HEADER: str(event.sequence)}
     return Outgoing(replay_subject(name, event.subject), event.data, None, headers)
 
 

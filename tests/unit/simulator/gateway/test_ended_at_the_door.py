@@ -198,6 +198,16 @@ async def test_a_refused_request_whose_body_stops_is_given_up(server: Server, mo
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
+async def test_who_was_answered_before_its_body_had_come_is_not_answered_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "BODY_WITHIN_S", 0.05)
+    async with connected(server) as client:
+        await client.say(post(b"/hasty", b"x" * 10)[:-5])
+        assert await client.hear() == (200, b"0")
+        assert await client.ended() == b""
+
+
 async def test_nothing_is_served_that_stands_behind_a_request_that_was_refused_for_its_form(server: Server) -> None:
     async with connected(server) as client:
         await client.say(b"GET /bad HTTP/1.1\r\n\r\n" + post(b"/good") + post(b"/full"))

@@ -135,6 +135,58 @@ async def test_a_body_that_stops_is_given_up(port: int, monkeypatch: pytest.Monk
     assert (await _talk(port, head, b"12345")).startswith(b"HTTP/1.1 408")
 
 
+async def _trickle(port: int, head: bytes) -> bytes:
+    """Send a head, then a byte at a time until there is an answer; all of it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head)
+    answer = asyncio.create_task(reader.read())
+    while not answer.done():
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"x")
+            await writer.drain()
+        await asyncio.wait([answer], timeout=0.005)
+    writer.close()
+    return await answer
+
+
+async def test_a_body_that_comes_a_little_at_a_time_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "BODY_WITHIN_S", 0.05)
+    head = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 1000000\r\n\r\n"
+    answer = (await asyncio.wait_for(_trickle(port, head), 10)).lower()
+    assert answer.startswith(b"http/1.1 408 ")
+    assert b"\r\nconnection: close\r\n" in answer
+    assert b"\r\ncontent-type: application/problem+json\r\n" in answer
+    assert b'"request-timeout"' in answer
+
+
+async def test_a_body_may_take_the_longer_the_more_of_it_has_come(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "BODY_WITHIN_S", 0.05)
+    monkeypatch.setattr(protocol, "BODY_BYTES_PER_S", 10)
+    head = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 110\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head + b"x" * 100)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(1), 0.1)
+    writer.write(b"x" * 10)
+    assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+async def test_each_body_of_a_connection_has_its_own_time(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "BODY_WITHIN_S", 0.2)
+    start, end = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\nx", b"x"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(start)
+    for _ in range(8):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.05)
+        # The end of one body comes with the beginning of the next.
+        writer.write(end + start)
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        assert await reader.readexactly(1) == b"2"
+    writer.close()
+
+
 async def test_a_kept_connection_serves_again_after_a_pause(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_WITHIN_S", 0.05)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -129,6 +129,16 @@ def test_a_breaker_opens_at_half_of_twenty_and_not_for_client_errors() -> None:
     assert not old.record(40.0, True)
 
 
+def test_a_trial_that_tried_nothing_leaves_the_next_one_to_try() -> None:
+    breaker = Breaker()
+    for _ in range(LEAST_REQUESTS):
+        breaker.record(1.0, True)
+    assert breaker.admit(2.0, True) == 0
+    assert breaker.admit(2.0, True) > 0
+    breaker.untried()
+    assert (breaker.state, breaker.admit(2.0)) == (State.HALF_OPEN, 0)
+
+
 @given(jobs=st.integers(0, 20), lag=st.floats(0, 3), submission=st.booleans())
 def test_admission_refuses_for_a_reason_and_says_when_to_come_back(jobs: int, lag: float, submission: bool) -> None:
     refused = admit(Pressure(jobs, lag), submission=submission, most_jobs=10, most_lag_s=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from simulator.supervisor import children
+from simulator.supervisor import children, faultkeepers
 from simulator.supervisor.children import Child
 from simulator.supervisor.faultkeepers import ProcessKeeper
 from simulator.supervisor.faults import FaultRequest, Faults
@@ -171,6 +172,83 @@ async def test_a_kill_without_a_lease_heals_by_itself(world: World) -> None:
     await faults.inject(FaultRequest("role", "kill"))
     await eventually(lambda: child.ready and child.restarts == 1)
     assert not faults.active()
+
+
+async def _between_two_starts(child: Child) -> None:
+    """Killed and not started again before `release`."""
+    await child.start()
+    child.hold()
+    child.signal(signal.SIGKILL)
+    await eventually(lambda: child.state == "restarting" and child.pid is None)
+
+
+async def test_a_kill_that_is_repeated_and_begins_between_two_starts_strikes_the_next_one(world: World) -> None:
+    child, faults = world.child(), world.faults()
+    await _between_two_starts(child)
+    await faults.inject(FaultRequest("role", "kill", {"every_s": 3600}, lease_s=60))
+    assert [fault.struck for fault in faults.active()] == [0]
+    child.release()
+    await eventually(lambda: child.restarts == 2 and child.ready)
+    assert [fault.struck for fault in faults.active()] == [1]
+    assert await faults.heal_all() == 1
+    assert world.told[-1].message == "healed: kill, which struck 1 time"
+
+
+async def test_a_kill_that_is_repeated_waits_each_time_for_the_next_start(world: World) -> None:
+    child, faults = world.child(), world.faults()
+    await child.start()
+    await faults.inject(FaultRequest("role", "kill", {"every_s": 0.001}, lease_s=60))
+    (fault,) = faults.active()
+    await eventually(lambda: (fault.struck or 0) >= 3)
+    await faults.heal_all()
+    struck = fault.struck
+    await eventually(lambda: child.ready and child.restarts == struck)
+
+
+async def test_a_kill_without_a_lease_waits_for_the_next_start(world: World) -> None:
+    child, faults = world.child(), world.faults()
+    await _between_two_starts(child)
+    kill = asyncio.create_task(faults.inject(FaultRequest("role", "kill")))
+    await eventually(lambda: bool(faults.active()))
+    child.release()
+    await kill
+    await eventually(lambda: child.restarts == 2 and child.ready)
+    assert not faults.active()
+
+
+async def test_a_kill_that_found_nothing_to_kill_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faultkeepers, "THERE_WITHIN_S", 0.05)
+    child, faults = world.child(), world.faults()
+    await _between_two_starts(child)
+    with pytest.raises(Problem, match="nothing to kill"):
+        await faults.inject(FaultRequest("role", "kill"))
+    assert not faults.active()
+    child.release()
+    await eventually(lambda: child.ready and child.restarts == 1)
+
+
+async def test_a_kill_that_holds_down_strikes_what_was_being_started_just_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child, faults = world.child(), world.faults()
+    await child.start()
+    spawn, begun, go_on = child._spawn, asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        begun.set()
+        await go_on.wait()
+        await spawn()
+
+    monkeypatch.setattr(child, "_spawn", slow)
+    child.signal(signal.SIGKILL)
+    await begun.wait()
+    fault_id = await faults.inject(FaultRequest("role", "kill", lease_s=60))
+    (fault,) = faults.active()
+    go_on.set()
+    await eventually(lambda: fault.struck == 1 and child.pid is None)
+    assert child.restarts == 1
+    await faults.heal(fault_id)
+    await eventually(lambda: child.ready and child.restarts == 2)
 
 
 @pytest.mark.parametrize(

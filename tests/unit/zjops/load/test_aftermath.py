@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import msgspec
 import pytest
 
 from tests.unit.zjops.analytics.logs import START_MS, event, write
+from zjops.client import rpc
+from zjops.client.http import Http
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.ids import job_id
 from zjops.load import aftermath
 from zjops.load.aftermath import Settled, look, settle
+from zjops.load.histogram import Histogram
 from zjops.load.records import Webhook
 
 OURS = ["load-1", "load-2"]
@@ -127,6 +133,61 @@ def test_how_long_each_step_took(story: Story, tmp_path: Path, monkeypatch: pyte
         "webhook": (1, pytest.approx(500, rel=0.001)),
     }  # fmt: skip
     assert found["started"].ms(1) == pytest.approx(5, rel=0.001)
+
+
+class Node:
+    """A node that says how it was asked; block n was made n seconds after the start."""
+
+    def __init__(self, *, batches: bool = True, without: int | None = None) -> None:
+        self.batches, self.without, self.asked = batches, without, list[int]()
+
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
+        asked = json.loads(request.content)
+        if not isinstance(asked, list):
+            self.asked.append(1)
+            return httpx2.Response(200, json=self._one(asked))
+        self.asked.append(len(asked))
+        no = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}
+        # A batch may be answered in any order.
+        return httpx2.Response(200, json=[self._one(one) for one in reversed(asked)] if self.batches else no)
+
+    def _one(self, asked: dict[str, Any]) -> dict[str, Any]:
+        number = int(asked["params"][0], 16)
+        head = None if number == self.without else {"timestamp": hex(START_MS // 1000 + number)}
+        return {"jsonrpc": "2.0", "id": asked["id"], "result": head}
+
+
+def _mined_by(node: Node, blocks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Histogram | None:
+    """How long it took until jobs were mined, each in a block of its own."""
+    story = Story()
+    for number in range(1, blocks + 1):
+        story.job(number, 0, confirmed=9_000, block=number)
+    story.job(blocks + 1, -60_000, confirmed=9_000, block=blocks + 1)
+    transport = httpx2.MockTransport(node.answer)
+    monkeypatch.setattr(rpc, "Http", lambda base, **_: Http(base, transport=transport))
+    context = msgspec.structs.replace(CONTEXT, rpc_url="http://node")
+    return aftermath.hops(context, story.log(tmp_path), OURS, START_MS, []).get("mined")
+
+
+def test_every_block_of_a_long_run_is_asked_for_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node, blocks = Node(), 5_250
+    mined = _mined_by(node, blocks, tmp_path, monkeypatch)
+    assert mined is not None
+    assert (mined.total, mined.ms(0)) == (blocks, pytest.approx(1_000, rel=0.001)), "the oldest too"
+    assert node.asked == [rpc.BATCH] * (blocks // rpc.BATCH) + [blocks % rpc.BATCH], "and none of the warm-up"
+
+
+def test_a_node_that_takes_no_batch_is_asked_for_one_block_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(batches=False)
+    mined = _mined_by(node, 3, tmp_path, monkeypatch)
+    assert mined is not None
+    assert (mined.total, node.asked) == (3, [3, 1, 1, 1])
+
+
+def test_a_step_of_which_not_all_blocks_are_known_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _mined_by(Node(without=2), 3, tmp_path, monkeypatch) is None
 
 
 def test_jobs_of_the_warm_up_are_left_out_of_the_steps(story: Story, tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.unit.zjops.load.made import MS, run, scenario, steady, tick
 from zjops.domain.errors import UsageError
 from zjops.domain.indicators import Indicator
 from zjops.load.histogram import Histogram
-from zjops.load.scenario import shipped
+from zjops.load.measured import Measured
+from zjops.load.scenario import Phase, shipped
 from zjops.load.thresholds import After, hopeless, judge, of_objective, of_scenario, parse, tightest_ms
 from zjops.slo.catalogue import objectives_of
 from zjops.slo.model import Objective
@@ -151,6 +153,41 @@ def test_objectives_become_thresholds() -> None:
 def test_an_slo_that_is_not_there_is_named() -> None:
     with pytest.raises(UsageError, match="there is no SLO quick; there are"):
         of_scenario(run(of=scenario(slos=("quick",))), objectives_of())
+
+
+@pytest.mark.parametrize(
+    ("text", "timeout_s"),
+    [
+        ("p(99)<5000", 5), ("p(99)<6000", 5), ("max<=5000", 5), ("avg<9000", 5), ("within(2000)>=95%", 1),
+        ("submit:p(50)<5000", 5), ("p(99)<200", 0.1), ("p(99)<4999", 5),
+    ],
+    ids=["at it", "above it", "the worst", "the mean", "a share", "of one kind", "far above it", "in the same bucket"],
+)  # fmt: skip
+def test_a_time_that_a_request_does_not_have_is_refused(text: str, timeout_s: float) -> None:
+    main = Phase(name="main", duration_s=10, rate=100)
+    for asked in (
+        scenario(thresholds=(text,), timeout_s=timeout_s, slos=()),
+        scenario(phases=(msgspec.structs.replace(main, thresholds=(text,)),), timeout_s=timeout_s, slos=()),
+    ):
+        with pytest.raises(UsageError, match=r"scenario made: .* and requests are given up after timeout_s = "):
+            of_scenario(Measured(asked), objectives_of())
+
+
+def test_so_is_an_slo_that_asks_for_one() -> None:
+    with pytest.raises(UsageError, match=r"within\(500\)>=99% \(SLO latency-500ms\) asks for 500 ms"):
+        of_scenario(Measured(scenario(timeout_s=0.4, slos=("availability", "latency-500ms"))), objectives_of())
+
+
+@pytest.mark.parametrize(
+    "text", ["p(99)<4900", "within(4900)>=95%", "told:p(99)<9000", "final:p(95)<15000", "final_within_s<60"]
+)
+def test_what_was_given_up_is_never_in_time(text: str) -> None:
+    asked = scenario(thresholds=(text,), timeout_s=5, slos=())
+    (threshold,) = of_scenario(Measured(asked), objectives_of())
+    if threshold.latency_ms is not None and threshold.scope != "told":
+        # As many slow ones as were given up: these do not stand for those.
+        few = tick(2, times_ms=[5.0] * 80 + [4_950.0] * 10 + [4_999.999] * 10, timeouts=10, accepted=90)
+        assert not judge([threshold], run(few, of=asked), None)[0].ok
 
 
 def test_the_tightest_time_of_a_phase() -> None:
