@@ -24,6 +24,8 @@ from zjops.tui.applog import TAIL_BYTES, Logs
 from zjops.tui.budgets import PERIODS, of_window
 from zjops.tui.commands import complete_command, parse_command
 from zjops.tui.health import Health, Level, of_age, of_requests, of_work, worst
+from zjops.tui.jobsheet import Seen as JobSeen
+from zjops.tui.jobsheet import hops
 from zjops.tui.moment import Instant
 from zjops.tui.pipeline import Facts, facts_of, stages_of
 from zjops.tui.stuck import because
@@ -103,6 +105,15 @@ def _batch(**more: Any) -> BatchView:
         "gas_used": 90, "gas_price_wei": "1",
     } | more  # fmt: skip
     return BatchView(**known)
+
+
+@pytest.mark.parametrize(("attempt", "note"), [(0, ""), (1, "attempt 1"), (5, "the first of 5 attempts")])
+def test_a_start_is_that_of_the_first_attempt(tmp_path: Path, attempt: int, note: str) -> None:
+    facts = _facts(tmp_path, 60_000)
+    job = Recording(tmp_path / "test.zjrec").job(job_id(4), START + 60_000)
+    assert job is not None
+    seen = JobSeen(job._replace(attempt=attempt), None, facts)
+    assert [hop.note for hop in hops(seen) if hop.name == "started"] == [note]
 
 
 def test_a_relayer_that_tells_no_balance_still_tells_its_finality(tmp_path: Path) -> None:
