@@ -559,6 +559,26 @@ async def test_help_is_for_the_view_that_is_shown(make: Make) -> None:
         assert "Keys of jobs" not in await hands.press("q")
 
 
+@pytest.mark.parametrize("view", range(1, 9))
+async def test_no_line_of_help_is_cut_in_the_smallest_terminal(make: Make, view: int) -> None:
+    app = make()
+    async with app.run_test(size=(80, 24)) as pilot:
+        hands = await _hands(app, pilot)
+        await hands.press(str(view), "question_mark")
+        lines = app.screen.query_one(Sheet)
+        for _ in range(4):
+            inside = [row for row in (await hands.press("pagedown")).splitlines() if " │" in row or "│ " in row]
+            assert not [row for row in inside if "…│" in row.replace(" ", "")]
+        assert lines.top > 0
+
+
+async def test_in_the_smallest_terminal_an_error_is_told_whole(make: Make) -> None:
+    app = make()
+    async with app.run_test(size=(80, 24)) as pilot:
+        hands = await _hands(app, pilot)
+        assert "invalid_parameters" in await hands.press("7")
+
+
 class TestCommands:
     """What is typed after the colon."""
 

@@ -43,10 +43,12 @@ def audit_log(
 
 
 def _brief(entry: AuditEntry) -> dict[str, Any]:
-    """An entry on a line of a narrow terminal."""
+    """An entry on a line of a narrow terminal; of an act on a job, which job."""
+    job = entry.details.get("job")
+    on = [part for part in (entry.target, job if isinstance(job, str) and job != entry.target else None) if part]
     return {
         "at (UTC)": entry.at[:19].replace("T", " "), "actor": entry.actor, "action": entry.action,
-        "target": entry.target or "", "reason": entry.reason or "",
+        "target": " ".join(on), "reason": entry.reason or "",
     }  # fmt: skip
 
 

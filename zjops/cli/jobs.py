@@ -50,9 +50,10 @@ EXAMPLES = {
     JobType.ML_INFERENCE: (
         '{"algorithm":"classify","features":[[5.1,3.5,1.4,0.2]]}',
         '{"algorithm":"synthetic","duration_ms":500}',
+        '{"algorithm":"synthetic","failure":{"kind":"retry","probability":0.5}}',
     ),
 }  # fmt: skip
-"""Parameters of every type, for the help; `synthetic` is an algorithm of all types."""
+"""Parameters of every type, for the help; `synthetic` is an algorithm of all types, and may fail."""
 JobId = Annotated[str, typer.Argument(help="The job, job_…")]
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB_ID...", help="The jobs, job_…")]
 TENANT_MOST = 100
@@ -82,7 +83,8 @@ def _examples() -> str:
 
 @jobs.command(help="Submit a job.\n\nExample: zjops jobs submit --type compute_heavy --parameters "
                    "'{\"algorithm\":\"prime_sieve\",\"limit\":1000000}' --wait\n\n"
-                   "Parameters by type (synthetic is of every type); all fields: zjops export openapi\n\n"
+                   "Parameters by type (synthetic is of every type; its failure is retry, failed or client_fault); "
+                   "all fields: zjops export openapi\n\n"
                    + _examples())  # fmt: skip
 def submit(
     type_: Annotated[JobType, typer.Option("--type", help="What kind of work.")],
@@ -173,7 +175,8 @@ def _list_all(admin: Admin, status: JobState | None, type_: JobType | None, limi
     out.stream(
         "zjops.all-jobs/1", rows(), ("tenant", *COLUMNS), lambda row: {"tenant": row["tenant"]} | _brief(row)
     )  # fmt: skip
-    out.say(f"the oldest {shown:,}" + (", there are more: --limit, or zjops top" if more else ""))
+    if shown:
+        out.say(f"the oldest {shown:,}" + (", there are more: --limit, or zjops top" if more else ""))
 
 
 def _brief(row: dict[str, Any]) -> dict[str, Any]:
@@ -315,7 +318,7 @@ def _tried(one: dict[str, Any]) -> dict[str, Any]:
     """An attempt on a line."""
     error = one.get("error")
     after = f"again from {one['nextAt']}" if "nextAt" in one else ""
-    why = f"{error['code']}: {error['message']}" if error else ""
+    why = f"{error['code']}: {error['message'].removesuffix('.')}" if error else ""
     return {
         "attempt": one["attempt"], "outcome": one["outcome"], "started": one.get("startedAt"),
         "ended": one.get("endedAt"), "why": "; ".join(part for part in (why, after) if part),

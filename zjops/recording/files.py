@@ -68,9 +68,7 @@ def check_file(path: Path) -> None:
         if not (stat.S_ISREG(told.st_mode) or stat.S_ISDIR(told.st_mode)):
             # Opening a pipe would wait for somebody who writes.
             raise UsageError(f"{path} is no file, and so no recording of zjops record")
-        with path.open("rb") as file:
-            header = file.read(HEADER_BYTES)
-            size = told.st_size
+        header, size = _head(path, (told.st_dev, told.st_ino)), told.st_size
     except OSError as exc:
         raise UsageError(f"recording {path} cannot be read ({exc.strerror})") from exc
     if len(header) < HEADER_BYTES or header[:16] != b"SQLite format 3\x00":
@@ -81,6 +79,31 @@ def check_file(path: Path) -> None:
     wanted = int.from_bytes(header[28:32], "big") * (65_536 if page == 1 else page)
     if size < wanted:
         raise UsageError(f"recording {path} is cut off: {size:,} of {wanted:,} bytes; take another copy of it")
+
+
+_held: dict[tuple[int, int], int] = {}
+"""Descriptors of files that are being written, by device and inode."""
+
+
+def _head(path: Path, file: tuple[int, int]) -> bytes:
+    """The first bytes. Of a file with a journal the descriptor stays open: to close any of them would let go of every
+    lock that SQLite has on the file in this process, and another reader would then remove the journal under a writer.
+    """
+    found = _held.get(file)
+    if found is None:
+        found = os.open(path, os.O_RDONLY)
+        if journal_of(path).exists():
+            _held[file] = found
+    try:
+        return os.pread(found, HEADER_BYTES, 0)
+    finally:
+        if file not in _held:
+            os.close(found)
+
+
+def journal_of(path: Path) -> Path:
+    """Where SQLite puts what a recording does not hold yet."""
+    return path.with_name(f"{path.name}-wal")
 
 
 @contextmanager
@@ -96,10 +119,16 @@ def covering(folder: Path, at_ms: int) -> Path:
     """The newest recording that began before a moment and goes on after it. Raises `UsageError`."""
     found = [(path, began) for path in folder.glob(f"*{SUFFIX}") if (began := _began(path)) is not None]
     for path, began in sorted(found, key=lambda one: -one[1]):
-        if began <= at_ms <= path.stat().st_mtime_ns // 1_000_000 + 1000:
+        if began <= at_ms <= _written_ms(path) + 1000:
             return path
     first = f"; the oldest of {len(found)} begins at {rfc3339(min(b for _, b in found))}" if found else ""
     raise UsageError(f"no recording in {folder} covers {rfc3339(at_ms)}{first}")
+
+
+def _written_ms(path: Path) -> int:
+    """When it was last written; while it is, its journal is the younger one of both."""
+    parts = (part for part in (path, journal_of(path)) if part.exists())
+    return max(part.stat().st_mtime_ns // 1_000_000 for part in parts)
 
 
 def _began(path: Path) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from zjops.analytics.warehouse import Warehouse
 from zjops.domain.clock import rfc3339
+from zjops.domain.text import numbered
 from zjops.slo.budget import ACTIONS, Budget, Forecast, Outlook, budget_of, forecast
 from zjops.slo.burn import Burn, Burning, burns_of
 from zjops.slo.log import MINUTE_MS, minutes_of
@@ -73,8 +74,8 @@ def _burn(burn: Burn) -> dict[str, Any]:
 
 
 def unit(one: Standing) -> str:
-    """What its events are called."""
-    return "requests" if one.objective.indicator.kind in ("availability", "latency") else "jobs"
+    """What one of its events is called."""
+    return "request" if one.objective.indicator.kind in ("availability", "latency") else "job"
 
 
 def budget_text(one: Standing) -> str:
@@ -83,8 +84,9 @@ def budget_text(one: Standing) -> str:
     if budget.left_ppm is None:
         return "nothing is known"
     if budget.left < 0:
-        return f"overspent by {-budget.left:,} bad {unit(one)}"
-    return f"{budget.left_ppm // 10_000} % left = {budget.left:,} bad {unit(one)}; {outlook_text(one)}"
+        return f"overspent by {numbered(-budget.left, f'bad {unit(one)}')}"
+    left = numbered(budget.left, f"bad {unit(one)}")
+    return f"{budget.left_ppm // 10_000} % left = {left}; {outlook_text(one)}"
 
 
 def outlook_text(one: Standing) -> str:

@@ -19,7 +19,7 @@ AVAILABILITY_PPM, WITHIN_300_PPM, WITHIN_500_PPM = 999_000, 950_000, 990_000
 SUCCESS_PPM = 950_000
 WINDOW = "of the window alone: what was recorded, not the period of the objective"
 YOUNG = "the logs have no whole minute of anything yet"
-PERIODS = "over each objective's period, from the logs, as zjops slo counts; minutes without data are unknown"
+PERIODS = "from the logs, as zjops slo counts; minutes without data are unknown"
 
 
 class Shown(NamedTuple):

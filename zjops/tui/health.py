@@ -59,9 +59,11 @@ def of_work(ended: int, failed: int) -> Health:
     if not ended:
         return Health(Level.IDLE, "no job ended")
     why = f"{failed:,} of {ended:,} failed"
-    if ended >= LEAST_JOBS and failed > ended * FAILED_SHARE:
-        return Health(Level.FAILING, why)
-    return Health(Level.OK, why)
+    if failed <= ended * FAILED_SHARE:
+        return Health(Level.OK, why)
+    return (
+        Health(Level.FAILING, why) if ended >= LEAST_JOBS else Health(Level.OK, f"{why}; judged from {LEAST_JOBS} on")
+    )
 
 
 def worst(*found: Health) -> Health:

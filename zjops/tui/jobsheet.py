@@ -54,7 +54,7 @@ def draw(
     """The job as lines; `verdict` is that of its proof, or what is being done about it, `tried` its attempts."""
     job, at_ms = seen.job, seen.facts.instant.at_ms
     lines: list[Line] = [[state_span(job.state), ("  ", PLAIN), (job.job_id, BOLD), (f"  {job.job_type}", DIM)], []]
-    why = because(job, seen.facts, seen.waits_for)
+    why = because(job, seen.facts, seen.waits_for, tried)
     if why is not None:
         mark, style = ("▲ ", WARN) if why.startswith("stuck") else ("◐ ", LINK)
         lines += [*_wrapped(why, mark, style, width), []]
@@ -120,7 +120,10 @@ def _delivery(one: dict[str, Any], at_ms: int, width: int) -> Line:
 def hops(seen: Seen) -> list[Hop]:
     """Every moment of the way to finality, in order."""
     job, batch = seen.job, seen.batch
-    attempt = f"attempt {job.attempt}" if job.attempt else ""
+    # When it was started is told once, of the first attempt.
+    attempt = (
+        f"the first of {job.attempt} attempts" if job.attempt > 1 else f"attempt {job.attempt}" if job.attempt else ""
+    )
     made = [Hop("accepted", job.accepted_at, f"{job.payload_bytes:,} bytes"), Hop("started", job.started_at, attempt)]
     ran = "" if job.processing_ms is None else f"ran {span(job.processing_ms)}"
     made.append(Hop(job.outcome or "ended", job.ended_at, f"{ran}{', ' + job.error_code if job.error_code else ''}"))

@@ -20,19 +20,19 @@ GENERAL = (
     ("Enter", "open"), ("Esc", "back"), ("-", "last view"), ("/", "filter, in jobs and logs"),
     (":", "a command, such as :at 14:05 or :jobs status:failed"), ("^P", "palette of commands"),
     ("^Z", "faults only"), ("c", "copy what is chosen"), ("y", "what is chosen as JSON"),
-    ("I", "incident folder: picture, text, recording, the command that opens it"), ("r", "refresh"),
+    ("I", "incident folder: picture, text, recording, how to open"), ("r", "refresh"),
     ("t", "theme"), ("e", "header"), ("?", "this help"), ("q", "quit"),
 )  # fmt: skip
 TIME = (
     ("p", "freeze all panels at this instant, and go on"), ("[ ]", "a twelfth of the window back, and forth"),
     ("{ }", "narrower and wider window"), ("L", "live again"),
-    ("b", "first breach in the window, else of all recorded; again: the next"),
+    ("b", "first breach of the window, else of all; again: next"),
 )  # fmt: skip
 ACTS = (
     ("^K", "cancel"), ("a", "retry dead letters"), ("w", "send webhooks again that failed"),
     ("h", "hold the relayer, or let it go on"), ("Esc", "stop an act that runs"),
-    (":redeliver", "filter delivered: those of the filter, also what arrived"),
-    (":break", "break something on purpose for 30 s, chosen by its symptom"), ("0", "heal everything that is broken"),
+    (":redeliver", "filter delivered: all of the filter, also what arrived"),
+    (":break", "break something for 30 s, chosen by its symptom"), ("0", "heal everything that is broken"),
 )  # fmt: skip
 FILTER = (
     ("status:failed", "one state, or several: failed,cancelled"), ("tenant:acme*", "* is anything"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zjops.client.standing import standstill, way_on
+from zjops.domain.clock import parse_rfc3339
 from zjops.domain.jobs import JobState
 from zjops.domain.text import numbered
+from zjops.domain.wire import JobAttempt
 from zjops.recording.rows import BatchRow, JobRow
 from zjops.tui.figures import span
 from zjops.tui.pipeline import Facts, batch_text
@@ -26,14 +30,18 @@ def waits_ms(job: JobRow, at_ms: int) -> int:
     return max(0, at_ms - next(moment for moment in since if moment is not None))
 
 
-def because(job: JobRow, facts: Facts, batch: BatchRow | None) -> str | None:
-    """A sentence about what it waits for; None for a job that has arrived. `batch` is the one that must hold it."""
+def because(job: JobRow, facts: Facts, batch: BatchRow | None, tried: Sequence[JobAttempt] | None = None) -> str | None:
+    """A sentence about what it waits for; None for a job that has arrived. `batch` is the one that must hold it,
+    `tried` its attempts, where the platform told them."""
     stage = stage_of(job)
     if stage is None:
         return None
     waited = waits_ms(job, facts.instant.at_ms)
     word = "stuck" if waited > PATIENCE_MS[stage] else "on its way"
-    reason = _settled(facts, batch) if stage == "settled" else _BEFORE[stage](job, facts)
+    if stage == "settled":
+        reason = _settled(facts, batch)
+    else:
+        reason = _pending(facts) if stage == JobState.PENDING else _processing(job, facts, tried or ())
     return f"{word} for {span(waited)} because {reason}"
 
 
@@ -48,7 +56,7 @@ def _away(facts: Facts, *sources: str) -> str | None:
     return None
 
 
-def _pending(job: JobRow, facts: Facts) -> str:
+def _pending(facts: Facts) -> str:
     state, depth = facts.platform, facts.depths.get("pending")
     if away := _away(facts, "broker", "API"):
         return away
@@ -61,11 +69,28 @@ def _pending(job: JobRow, facts: Facts) -> str:
     return f"{_wait(ahead, 'other job')} for a worker too, and {facts.recent.processing / 10:.1f} a second are taken"
 
 
-def _processing(job: JobRow, facts: Facts) -> str:
-    attempt = f"attempt {job.attempt}" if job.attempt else "the first attempt"
+def _processing(job: JobRow, facts: Facts, tried: Sequence[JobAttempt]) -> str:
     if away := _away(facts, "broker"):
         return away
+    at_ms = facts.instant.at_ms
+    begun = [one for one in tried if one.started_at is None or parse_rfc3339(one.started_at) <= at_ms]
+    last = begun[-1] if begun else None
+    if last is not None and last.ended_at is not None and parse_rfc3339(last.ended_at) <= at_ms:
+        return _between(last, at_ms)
+    number = job.attempt if last is None else last.attempt
+    attempt = f"attempt {number}" if number else "the first attempt"
     return f"a worker runs {attempt} of it; it ends by itself, by its time-out or by cancelling it"
+
+
+def _between(last: JobAttempt, at_ms: int) -> str:
+    """No worker has it: an attempt has ended, and the next has not begun."""
+    became = f"attempt {last.attempt} {last.outcome if last.error is None else f'failed by {last.error.code}'}"
+    if last.next_at is None:
+        return f"{became}, and what becomes of that is not settled yet"
+    left, following = parse_rfc3339(last.next_at) - at_ms, f"attempt {last.attempt + 1}"
+    if left > 0:
+        return f"{became} and {following} is due in {span(left)}"
+    return f"{became} and {following}, due for {span(-left)}, waits for a worker"
 
 
 def _settled(facts: Facts, batch: BatchRow | None) -> str:
@@ -80,6 +105,3 @@ def _settled(facts: Facts, batch: BatchRow | None) -> str:
     if batch is None:
         return f"the relayer has not closed its batch yet; {_wait(view.waiting_jobs, 'job')} for one"
     return f"batch {batch.batch_id} is {batch_text(batch, facts)}, and its block must be final ({view.finality})"
-
-
-_BEFORE = {"pending": _pending, "processing": _processing}

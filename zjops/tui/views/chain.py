@@ -108,13 +108,14 @@ def draw(seen: Seen, width: int) -> list[Line]:
         (jobs(view.waiting_jobs), BOLD), ("   on their way ", DIM), (jobs(view.open_jobs), PLAIN),
         (f" in {numbered(view.open_batches, 'batch', 'batches')}", PLAIN),
     ])  # fmt: skip
+    held: Line = [("not told now", DIM)]
     if view.balance_wei is not None:
         days = runway_days(int(view.balance_wei), int(view.spent_wei), view.spent_seconds)
-        lines.append([
-            ("  balance ", DIM), (coin(int(view.balance_wei)), BOLD), (f"   {runway_text(days)}", DIM),
-            ("   finality ", DIM), (view.finality, PLAIN),
-            (f"   {view.address}" if width >= 110 else "", DIM),
-        ])  # fmt: skip
+        held = [(coin(int(view.balance_wei)), BOLD), (f"   {runway_text(days)}", DIM)]
+    lines.append([
+        ("  balance ", DIM), *held, ("   finality ", DIM), (view.finality, PLAIN),
+        (f"   {view.address}" if view.address and width >= 110 else "", DIM),
+    ])  # fmt: skip
     return [*lines, *([[(f"  ▲ {why}", WARN)]] if why else []), []]
 
 

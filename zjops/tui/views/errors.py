@@ -18,7 +18,7 @@ from zjops.tui.widgets import Column, Row, Table
 COLUMNS = (
     Column("error", 12, flex=True), Column("type of job", 15), Column("jobs", 6, right=True),
     Column("tenants", 7, right=True, least=90), Column("first seen", 10, right=True, least=100),
-    Column("last seen", 9, right=True), Column("last ago", 8, right=True, least=110), Column("newest", 25),
+    Column("last seen", 9, right=True), Column("last ago", 8, right=True, least=110), Column("newest", 25, least=90),
 )  # fmt: skip
 
 

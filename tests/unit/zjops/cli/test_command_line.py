@@ -209,6 +209,7 @@ def test_every_example_of_parameters_is_one_that_a_worker_takes() -> None:
     for kind, texts in EXAMPLES.items():
         for text in texts:
             assert validate(kind.value, json.loads(text)) == [], text
+    assert any("failure" in text for texts in EXAMPLES.values() for text in texts), "how a job is made to fail"
 
 
 def test_whoever_waits_for_the_chain_is_told_once_why_nothing_comes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,7 @@ def test_a_job_is_shown_with_its_attempts_in_a_table(
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[-3:] == [
         ["attempt", "outcome", "started", "ended", "why"],
-        ["1", "retried", "2026-11-26T08:00:01.000Z", "2026-11-26T08:00:02.000Z", "boom:", "Oh.;", "again", "from",
+        ["1", "retried", "2026-11-26T08:00:01.000Z", "2026-11-26T08:00:02.000Z", "boom:", "Oh;", "again", "from",
          "2026-11-26T08:00:03.000Z"],
         ["2", "running", "2026-11-26T08:00:03.000Z"],
     ]  # fmt: skip
@@ -137,6 +137,15 @@ def _entry(number: int, action: str, at: str = "2026-11-26T08:00:00.000Z") -> di
             "details": {}}  # fmt: skip
 
 
+def test_of_no_jobs_of_all_tenants_it_says_so_and_nothing_else(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve("jobs", [{"jobs": [], "next": None}])
+    assert main(["jobs", "list", "--all", "--status", "pending"]) == 0
+    said = capsys.readouterr()
+    assert said.out + said.err == "nothing to show\n"
+
+
 def _pages(newest: int, size: int) -> list[dict[str, Any]]:
     """Two pages of the audit log, newest first."""
     numbers = list(range(newest, newest - 2 * size, -1))
@@ -181,6 +190,10 @@ def test_the_audit_log_as_a_table(serve: Serve, capsys: pytest.CaptureFixture[st
         "2026-11-26", "09:00:00", "ada", "tenant.suspend", "platform", "drill",
     ]  # fmt: skip
     assert said.err == "the newest 1; --limit for more\n"
+    retried = _entry(6, "dead-letter.retry") | {"target": "acme", "details": {"job": "job_one", "successor": "job_two"}}
+    serve("auditlog", [{"entries": [retried], "next": None}])
+    assert main(["audit-log"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[3:] == ["dead-letter.retry", "acme", "job_one", "drill"]
 
 
 def test_a_moment_that_is_none_is_said(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,13 @@ def test_the_table_speaks_of_the_budget_in_words_and_says_as_of_when(
     assert "minutes without a request or probe are unknown, neither good nor bad: 29 d 11 h" in told.err
 
 
+def test_one_bad_request_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["slo", "--log", _month(tmp_path / "log", bad=361), "--plan", "pro"]) == 99
+    assert "overspent by 1 bad request  " in capsys.readouterr().out
+    assert main(["slo", "--log", _month(tmp_path / "one", bad=359), "--plan", "pro"]) == 0
+    assert "0 % left = 1 bad request; " in capsys.readouterr().out
+
+
 def test_a_spent_budget_ends_with_99_and_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["slo", "--log", _month(tmp_path / "log", bad=400), "--plan", "pro", "--json"]) == 99
     told = capsys.readouterr()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UsageError
 from zjops.domain.wire_chain import BatchView
 from zjops.recording.changes import Changes
+from zjops.recording.cut import cut
 from zjops.recording.files import Limits, check_file, covering, drop_old, new_file
 from zjops.recording.reader import Recording
 from zjops.recording.recorder import Recorder
@@ -257,3 +260,35 @@ def test_the_recording_of_a_moment_is_found_by_it(tmp_path: Path) -> None:
         covering(tmp_path, START + 300_000)
     with pytest.raises(UsageError, match=r"covers 2026-11-26T07:59:59.000Z; the oldest of 1 begins at"):
         covering(tmp_path, START - 1_000)
+
+
+def test_a_moment_is_found_in_a_recording_whose_journal_alone_is_young(tmp_path: Path) -> None:
+    path, changes = new_file(tmp_path, START), Changes()
+    recorder = Recorder(path, {})
+    life(changes, 1, accepted=START)
+    recorder.write(changes, START)
+    os.utime(path, (START / 1000 + 60, START / 1000 + 60))
+    os.utime(f"{path}-wal", (START / 1000 + 300, START / 1000 + 300))
+    assert covering(tmp_path, START + 300_000) == path
+    recorder.close()
+
+
+def test_a_recording_goes_on_while_others_read_it_and_go(tmp_path: Path) -> None:
+    path = tmp_path / "live.zjrec"
+    recorder = Recorder(path, {})
+    own = Recording(path)
+    read = "import pathlib, sys; from zjops.recording.reader import Recording as R; r = R(pathlib.Path(sys.argv[1])); "
+
+    def jobs_seen_by_another() -> str:
+        code = [sys.executable, "-c", f"{read}print(r.count({START + 60_000})); r.close()", str(path)]
+        return subprocess.run(code, capture_output=True, text=True, check=True).stdout.strip()
+
+    for number in range(1, 4):
+        changes = Changes()
+        life(changes, number, accepted=START + number)
+        recorder.write(changes, START + number)
+        assert jobs_seen_by_another() == str(number)
+        cut(own, tmp_path / f"part-{number}.zjrec", START, START + 60_000)
+    own.close()
+    recorder.close()
+    assert jobs_seen_by_another() == "3"

@@ -12,7 +12,7 @@ from tests.unit.zjops.client.test_standing import QUIET
 from tests.unit.zjops.recording.told import START, answered, job_id, life, recorded
 from zjops.domain.clock import rfc3339
 from zjops.domain.errors import UsageError
-from zjops.domain.wire import TenantView
+from zjops.domain.wire import JobAttempt, JobError, TenantView
 from zjops.domain.wire_admin import PlatformState
 from zjops.domain.wire_chain import BatchView
 from zjops.feed.budgets import Budget
@@ -21,14 +21,18 @@ from zjops.recording.changes import Changes
 from zjops.recording.reader import Recording
 from zjops.recording.rows import OpenBatches, Outage
 from zjops.tui.applog import TAIL_BYTES, Logs
-from zjops.tui.budgets import of_window
+from zjops.tui.budgets import PERIODS, of_window
 from zjops.tui.commands import complete_command, parse_command
 from zjops.tui.health import Health, Level, of_age, of_requests, of_work, worst
+from zjops.tui.jobsheet import Seen as JobSeen
+from zjops.tui.jobsheet import hops
 from zjops.tui.moment import Instant
 from zjops.tui.pipeline import Facts, facts_of, stages_of
 from zjops.tui.stuck import because
 from zjops.tui.tenantrows import tenant_rows
 from zjops.tui.themes import OURS, usual
+from zjops.tui.views.chain import Seen as ChainSeen
+from zjops.tui.views.chain import draw as draw_chain
 from zjops.tui.views.overview import Seen, draw
 
 WORKING = msgspec.structs.replace(
@@ -67,6 +71,11 @@ class TestHealth:
     def test_of_work(self, ended: int, failed: int, level: Level) -> None:
         assert of_work(ended, failed).level is level
 
+    def test_of_few_jobs_it_says_that_they_are_not_judged_yet(self) -> None:
+        assert of_work(14, 8).why == "8 of 14 failed; judged from 20 on"
+        assert of_work(14, 0).why == "0 of 14 failed"
+        assert of_work(20, 8).why == "8 of 20 failed"
+
     def test_the_worst_counts(self) -> None:
         assert worst(Health(Level.OK), Health(Level.STALE), Health(Level.SLOW)).level is Level.STALE
 
@@ -96,6 +105,26 @@ def _batch(**more: Any) -> BatchView:
         "gas_used": 90, "gas_price_wei": "1",
     } | more  # fmt: skip
     return BatchView(**known)
+
+
+@pytest.mark.parametrize(("attempt", "note"), [(0, ""), (1, "attempt 1"), (5, "the first of 5 attempts")])
+def test_a_start_is_that_of_the_first_attempt(tmp_path: Path, attempt: int, note: str) -> None:
+    facts = _facts(tmp_path, 60_000)
+    job = Recording(tmp_path / "test.zjrec").job(job_id(4), START + 60_000)
+    assert job is not None
+    seen = JobSeen(job._replace(attempt=attempt), None, facts)
+    assert [hop.note for hop in hops(seen) if hop.name == "started"] == [note]
+
+
+def test_a_relayer_that_tells_no_balance_still_tells_its_finality(tmp_path: Path) -> None:
+    silent = msgspec.structs.replace(WORKING, balance_wei=None)
+    lines = draw_chain(ChainSeen(_facts(tmp_path, relayer=silent), [], 0), 160)
+    text = "\n".join("".join(part for part, _ in line) for line in lines)
+    assert "  balance not told now   finality depth:3" in text
+
+
+def test_what_budgets_are_counted_from_fits_the_smallest_terminal() -> None:
+    assert len(PERIODS) < 78
 
 
 class TestOpenBatches:
@@ -163,6 +192,31 @@ class TestStuck:
 
     def test_it_runs(self, tmp_path: Path) -> None:
         assert "because a worker runs attempt 1 of it" in self._because(tmp_path, 3)
+
+    @pytest.mark.parametrize(
+        ("last", "why"),
+        [
+            ({"outcome": "running"}, "a worker runs attempt 3 of it;"),
+            (
+                {"outcome": "retried", "ended_at": 55_000, "next_at": 63_000},
+                "attempt 3 failed by synthetic and attempt 4 is due in 3.0 s",
+            ),
+            (
+                {"outcome": "retried", "ended_at": 40_000, "next_at": 48_000},
+                "attempt 3 failed by synthetic and attempt 4, due for 12 s, waits for a worker",
+            ),
+            ({"outcome": "retried", "ended_at": 61_000, "next_at": 63_000}, "a worker runs attempt 3 of it;"),
+        ],
+        ids=["running", "due later", "due", "ended after the moment shown"],
+    )
+    def test_between_attempts_it_waits_for_the_next(self, tmp_path: Path, last: dict[str, Any], why: str) -> None:
+        told = {name: rfc3339(START + value) if isinstance(value, int) else value for name, value in last.items()}
+        error = None if last["outcome"] == "running" else JobError(code="synthetic", message="No.")
+        tried = [JobAttempt(attempt=3, started_at=rfc3339(START + 30_000), error=error, **told)]
+        facts = _facts(tmp_path, 60_000)
+        job = Recording(tmp_path / "test.zjrec").job(job_id(3), START + 60_000)
+        assert job is not None
+        assert f"because {why}" in (because(job, facts, None, tried) or "")
 
     @pytest.mark.parametrize(
         ("relayer", "why"),
