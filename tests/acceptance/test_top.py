@@ -30,6 +30,7 @@ from zjops.recording.reader import Recording
 from zjops.recording.recorder import Recorder
 
 COME_MS = 8_000
+BY_CHANCE = ("workers failing", "job-success of ")
 """After so long everything that tells of an instant has come: the API's rollups wait as long as it is away."""
 
 
@@ -214,9 +215,9 @@ def test_what_was_live_is_replayed_and_the_first_breach_is_the_outage(stage: Sta
             assert again[view] == value, f"{view} at {at_ms}"
     assert len({told["count"] for told in seen.values()}) >= 2
     assert len({"API away" in str(told["overview"]) for told in seen.values()}) == 2, "before it and during it"
-    # Jobs fail by chance, and a few of sixty may be more than the overview lets pass.
+    # Jobs fail by chance, and a few of sixty may be more than the overview lets pass, or their budget.
     later = [one for one in breaches_at(recording) if one.at_ms > began_ms + 2_000]
-    found = [one for one in later if one.what != ("workers failing",)]
+    found = [one for one in later if not all(what.startswith(BY_CHANCE) for what in one.what)]
     assert found[0].what[0].startswith("API away: "), found
     recording.close()
 

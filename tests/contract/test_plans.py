@@ -19,7 +19,8 @@ def rules(stage: Stage, at_ms: int | None = None) -> Tiers:
 
 
 async def audited(stage: Stage, action: str) -> list[Row]:
-    return await stage.store.read(lambda tx: tx.all("audit_page", after=0, actor=None, action=action, most=100))
+    asked = {"after": 0, "before": 2**62, "since": 0, "reads": True, "actor": None, "action": action, "most": 100}
+    return await stage.store.read(lambda tx: tx.all("audit_page", **asked))
 
 
 async def test_a_downgrade_waits_for_the_next_month_and_an_upgrade_does_not(stage: Stage) -> None:
