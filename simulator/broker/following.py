@@ -18,9 +18,9 @@ from nats.nuid import NUID
 
 from simulator.broker.connection import ANSWER_WITHIN_S, Connection, Link, translating
 from simulator.broker.port import Logged
-from simulator.broker.pull import ANSWER_MARGIN_S, AT_ONCE_S, Pull, delivery, is_delivery, nanoseconds
+from simulator.broker.pull import ANSWER_MARGIN_S, AT_ONCE_S, Pull, is_delivery, nanoseconds
 from zjops.domain.errors import BrokerUnavailable, ZjopsError
-from zjops.domain.events import DurableSpec
+from zjops.domain.events import DurableSpec, delivery
 
 FORGOTTEN_AFTER_S = 60.0
 """A consumer whose reader died is removed by the server."""
@@ -134,7 +134,7 @@ class _Follower:
     def _without_holes(self, messages: Sequence[Msg]) -> list[Logged]:
         found = []
         for message in messages:
-            _, _, _, sequence, number, stored_ns, _ = delivery(message)
+            _, _, _, sequence, number, stored_ns, _ = delivery(message.reply)
             if int(number) != self._number + 1:
                 self.whole = False
                 break

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 
 from simulator.broker.connection import Connection, Link, translating
 from zjops.domain.errors import BrokerUnavailable
-from zjops.domain.events import DurableSpec
+from zjops.domain.events import DurableSpec, delivery
 
 ANSWER_MARGIN_S = 2.0
 """How much later than asked an empty answer may come before the connection counts as mute."""
@@ -29,13 +29,6 @@ def nanoseconds(seconds: float) -> int:
 def is_delivery(message: Msg) -> bool:
     """Whether a message comes from a stream; a status of the server has nothing to acknowledge."""
     return message.reply.startswith("$JS.ACK.")
-
-
-def delivery(message: Msg) -> list[str]:
-    """What its reply subject says: seven words, the last of them how many more wait."""
-    # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>[.<token>]
-    parts = message.reply.split(".")
-    return parts[2:9] if len(parts) == 9 else parts[4:11]
 
 
 class Pull:
@@ -144,7 +137,7 @@ class NatsMessage:
     __slots__ = ("_connection", "_reply", "data", "delivered", "headers", "sequence", "subject", "timestamp_ms")
 
     def __init__(self, connection: Connection, message: Msg) -> None:
-        _, _, delivered, sequence, _, stored_ns, _ = delivery(message)
+        _, _, delivered, sequence, _, stored_ns, _ = delivery(message.reply)
         self._connection = connection
         self._reply = message.reply
         self.subject = message.subject

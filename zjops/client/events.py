@@ -16,7 +16,7 @@ from nats.js import api
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UsageError
-from zjops.domain.events import replay_subject
+from zjops.domain.events import delivery, replay_subject
 
 OPEN_WITHIN_S = 5.0
 WAIT_FIRST_S, WAIT_MOST_S = 0.2, 5.0
@@ -75,8 +75,9 @@ class Tail:
                 )
 
         async for message in self._messages(begin):
-            stream, sequence = _place(message.reply)
-            if sequence > self._last.get(stream, 0):
+            # The library's own reading of all seven words costs a tenth of what is done with an event.
+            stream, _, _, number, *_ = delivery(message.reply)
+            if (sequence := int(number)) > self._last.get(stream, 0):
                 self._last[stream] = sequence
                 yield Heard(stream, sequence, message.subject, message.data)
 
@@ -145,13 +146,3 @@ class Tail:
             ),
             OPEN_WITHIN_S,
         )  # fmt: skip
-
-
-def _place(reply: str) -> tuple[str, int]:
-    """Stream and number of a delivery, by its reply subject (ADR-15); the library's own reading of all of it costs
-    a tenth of what is done with an event.
-    """
-    # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>[.<token>]
-    parts = reply.split(".")
-    at = 2 if len(parts) == 9 else 4
-    return parts[at], int(parts[at + 3])

@@ -264,3 +264,12 @@ def open_envelope(payload: bytes) -> tuple[CloudEvent, JobEvent]:
     """The envelope and the job event of a message on EVENTS. Raises `msgspec.MsgspecError` when malformed."""
     cloud = msgspec.json.decode(payload, type=CloudEvent)
     return cloud, msgspec.json.decode(cloud.data, type=JobEvent)
+
+
+def delivery(reply: str) -> list[str]:
+    """What the reply subject of a message of a stream says (NATS ADR-15): stream, consumer, how often it was delivered,
+    its number in the stream and for the consumer, when it was stored in ns, how many more wait.
+    """
+    # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>[.<token>]
+    parts = reply.split(".")
+    return parts[2:9] if len(parts) == 9 else parts[4:11]
