@@ -91,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     outbox_keep_s: Annotated[int, msgspec.Meta(ge=1, le=366 * DAY_S)] = 3600
     # While much is under way, roles behind the API wait this long for more: fewer and larger parts cost less.
     linger_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.02
+    # Whether all others stay off the processor on which the API answers, while it has something to do.
+    api_apart: bool = True
     # What was published is marked so at most this much later: each mark is an fsync for which submissions wait.
     outbox_mark_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.25
     audience: str = "https://api.zama.ai"

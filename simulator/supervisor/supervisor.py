@@ -31,6 +31,7 @@ from simulator.supervisor.faultkeepers import Keeper
 from simulator.supervisor.faults import Faults, keepers
 from simulator.supervisor.links import APART, links, through
 from simulator.supervisor.logs import LogKeeper
+from simulator.supervisor.placing import Placing
 from simulator.supervisor.probelog import ProbeLog
 from simulator.supervisor.prober import Prober
 from simulator.supervisor.readiness import http_ready
@@ -81,6 +82,7 @@ class Supervisor:
         self._control: WebServer | None = None
         self._keeper: Service | None = None
         self._callers: Service | None = None
+        self._placing: Service | None = None
         self._probes = ProbeCounts()
 
     async def run(self) -> None:
@@ -135,6 +137,10 @@ class Supervisor:
         await _all(self._children[spec.name].start() for spec in specs if spec.name != "broker")
         self._state = "ready"
         self._save()
+        if settings.api_apart:
+            # Not before: while all of them load their code, none has a processor to spare.
+            self._placing = Placing(self._children, self._clock)
+            await self._placing.start()
         await self._call(settings)
         self._tell(Notice(event="up", seconds=round(self._clock.monotonic() - began, 2)))
 
@@ -268,6 +274,8 @@ class Supervisor:
         self._state = "stopping"
         if self._callers is not None:
             await self._callers.stop()
+        if self._placing is not None:
+            await self._placing.stop()
         await self._faults.stop()
         for child in reversed(self._children.values()):
             await child.stop()

@@ -1,0 +1,129 @@
+"""Processes are put where they may run, by the kernel's own word, and let go again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from simulator.policy.placing import Load
+from simulator.supervisor import placing
+from simulator.supervisor.placing import Placing
+from tests.support.nats import eventually
+from zjops.domain.clock import SystemClock
+from zjops.domain.processors import mine
+
+pytestmark = pytest.mark.skipif(len(mine()) < 2, reason="with one processor there is nothing to share out")
+ALL = mine()
+REST = ALL - {min(ALL)}
+FAMILY = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
+ALONE = "print(1, flush=True); input()"
+
+
+def _begin(code: str) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    return process
+
+
+@pytest.fixture
+def processes() -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    made = {"api": _begin(ALONE), "backend": _begin(FAMILY), "broker": _begin(ALONE)}
+    yield made
+    for one in made.values():
+        one.communicate(b"\n")
+
+
+def _children(processes: dict[str, subprocess.Popen[bytes]]) -> Any:
+    return {
+        name: SimpleNamespace(pid=one.pid, spec=SimpleNamespace(roles=(name, "outbox") if name == "api" else (name,)))
+        for name, one in processes.items()
+    }
+
+
+def _where(pid: int) -> frozenset[int]:
+    return frozenset(os.sched_getaffinity(pid))
+
+
+async def _until(pid: int, processors: frozenset[int]) -> None:
+    await eventually(lambda: _where(pid) == processors, within_s=30)
+
+
+async def test_all_but_the_api_stay_off_its_processor_with_what_they_started(
+    processes: dict[str, subprocess.Popen[bytes]],
+) -> None:
+    service = Placing(_children(processes), SystemClock())
+    await service.start()
+    try:
+        for name in ("backend", "broker"):
+            await _until(processes[name].pid, REST)
+        (child,) = placing._family(processes["backend"].pid)[1:]
+        assert (_where(child), _where(os.getpid())) == (REST, REST)
+        assert _where(processes["api"].pid) == ALL
+    finally:
+        await service.stop()
+    assert mine() == ALL, "who is started after it may run anywhere"
+
+
+async def test_when_only_the_others_have_something_to_do_they_use_all(
+    processes: dict[str, subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [Load(0.0, float(len(REST)))]
+    monkeypatch.setattr(Placing, "_load", lambda self, seconds: seen[-1])
+    service = Placing(_children(processes), SystemClock())
+    await service.start()
+    try:
+        await _until(processes["broker"].pid, ALL)
+        seen.append(Load(1.0, float(len(REST))))
+        await _until(processes["broker"].pid, REST)
+    finally:
+        await service.stop()
+
+
+async def test_an_api_that_is_started_anew_may_run_anywhere(processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    children = _children(processes)
+    service = Placing(children, SystemClock())
+    await service.start()
+    try:
+        await _until(os.getpid(), REST)
+        with _begin(ALONE) as anew:
+            assert _where(anew.pid) == REST, "it begins where its supervisor is"
+            children["api"].pid = anew.pid
+            await _until(anew.pid, ALL)
+            anew.communicate(b"\n")
+    finally:
+        await service.stop()
+
+
+async def test_what_is_used_is_counted_by_who_answers_and_who_does_not() -> None:
+    busy = [_begin(f"print(1, flush=True)\nn = {seconds}\nimport time\n"
+                   "end = time.process_time() + n\nwhile time.process_time() < end: pass\ninput()")
+            for seconds in (0.3, 0.9)]  # fmt: skip
+    processes = dict(zip(("api", "worker"), busy, strict=True))
+    service = Placing(_children(processes), SystemClock())
+    service._used = {one.pid: 0.0 for one in busy}
+    try:
+        async with asyncio.timeout(60):
+            while (load := service._load(1.0)).others < 0.85:
+                service._used = {one.pid: 0.0 for one in busy}
+                await asyncio.sleep(0.05)
+        assert load.api == pytest.approx(0.3, abs=0.15)
+    finally:
+        for one in busy:
+            one.communicate(b"\n")
+
+
+async def test_without_a_processor_for_each_nothing_is_moved(processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    apis = {f"api-{n}": SimpleNamespace(pid=processes["api"].pid, spec=SimpleNamespace(roles=("api",))) for n in ALL}
+    service = Placing(_children(processes) | apis, SystemClock())
+    await service.start()
+    await asyncio.sleep(0)
+    await service.stop()
+    assert {_where(one.pid) for one in processes.values()} == {ALL}
