@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -91,3 +92,41 @@ async def test_an_error_that_is_no_lock_is_told_at_once(store: SqliteStore) -> N
         sqlite._begun_at_once(store._connection)
     store._connection.execute("ROLLBACK")
     assert _timeout(store) == 0, "the loop never waits in the library"
+
+
+async def _commits_in(store: SqliteStore, count: int) -> set[bool]:
+    """Whether commits happened in the loop's thread."""
+    assert store._connection is not None
+    seen: set[bool] = set()
+    store._connection.set_trace_callback(
+        lambda sql: seen.add(threading.current_thread() is threading.main_thread()) if sql == "COMMIT" else None
+    )
+    for number in range(count):
+        await store.transact(_put(f"c{number}"))
+    store._connection.set_trace_callback(None)
+    return seen
+
+
+async def test_commits_stay_in_the_loop_while_the_disk_is_quick_and_leave_it_when_it_is_not(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took = [0.0002]
+
+    class Disk:
+        """What a commit takes, by a clock that the test sets."""
+
+        now = 0.0
+
+        def perf_counter(self) -> float:
+            self.now += took[0]
+            return self.now
+
+    monkeypatch.setattr(sqlite, "time", Disk())
+    assert await _commits_in(store, sqlite.COMMITS_SEEN) == {False}, "nothing is known of the disk yet"
+    assert await _commits_in(store, 3) == {True}
+    took[0] = 0.02
+    await _commits_in(store, sqlite.COMMITS_SEEN)
+    assert await _commits_in(store, 3) == {False}
+    took[0] = 0.0002
+    await _commits_in(store, sqlite.COMMITS_SEEN)
+    assert await _commits_in(store, 3) == {True}
