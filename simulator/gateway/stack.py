@@ -90,6 +90,8 @@ class Gateway:
             await self._fail(scope, exchange, exc)
         finally:
             self._guards.tenants.left(context)
+            # Else the request holds itself: nothing of it would be free before the garbage collector came by.
+            context.answer = None
         seconds = self._clock.monotonic() - began
         self._guards.tenants.answered(context, exchange.status)
         self._measure(scope, headers, context, exchange, rule, (exchange.answering_since or began + seconds) - began)

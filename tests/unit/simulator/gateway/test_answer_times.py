@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from simulator.gateway.context import LATE, context_of
+from simulator.gateway.context import LATE, RequestContext, context_of
+from simulator.gateway.exchange import Exchange
 from simulator.gateway.stack import Gateway, Guards, Rule
 from simulator.gateway.tally import RequestTally
 from simulator.telemetry import Telemetry
@@ -99,3 +101,15 @@ async def test_neither_a_stream_nor_a_wish_to_wait_makes_an_answer_slow(name: st
 async def test_a_body_that_its_client_sends_slowly_makes_no_answer_slow() -> None:
     row = await _ask("hears", late=True)
     assert (row.latency_ms_histogram[LATENCY_BOUNDS_MS.index(250)], row.timeouts) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["stream", "waits", "hears"])
+async def test_nothing_of_a_request_waits_for_the_garbage_collector(name: str) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        await _ask(name)
+        left = [one for one in gc.get_objects() if isinstance(one, RequestContext | Exchange)]
+    finally:
+        gc.enable()
+    assert left == []
