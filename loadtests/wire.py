@@ -103,7 +103,10 @@ class Wire:
             if self._socket is None:
                 self._socket = self._open(deadline)
             self._socket.settimeout(self._left(deadline))
-            self._socket.sendall(request)
+            # As a rule it fits, and `sendall` asks for the size of the buffer each time.
+            sent = self._socket.send(request)
+            if sent < len(request):
+                self._socket.sendall(request[sent:])
         except TimeoutError as exc:
             raise TimedOut from exc
         except OSError as exc:

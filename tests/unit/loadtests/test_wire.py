@@ -83,6 +83,19 @@ def test_a_kept_connection_is_used_again(serve: Callable[[Serve], Wire]) -> None
     assert opened == [0]
 
 
+def test_a_request_that_is_larger_than_the_buffers_arrives_whole(serve: Callable[[Serve], Wire]) -> None:
+    sent, come = bytes(range(256)) * 40_000, bytearray()
+
+    def handle(socket: Any, _: int) -> None:
+        while len(come) < len(sent):
+            come.extend(socket.recv(65_536))
+            gevent.sleep(0)
+        socket.sendall(OK)
+
+    assert serve(handle).exchange(sent, now() + 20).body == b"hello"
+    assert come == sent
+
+
 def test_a_connection_that_was_closed_meanwhile_is_opened_anew_once(serve: Callable[[Serve], Wire]) -> None:
     def handle(socket: Any, number: int) -> None:
         socket.recv(65_536)
