@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -30,7 +30,8 @@ class Arrival(NamedTuple):
 class Dispatcher:
     """Connections that have nothing to do wait in `idle`, arrivals that found none wait in `backlog`.
 
-    The connection that was used last is used next, so that no more are open than are needed.
+    The connection that was used last is used next, so that no more are open than are needed. One that is ready takes
+    what is due by itself: where many answers come at once, the schedule would else wait until all of them are read.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class Dispatcher:
         self._now, self._drop_after_s, self._offered, self._dropped = now, drop_after_s, offered, dropped
         self._idle: list[gevent.Greenlet] = []
         self._backlog: deque[Arrival] = deque()
+        self._coming: Iterator[Arrival] = iter(())
+        self._first: Arrival | None = None
         self._loop = get_hub().loop
         self._closed = False
         self.busy = 0
@@ -64,6 +67,11 @@ class Dispatcher:
             self._dropped(arrival)
         if self._closed:
             return None
+        if self._first is not None and self._first.due <= self._now():
+            due = self._pop(self._first)
+            self._offered(due)
+            self.busy += 1
+            return due
         me = gevent.getcurrent()
         self._idle.append(me)
         try:
@@ -81,15 +89,23 @@ class Dispatcher:
     def pace(self, arrivals: Iterable[Arrival]) -> None:
         """Offer each arrival when it is due; comes back after the last."""
         timer = Timer()
+        self._coming = iter(arrivals)
+        self._first = next(self._coming, None)
         try:
-            for arrival in arrivals:
-                while (wait_s := arrival.due - self._now()) > 0:
+            while (first := self._first) is not None and not self._closed:
+                wait_s = first.due - self._now()
+                if wait_s > 0:
                     timer.sleep(wait_s)
-                if self._closed:
-                    return
-                self.offer(arrival)
+                else:
+                    self.offer(self._pop(first))
         finally:
+            self._first = None
             timer.close()
+
+    def _pop(self, first: Arrival) -> Arrival:
+        """The first of the schedule, which is no longer to come."""
+        self._first = next(self._coming, None)
+        return first
 
     def drain(self, within_s: float) -> None:
         """Wait until nothing waits and nothing is under way; what then still waits is dropped."""

@@ -21,7 +21,7 @@ from zjops.config import resolve
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import ZjopsError
 from zjops.domain.ids import SystemIds
-from zjops.domain.processors import beside, keep_to, mine
+from zjops.domain.processors import beside, in_short_turns, keep_to, mine
 from zjops.domain.webhooks import ZAMA_JOB
 from zjops.load.records import SCHEMA, Head, Line, Tick, Webhook
 from zjops.load.scenario import Scenario, changed, find
@@ -41,8 +41,9 @@ class Run:
         self.environment, self.runner = environment, environment.runner
         self._options, self._pid = environment.parsed_options, pid
         self._clock = SystemClock()
-        # What measures must not be in the way of what is measured.
+        # What measures must not be in the way of what is measured, and must not be late by what runs beside it.
         keep_to(beside(mine()), os.getpid())
+        in_short_turns()
         self.generator: Generator | None = None
         self._going = Event()
         self._waiting: set[str] = set()

@@ -122,6 +122,33 @@ def test_each_arrival_is_offered_when_it_is_due_and_never_before() -> None:
     assert all(at >= due for due, at in seen)
 
 
+def test_a_connection_that_is_ready_takes_what_is_due_before_the_others_have_read_their_answers() -> None:
+    at, taken = [100.0], []
+    dispatcher = Dispatcher(lambda: at[0], 5, lambda arrival: None, lambda arrival: None)
+    answers = [gevent.event.Event() for _ in range(2)]
+
+    def work(answer: gevent.event.Event) -> None:
+        while (arrival := dispatcher.next()) is not None:
+            taken.append((arrival.due, at[0]))
+            answer.wait()
+            # Reading an answer takes a second, and both have come.
+            at[0] += 1.0
+            dispatcher.done()
+
+    connections = [gevent.spawn(work, answer) for answer in answers]
+    gevent.sleep(0)
+    schedule = [Arrival(due, 0, 0, "submit") for due in (100.0, 100.0, 100.5, 101.5)]
+    pacing = gevent.spawn(dispatcher.pace, schedule)
+    gevent.sleep(0.05)
+    assert [due for due, _ in taken] == [100.0, 100.0]
+    for answer in answers:
+        answer.set()
+    gevent.joinall([pacing], timeout=5)
+    dispatcher.close()
+    gevent.joinall(connections, timeout=5)
+    assert taken[2:] == [(100.5, 101.0), (101.5, 102.0)], "one second late at most, not two"
+
+
 def test_a_closed_dispatcher_stops_in_the_middle_of_its_schedule() -> None:
     dispatcher = Dispatcher(lambda: 100.0, 5, lambda arrival: None, lambda arrival: None)
     dispatcher.close()

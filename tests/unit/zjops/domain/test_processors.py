@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import subprocess
 import sys
 
 import pytest
 
-from zjops.domain.processors import beside, keep_to, mine
+from zjops.domain.processors import _SCHED_SETATTR, beside, in_short_turns, keep_to, mine
 
 THREADS = """
 import os, sys, threading
@@ -65,3 +67,32 @@ def test_one_that_has_ended_is_no_error() -> None:
 def test_a_processor_that_is_not_there_is_no_error_and_changes_nothing() -> None:
     keep_to({100_000}, os.getpid())
     assert mine()
+
+
+SLICE = """
+import ctypes, os, struct
+from zjops.domain.processors import _SCHED_SETATTR, in_short_turns
+import platform
+os.nice(3)
+asked = in_short_turns(0.0002)
+seen = ctypes.create_string_buffer(56)
+ctypes.CDLL(None).syscall(_SCHED_SETATTR[platform.machine()] + 1, 0, seen, 56, 0)
+fields = struct.unpack("=IIQiIQQQII", seen.raw)
+print(asked, fields[1], fields[3], fields[5])
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in _SCHED_SETATTR or sys.platform != "linux", reason="not known here")
+def test_short_turns_are_what_the_kernel_says_and_nothing_else_is_changed() -> None:
+    argv = [sys.executable, "-c", SLICE]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+    release = tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
+    assert told[:2] == ["True", "0"]
+    assert int(told[2]) == os.getpriority(os.PRIO_PROCESS, 0) + 3
+    if release >= (6, 12):
+        assert told[3] == "200000"
+
+
+def test_where_the_system_does_not_know_it_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "abacus")
+    assert not in_short_turns()
