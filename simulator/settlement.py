@@ -38,7 +38,8 @@ from zjops.domain.merkle import keccak256
 DURABLE = "settlement"
 BUSY = 8
 """After so many at once the next ones are waited for a little: fewer and larger transactions cost less."""
-FETCH = 256
+FETCH, TOGETHER = 256, 48
+"""How many are fetched at once, and how many of them share a transaction: submissions wait for the lock meanwhile."""
 CANCEL_EVERY_S = 1.0
 MOST = 200
 UNREADABLE_S, BLOB_AGAIN_S = 30.0, 1.0
@@ -91,7 +92,8 @@ class Settlement:
         messages = await self._broker.fetch(DURABLE, FETCH, wait_s)
         if messages:
             read = [(message, result) for message in messages if (result := await self._read(message)) is not None]
-            await self._settle(read)
+            for start in range(0, len(read), TOGETHER):
+                await self._settle(read[start : start + TOGETHER])
             await self._broker.signal(OUTBOX_WAKE)
         return len(messages)
 

@@ -29,13 +29,13 @@ class Closer:
         """Close what is due; returns how many batches."""
         closed = 0
         while closed < CLOSE_MOST and await self._is_due():
-            rows, first = await self._desk.store.read(self._next)
+            rows, places, first = await self._desk.store.read(self._next)
             if not rows:
                 # Another relayer, who has the lease by now, has closed them.
                 break
             # Hashing takes most of the time, and what settles next waits for no lock meanwhile.
             hashes = hashes_of(rows, first)
-            batch = await self._desk.transact(partial(self._close, rows=rows, first=first, root=Tree(hashes).root))
+            batch = await self._desk.transact(partial(self._close, places=places, first=first, root=Tree(hashes).root))
             if batch is None:
                 break
             closed, self._watched_since = closed + 1, None
@@ -55,21 +55,22 @@ class Closer:
         watched = 0.0 if self._watched_since is None else now - self._watched_since
         return batch_due(self._rule, due["count"], waited_s(due["oldest"], self._desk.clock.now_ms(), watched))
 
-    def _next(self, tx: Tx) -> tuple[list[Row], int]:
-        """What the next batch holds, and its first sequence number."""
+    def _next(self, tx: Tx) -> tuple[list[Row], list[Row], int]:
+        """What the next batch holds, the places of these jobs in the order of settlement, its first sequence number."""
         following = tx.one("batch_next_sequence")
         assert following is not None
-        return tx.all("anchor_next", most=self._rule.max_jobs), following["first"]
+        most = self._rule.max_jobs
+        return tx.all("anchor_next", most=most), tx.all("anchor_places", most=most), following["first"]
 
-    def _close(self, tx: Tx, *, rows: list[Row], first: int, root: bytes) -> Row | None:
+    def _close(self, tx: Tx, *, places: list[Row], first: int, root: bytes) -> Row | None:
         """Make a batch of these jobs; None when they are not the next ones any more. What has settled since is none."""
-        if tx.one("batch_next_sequence") != {"first": first} or tx.all("anchor_next", most=len(rows)) != rows:
+        if tx.one("batch_next_sequence") != {"first": first} or tx.all("anchor_places", most=len(places)) != places:
             return None
-        tx.run("batch_insert", first=first, count=len(rows), root=root, now=self._desk.clock.now_ms())
+        tx.run("batch_insert", first=first, count=len(places), root=root, now=self._desk.clock.now_ms())
         last = tx.one("batch_last")
         assert last is not None
         number = last["id"]
-        tx.many("job_batched", [(number, first + index, index, row["id"]) for index, row in enumerate(rows)])
+        tx.many("job_batched", [(number, first + index, index, row["id"]) for index, row in enumerate(places)])
         batch = tx.one("batch_get", id=number)
         assert batch is not None
         return batch

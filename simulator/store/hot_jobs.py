@@ -53,7 +53,7 @@ class HotJobs:
         self.reads: dict[str, Callable[..., Any]] = {
             "job_get": self._get, "jobs_to_settle": self._settle_rows, "jobs_to_retry": self._retry_rows,
             "jobs_to_cancel": self._cancel_rows, "anchor_due": self._due, "anchor_next": self._anchor_rows,
-            "batch_outcomes": self._outcomes, "tenants_told": self._told,
+            "anchor_places": self._places, "batch_outcomes": self._outcomes, "tenants_told": self._told,
         }  # fmt: skip
         self.runs: dict[str, Callable[..., int]] = {
             "job_cancel_requested": self._cancel_requested, "job_dispatched": self._dispatched,
@@ -280,6 +280,9 @@ class HotJobs:
 
     def _anchor_rows(self, most: int) -> list[Row]:
         return [dict(row) for row in self._waiting(most)]
+
+    def _places(self, most: int) -> list[Row]:
+        return [{"id": row["id"], "settled_no": row["settled_no"]} for row in self._waiting(most)]
 
     def _batched(self, rows: _Params) -> int:
         return sum(

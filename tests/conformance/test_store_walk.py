@@ -156,8 +156,8 @@ class Walk:
     def anchor_read(self) -> Op:
         batch, most = {"batch_id": self.source.choice(BATCHES)}, {"most": self.source.randint(1, 9)}
         return self.source.choice([
-            ("one", "anchor_due", most), ("all", "anchor_next", most), ("all", "batch_outcomes", batch),
-            ("all", "batch_outcomes", batch), ("all", "tenants_told", batch),
+            ("one", "anchor_due", most), ("all", "anchor_next", most), ("all", "anchor_places", most),
+            ("all", "batch_outcomes", batch), ("all", "batch_outcomes", batch), ("all", "tenants_told", batch),
         ])  # fmt: skip
 
     def cold_read(self) -> Op:

@@ -8,6 +8,10 @@ SELECT count(*) AS count, min(completed_at) AS oldest FROM
 SELECT id, salt, tenant, status, result_keccak, payload_bytes, compute_units, accepted_at
 FROM jobs WHERE settled_no IS NOT NULL AND batch_id IS NULL ORDER BY settled_no LIMIT :most;
 
+-- name: anchor_places
+-- Who is next, without a look at the jobs themselves: what has settled gets another number when it settles again.
+SELECT id, settled_no FROM jobs WHERE settled_no IS NOT NULL AND batch_id IS NULL ORDER BY settled_no LIMIT :most;
+
 -- name: batch_next_sequence
 SELECT coalesce(max(first_sequence + count), 1) AS first FROM batches;
 

@@ -19,7 +19,8 @@ from simulator.broker.port import Message, Outgoing
 from simulator.intake.acceptance import Acceptance
 from simulator.intake.endings import request_cancel
 from simulator.intake.records import Accepted, Submission, Tenant
-from simulator.settlement import DURABLE, UNREADABLE_S, Settlement
+from simulator.settlement import DURABLE, TOGETHER, UNREADABLE_S, Settlement
+from simulator.settling import Settling
 from simulator.store.memory import MemoryStore
 from simulator.store.port import Row
 from simulator.store.sqlite import MemorySqliteStore, SqliteTx
@@ -450,3 +451,24 @@ async def test_work_that_begins_although_its_job_is_cancelled_is_told_to_stop(be
     await asyncio.sleep(0)
     assert told == [cancel_subject(job)]
     assert bench.statuses(job, other) == ["cancelled", "processing"]
+
+
+async def test_a_crowd_of_results_is_settled_in_parts_so_that_submissions_come_between(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = await bench.accept(2 * TOGETHER + 5)
+    await bench.say(*map(done, jobs))
+    held: list[int] = []
+    honest = bench.store.transact
+
+    async def counted(work: Any) -> Any:
+        outcome = await honest(work)
+        if isinstance(outcome, Settling):
+            held.append(len(outcome.settled))
+        return outcome
+
+    monkeypatch.setattr(bench.store, "transact", counted)
+    assert await bench.settlement.settle_waiting() == len(jobs)
+    assert held == [TOGETHER, TOGETHER, 5]
+    assert set(bench.statuses(*jobs)) == {"completed"}
+    assert await bench.settlement.settle_waiting() == 0, "all of them are acknowledged"
