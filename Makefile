@@ -29,7 +29,10 @@ check: $(STAMP)
 
 $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=")'
-	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@# Debian's Python brings no pip of its own (its package python3-venv does); any other on the machine lends it one.
+	[ -x $(BIN)/python ] || $(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv $(VENV) || { \
+	  [ -x $(BIN)/python ] || { $(PYTHON) -m venv --without-pip $(VENV) && \
+	  python3 -m pip --disable-pip-version-check --quiet --python $(BIN)/python install $(PIP_FROM) pip; }; }
 	$(PIP) install $(PIP_FROM) --require-hashes -r requirements.txt
 	$(PIP) install $(PIP_FROM) --no-deps --no-build-isolation -e .
 	@# pip compiles what it copies, and an editable project is not copied; where PYTHONDONTWRITEBYTECODE is set, every

@@ -36,10 +36,23 @@ def _row(check: str, state: str, detail: str, mend: str = "") -> Row:
     return {"check": check, "state": state, "detail": detail, "mend": mend}
 
 
-def _machine(home: Path) -> Iterator[Row]:
+def _python() -> Row:
     version = ".".join(map(str, sys.version_info[:3]))
-    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    yield _row("Python", "ok" if good else "fail", version, "" if good else "install Python 3.11, 3.12 or 3.13")
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return _row("Python", "fail", version, "install Python 3.11, 3.12 or 3.13")
+    if _plainly_built():
+        return _row("Python", "ok", f"{version}, built without optimisation: slower", "make clean demo PYTHON=…")
+    return _row("Python", "ok", version)
+
+
+def _plainly_built() -> bool:
+    """Whether this interpreter was built by hand without profiles; what a system brings was built with them."""
+    options = sysconfig.get_config_var("CONFIG_ARGS") or "--enable-optimizations"
+    return "--enable-optimizations" not in options and sys.base_prefix != "/usr"
+
+
+def _machine(home: Path) -> Iterator[Row]:
+    yield _python()
     missing = [name for name in PACKAGES if not _version(name)]
     yield _row(
         "packages",
