@@ -21,6 +21,7 @@ from tests.support.nats import eventually
 from tests.support.platform import QUICK, running_platform
 from zjops.config import local_context
 from zjops.domain.errors import UnreachableError
+from zjops.domain.processors import beside, mine
 
 ROOT = Path(__file__).parents[2]
 NOT_OURS = {
@@ -256,6 +257,15 @@ def test_status_and_doctor_find_everything_in_order(zjops: Cli) -> None:
     rows = zjops.json("doctor")["rows"]
     assert {row["state"] for row in rows} <= {"ok", "warn"}
     assert {"contract", "backend", "Python"} <= {row["check"] for row in rows}
+
+
+@pytest.mark.skipif(len(mine()) < 2, reason="with one processor there is nothing to share out")
+async def test_the_api_has_a_processor_that_the_others_stay_off(zjops: Cli) -> None:
+    found = {p["name"]: p["pid"] for p in zjops.json("status")["processes"]}
+    rest = beside(mine())
+    for name in ("broker", "chain", "backend"):
+        await eventually(lambda pid=found[name]: os.sched_getaffinity(pid) == rest, within_s=30)
+    assert os.sched_getaffinity(found["api"]) == mine()
 
 
 def test_the_checks_find_everything_in_order_and_name_what_is_paused(zjops: Cli, confirmed: str) -> None:

@@ -102,21 +102,35 @@ async def test_an_api_that_is_started_anew_may_run_anywhere(processes: dict[str,
         await service.stop()
 
 
-async def test_what_is_used_is_counted_by_who_answers_and_who_does_not() -> None:
-    busy = [_begin(f"print(1, flush=True)\nn = {seconds}\nimport time\n"
-                   "end = time.process_time() + n\nwhile time.process_time() < end: pass\ninput()")
-            for seconds in (0.3, 0.9)]  # fmt: skip
-    processes = dict(zip(("api", "worker"), busy, strict=True))
+BUSY = """
+import subprocess, sys, time
+if len(sys.argv) > 1:
+    end = time.process_time() + float(sys.argv[1])
+    while time.process_time() < end:
+        pass
+    print(1, flush=True)
+    input()
+else:
+    subprocess.run([sys.executable, "-c", CODE, SECONDS])
+"""
+
+
+def _begin_busy(seconds: float) -> subprocess.Popen[bytes]:
+    """A process whose child has used so many seconds of a processor."""
+    return _begin(f"CODE, SECONDS = {BUSY!r}, {str(seconds)!r}\n{BUSY}")
+
+
+async def test_what_is_used_is_counted_with_children_by_who_answers_and_who_does_not() -> None:
+    processes = {"api": _begin_busy(0.3), "worker": _begin_busy(0.9)}
     service = Placing(_children(processes), SystemClock())
-    service._used = {one.pid: 0.0 for one in busy}
+    service._used = {one.pid: 0.0 for one in processes.values()}
     try:
-        async with asyncio.timeout(60):
-            while (load := service._load(1.0)).others < 0.85:
-                service._used = {one.pid: 0.0 for one in busy}
-                await asyncio.sleep(0.05)
-        assert load.api == pytest.approx(0.3, abs=0.15)
+        load = service._load(1.0)
+        assert load.api == pytest.approx(0.4, abs=0.15)
+        assert load.others == pytest.approx(1.0, abs=0.15)
+        assert service._load(1.0).others == pytest.approx(0.0, abs=0.1), "since the last look"
     finally:
-        for one in busy:
+        for one in processes.values():
             one.communicate(b"\n")
 
 
