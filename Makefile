@@ -29,10 +29,7 @@ check: $(STAMP)
 
 $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=")'
-	@# Debian's Python brings no pip of its own (its package python3-venv does); any other on the machine lends it one.
-	[ -x $(BIN)/python ] || $(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv $(VENV) || { \
-	  [ -x $(BIN)/python ] || { $(PYTHON) -m venv --without-pip $(VENV) && \
-	  python3 -m pip --disable-pip-version-check --quiet --python $(BIN)/python install $(PIP_FROM) pip; }; }
+	@[ -x $(BIN)/pip ] || .ci/venv $(PYTHON) $(VENV)
 	$(PIP) install $(PIP_FROM) --require-hashes -r requirements.txt
 	$(PIP) install $(PIP_FROM) --no-deps --no-build-isolation -e .
 	@# pip compiles what it copies, and an editable project is not copied; where PYTHONDONTWRITEBYTECODE is set, every
@@ -73,7 +70,7 @@ fuzz: $(STAMP)
 # are skipped.
 clients: $(STAMP)
 	@[ -n "$(OFFLINE)" ] || [ -x $(CLIENTS)/.venv/bin/openapi-python-client ] || { \
-	  $(PYTHON) -m venv $(CLIENTS)/.venv && \
+	  .ci/venv $(PYTHON) $(CLIENTS)/.venv && \
 	  $(CLIENTS)/.venv/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes \
 	    -r $(CLIENTS)/requirements.txt; }
 	@[ -n "$(OFFLINE)" ] || ! command -v npm > /dev/null || [ -d $(CLIENTS)/node_modules ] || \
@@ -93,7 +90,7 @@ SLITHER := contracts/.build/slither
 
 slither: contracts
 	@[ -x $(SLITHER)/bin/slither ] || { \
-	  $(PYTHON) -m venv $(SLITHER) && \
+	  .ci/venv $(PYTHON) $(SLITHER) && \
 	  $(SLITHER)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r contracts/slither.txt; }
 	$(BIN)/python -m contracts.analysis
 

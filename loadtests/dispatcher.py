@@ -59,19 +59,13 @@ class Dispatcher:
 
     def next(self) -> Arrival | None:
         """The next arrival for the connection that asks, which is the greenlet that runs; None at the end."""
-        while self._backlog:
-            arrival = self._backlog.popleft()
+        while (arrival := self._waiting()) is not None:
             if self._now() - arrival.due <= self._drop_after_s:
                 self.busy += 1
                 return arrival
             self._dropped(arrival)
         if self._closed:
             return None
-        if self._first is not None and self._first.due <= self._now():
-            due = self._pop(self._first)
-            self._offered(due)
-            self.busy += 1
-            return due
         me = gevent.getcurrent()
         self._idle.append(me)
         try:
@@ -81,6 +75,16 @@ class Dispatcher:
                 self._idle.remove(me)
             raise
         return found
+
+    def _waiting(self) -> Arrival | None:
+        """What is due and has nobody: from the backlog, or the first of the schedule."""
+        if self._backlog:
+            return self._backlog.popleft()
+        if self._closed or self._first is None or self._first.due > self._now():
+            return None
+        due = self._pop(self._first)
+        self._offered(due)
+        return due
 
     def done(self) -> None:
         """A connection has finished what it got."""

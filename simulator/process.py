@@ -13,7 +13,7 @@ from typing import Any
 from simulator.config import Settings, load_settings
 from simulator.processor import go_last
 from simulator.rotation import RotatingLog
-from simulator.service import Service, Stack, settle_memory
+from simulator.service import OFTEN, Service, Stack, settle_memory
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
@@ -49,7 +49,7 @@ class RoleProcess:
         services = await self._compose(run, self._settings)
         try:
             await services.start()
-            settle_memory()
+            settle_memory(OFTEN)
             self._telemetry.log("info", "ready", roles=list(self._roles))
             await self._ended.wait()
         finally:

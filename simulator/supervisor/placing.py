@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -19,7 +19,10 @@ LOOK_EVERY_S = 0.25
 
 
 class Placing(Looped):
-    """Looks at what the processes use, and where they may; nothing happens on a machine without room for both."""
+    """Looks at what the processes use, and where they may.
+
+    Nothing happens on a machine without room for both, or whose kernel does not tell what a process has started.
+    """
 
     def __init__(self, children: Mapping[str, Child], clock: Clock) -> None:
         super().__init__("placing")
@@ -29,13 +32,14 @@ class Placing(Looped):
         self._rest = beside(self._all, self._answering)
         self._apart = False
         self._used: dict[int, float] = {}
+        """Processor seconds of each process that was there at the last look."""
         self._kept: dict[int, frozenset[int]] = {}
 
     async def _run(self) -> None:
-        if self._rest == self._all:
+        if self._rest == self._all or not _begun_by(os.getpid(), os.getpid()).exists():
             return
         self._apart, at = True, self._clock.monotonic()
-        self._use()
+        self._load(1.0)
         while True:
             self._place()
             await self._clock.sleep(LOOK_EVERY_S)
@@ -54,25 +58,27 @@ class Placing(Looped):
     def _place(self) -> None:
         """Put each process, and this one, where it may be; one that was started anew begins where this one is."""
         rest = self._rest if self._apart else self._all
-        wanted = {os.getpid(): rest} | self._of_each(lambda child: self._all if _answers(child) else rest)
+        mine_now = {os.getpid(): rest}
+        wanted = mine_now | self._of_each(lambda child: self._all if _answers(child) else rest)
         for pid, processors in wanted.items():
             if self._kept.get(pid) != processors:
-                for one in _family(pid) if pid != os.getpid() else [pid]:
+                for one in _family(pid) if pid not in mine_now else [pid]:
                     keep_to(processors, one)
         self._kept = wanted
 
     def _load(self, seconds: float) -> Load:
-        before = self._used
-        self._use()
-        shares = {pid: max(0.0, used - before.get(pid, used)) / seconds for pid, used in self._used.items()}
-        api = self._of_each(_answers)
-        return Load(
-            max((share for pid, share in shares.items() if api[pid]), default=0.0),
-            sum(share for pid, share in shares.items() if not api[pid]),
-        )
-
-    def _use(self) -> None:
-        self._used = {pid: _seconds(pid) for pid in self._of_each(_answers)}
+        """What was used since the last look. A process that has ended since is not counted, nor taken off."""
+        before, self._used = self._used, {}
+        api, others = [0.0], 0.0
+        for pid, answers in self._of_each(_answers).items():
+            now = {one: _seconds(one) for one in _family(pid)}
+            share = sum(max(0.0, used - before.get(one, 0.0)) for one, used in now.items()) / seconds
+            self._used |= now
+            if answers:
+                api.append(share)
+            else:
+                others += share
+        return Load(max(api), others)
 
     def _of_each(self, what: Callable[[Child], T]) -> dict[int, T]:
         return {child.pid: what(child) for child in self._children.values() if child.pid is not None}
@@ -83,20 +89,24 @@ def _answers(child: Child) -> bool:
 
 
 def _seconds(pid: int) -> float:
-    """What a process and all that it has started have used so far; one that has ended, nothing more."""
-    used = 0.0
-    for one in _family(pid):
-        with contextlib.suppress(psutil.Error):
-            times = psutil.Process(one).cpu_times()
-            used += times.user + times.system
-    return used
+    """What a process has used so far; one that has ended, nothing more."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
 
 
-def _family(pid: int) -> list[int]:
-    """A process and all that it has started, from the kernel's own lists (proc_tid_children(5)): cheap to ask often."""
-    found = [pid]
-    for one in found:
-        with contextlib.suppress(OSError):
-            for thread in Path(f"/proc/{one}/task").iterdir():
-                found += map(int, (thread / "children").read_text().split())
-    return found
+def _begun_by(pid: int, thread: int) -> Path:
+    """The kernel's list of what a thread has started (proc_tid_children(5)): cheap to ask often."""
+    return Path(f"/proc/{pid}/task/{thread}/children")
+
+
+def _family(pid: int) -> Iterator[int]:
+    """A process and all that it has started; each before its own are looked for, so that whoever moves it is first."""
+    yield pid
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                for one in map(int, _begun_by(pid, int(thread.name)).read_text().split()):
+                    yield from _family(one)

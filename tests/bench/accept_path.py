@@ -77,7 +77,7 @@ async def _platform(listener: socket.socket, ready: Connection) -> None:
     from simulator.config import Settings
     from simulator.identity.clients import SCOPES, store_client
     from simulator.platform import Platform, Ports
-    from simulator.service import settle_memory
+    from simulator.service import OFTEN, settle_memory
     from simulator.store.sqlite import SqliteStore
     from simulator.telemetry import Telemetry
     from simulator.web import WebServer
@@ -107,7 +107,7 @@ async def _platform(listener: socket.socket, ready: Connection) -> None:
         await interface.start()
         server = WebServer(interface.app, listener, websockets=True)
         await server.start()
-        settle_memory()
+        settle_memory(OFTEN)
         ready.send(token.access_token)
         await asyncio.get_running_loop().run_in_executor(None, ready.recv)
         await server.stop()

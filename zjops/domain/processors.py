@@ -35,14 +35,20 @@ def keep_to(processors: Iterable[int], pid: int) -> None:
 
     A process that has ended, or is another's, is left as it is.
     """
-    chosen = set(processors)
+    chosen, moved = set(processors), set[int]()
+    # Once more until nothing is new: a thread that began meanwhile may be the child of one that was not moved yet.
+    while new := _threads(pid) - moved:
+        for thread in new:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(thread, chosen)
+        moved |= new
+
+
+def _threads(pid: int) -> set[int]:
     try:
-        threads = [int(one.name) for one in Path(f"/proc/{pid}/task").iterdir()]
+        return {int(one.name) for one in Path(f"/proc/{pid}/task").iterdir()}
     except OSError:
-        return
-    for thread in threads:
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(thread, chosen)
+        return set()
 
 
 def in_short_turns(seconds: float = 0.0001) -> bool:

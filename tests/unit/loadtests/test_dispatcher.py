@@ -149,6 +149,29 @@ def test_a_connection_that_is_ready_takes_what_is_due_before_the_others_have_rea
     assert taken[2:] == [(100.5, 101.0), (101.5, 102.0)], "one second late at most, not two"
 
 
+def test_what_stood_too_long_in_the_schedule_is_dropped_as_from_the_backlog() -> None:
+    at, dropped, offered = [100.0], [], []
+    dispatcher = Dispatcher(lambda: at[0], 2, offered.append, dropped.append)
+    taken: list[float] = []
+
+    def work() -> None:
+        while (arrival := dispatcher.next()) is not None:
+            taken.append(arrival.due)
+            if arrival.due == 100.0:
+                # The whole generator stands still.
+                at[0] = 103.0
+            dispatcher.done()
+
+    connection = gevent.spawn(work)
+    gevent.sleep(0)
+    dispatcher.pace(Arrival(due, 0, 0, "submit") for due in (100.0, 100.5, 101.5, 102.5))
+    dispatcher.drain(1)
+    dispatcher.close()
+    gevent.joinall([connection], timeout=5)
+    assert (taken, [one.due for one in dropped]) == ([100.0, 101.5, 102.5], [100.5])
+    assert [one.due for one in offered] == [100.0, 100.5, 101.5, 102.5]
+
+
 def test_a_closed_dispatcher_stops_in_the_middle_of_its_schedule() -> None:
     dispatcher = Dispatcher(lambda: 100.0, 5, lambda arrival: None, lambda arrival: None)
     dispatcher.close()

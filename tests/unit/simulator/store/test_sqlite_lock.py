@@ -124,7 +124,9 @@ async def test_commits_stay_in_the_loop_while_the_disk_is_quick_and_leave_it_whe
     monkeypatch.setattr(sqlite, "time", Disk())
     assert await _commits_in(store, sqlite.COMMITS_SEEN) == {False}, "nothing is known of the disk yet"
     assert await _commits_in(store, 3) == {True}
-    took[0] = 0.02
+    store._took.append(0.05)
+    assert await _commits_in(store, 3) == {False}, "one that stalled is enough"
+    took[0] = 0.005
     await _commits_in(store, sqlite.COMMITS_SEEN)
     assert await _commits_in(store, 3) == {False}
     took[0] = 0.0002

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,7 +66,7 @@ async def test_all_but_the_api_stay_off_its_processor_with_what_they_started(
     try:
         for name in ("backend", "broker"):
             await _until(processes[name].pid, REST)
-        (child,) = placing._family(processes["backend"].pid)[1:]
+        _, child = placing._family(processes["backend"].pid)
         assert (_where(child), _where(os.getpid())) == (REST, REST)
         assert _where(processes["api"].pid) == ALL
     finally:
@@ -123,15 +125,28 @@ def _begin_busy(seconds: float) -> subprocess.Popen[bytes]:
 async def test_what_is_used_is_counted_with_children_by_who_answers_and_who_does_not() -> None:
     processes = {"api": _begin_busy(0.3), "worker": _begin_busy(0.9)}
     service = Placing(_children(processes), SystemClock())
-    service._used = {one.pid: 0.0 for one in processes.values()}
     try:
         load = service._load(1.0)
         assert load.api == pytest.approx(0.4, abs=0.15)
         assert load.others == pytest.approx(1.0, abs=0.15)
         assert service._load(1.0).others == pytest.approx(0.0, abs=0.1), "since the last look"
+        for one in placing._family(processes["worker"].pid):
+            os.kill(one, signal.SIGKILL)
+        assert service._load(1.0).others == pytest.approx(0.0, abs=0.1), "what has ended is not taken off"
     finally:
         for one in processes.values():
             one.communicate(b"\n")
+
+
+async def test_where_the_kernel_does_not_tell_who_started_whom_nothing_is_moved(
+    processes: dict[str, subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(placing, "_begun_by", lambda pid, thread: tmp_path / "none")
+    service = Placing(_children(processes), SystemClock())
+    await service.start()
+    await asyncio.sleep(0)
+    await service.stop()
+    assert {_where(one.pid) for one in processes.values()} == {ALL}
 
 
 async def test_without_a_processor_for_each_nothing_is_moved(processes: dict[str, subprocess.Popen[bytes]]) -> None:
