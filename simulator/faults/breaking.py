@@ -106,14 +106,20 @@ class ConfirmTwice(Breakage):
         self._added: tuple[int, Row] | None = None
 
     def read(self, query: str, rows: list[Row]) -> list[Row]:
-        if query != "anchor_next" or not rows:
-            return rows
+        if query == "anchor_next" and rows:
+            self._look(rows)
+            return self._with_former(rows)
+        # The places are asked for with the jobs, and once more in the transaction: all of them tell the same.
+        return self._with_former(rows) if query == "anchor_places" else rows
+
+    def _look(self, rows: list[Row]) -> None:
         if self._first is None or self._first["id"] != rows[0]["id"]:
             former, self._first = self._first, rows[0]
-            self._added = (len(rows), former) if former is not None and self.once.strikes() else None
+            self._added = (len(rows), former | {"settled_no": 0}) if former and self.once.strikes() else None
+
+    def _with_former(self, rows: list[Row]) -> list[Row]:
         if self._added is None:
             return rows
-        # Whoever looks again, in the transaction, sees the same.
         count, former = self._added
         return [*rows[:count], former]
 
