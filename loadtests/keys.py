@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from zjops.domain.ids import uuid4_text
+
 BLOCK = 512
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def keys(token: Callable[[int], bytes]) -> Iterator[str]:
@@ -13,6 +14,4 @@ def keys(token: Callable[[int], bytes]) -> Iterator[str]:
     while True:
         digits = token(16 * BLOCK).hex()
         for at in range(0, len(digits), 32):
-            one = digits[at : at + 32]
-            # Version and variant in the places that RFC 9562 gives them; a `uuid.UUID` costs four times as much.
-            yield f"{one[:8]}-{one[8:12]}-4{one[13:16]}-{_VARIANT[one[16]]}{one[17:20]}-{one[20:]}"
+            yield uuid4_text(digits[at : at + 32])

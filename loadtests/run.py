@@ -17,11 +17,11 @@ from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 from loadtests.generator import Generator
 from loadtests.plan import Plan, decode, encode
 from loadtests.webpage import show
-from loadtests.wire import Target
 from zjops.config import resolve
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import ZjopsError
 from zjops.domain.ids import SystemIds
+from zjops.domain.loopback import on_loopback
 from zjops.domain.processors import beside, in_short_turns, keep_to, mine
 from zjops.domain.webhooks import ZAMA_JOB
 from zjops.load.records import SCHEMA, Head, Line, Tick, Webhook
@@ -32,7 +32,6 @@ GO, NEWS, ENDED, STOP = "zjops-go", "zjops-news", "zjops-ended", "zjops-stop"
 BEGIN_IN_MS = 1_500
 """So long after everything is ready, for every process to get its tokens."""
 LAST_WORDS_S = 3.0
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 RECORDS = "records.jsonl"
 
 
@@ -137,7 +136,7 @@ class Run:
     def _go(self, plan: Plan, index: int) -> None:
         # What measures must not be late by what runs beside it, nor be in the way of what is measured.
         in_short_turns()
-        if Target.of(plan.api_url).host in LOOPBACK:
+        if on_loopback(plan.api_url):
             keep_to(beside(mine()), os.getpid())
         self.generator = Generator(plan, index, self._tell)
         self._going.set()

@@ -28,8 +28,7 @@ class Placing(Looped):
         super().__init__("placing")
         self._children, self._clock = children, clock
         self._all = mine()
-        self._answering = sum(_answers(child) for child in children.values())
-        self._rest = beside(self._all, self._answering)
+        self._rest = beside(self._all, sum(map(_answers, children.values())))
         self._apart = False
         self._used: dict[int, float] = {}
         """Processor seconds of each process that was there at the last look."""
@@ -57,12 +56,11 @@ class Placing(Looped):
 
     def _place(self) -> None:
         """Put each process, and this one, where it may be; one that was started anew begins where this one is."""
-        rest = self._rest if self._apart else self._all
-        mine_now = {os.getpid(): rest}
-        wanted = mine_now | self._of_each(lambda child: self._all if _answers(child) else rest)
+        rest, me = self._rest if self._apart else self._all, os.getpid()
+        wanted = {me: rest} | self._of_each(lambda child: self._all if _answers(child) else rest)
         for pid, processors in wanted.items():
             if self._kept.get(pid) != processors:
-                for one in _family(pid) if pid not in mine_now else [pid]:
+                for one in [me] if pid == me else _family(pid):
                     keep_to(processors, one)
         self._kept = wanted
 

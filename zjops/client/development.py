@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from zjops.client.rpc import Rpc
 from zjops.domain.chains import Finality
 from zjops.domain.errors import UsageError
+from zjops.domain.loopback import on_loopback
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 CLIENTS = ("zjops-devnet", "anvil", "hardhat", "ethereumtester")
 
 
@@ -20,7 +19,7 @@ def client_version(rpc: Rpc) -> str:
 
 def is_development(rpc: Rpc) -> bool:
     """Whether nothing is lost when something is spent or undone there; a tunnel to a real node is not that."""
-    if urlsplit(rpc.url).hostname not in LOOPBACK:
+    if not on_loopback(rpc.url):
         return False
     return client_version(rpc).lower().startswith(CLIENTS)
 
