@@ -105,11 +105,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     key_lead_s: Annotated[int, msgspec.Meta(ge=0, le=DAY_S)] = 60
     # Addresses of proxies whose X-Forwarded-For is believed, separated by commas.
     trusted_proxies: str = ""
-    # Admission: jobs that may be active on the platform, how late the event loop may be, and how long a submission may
-    # have to wait for its answer; beyond any of them submissions are shed with 503.
+    # Admission: jobs that may be active on the platform, how late the event loop may be, how long a submission may have
+    # to wait for its answer, and its job for the platform; beyond any of them submissions are shed with 503.
     admission_jobs: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 500_000
     admission_lag_s: Span = 1.0
     admission_wait_s: Span = 0.15
+    admission_behind_s: Span = 5.0
     # Where webhooks may go: anywhere public; loopback too, as on this machine; or private networks too.
     webhook_targets: Literal["public", "loopback", "private"] = "loopback"
     # Waits before the second to fifth attempt of a delivery, in seconds, and the patience with one attempt.

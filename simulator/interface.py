@@ -28,6 +28,7 @@ from simulator.identity.keys import RemoteKeys, SigningKeys
 from simulator.identity.verifier import Verifier
 from simulator.intake import Intake
 from simulator.live.hub import Hub
+from simulator.policy.backlog import Backlog
 from simulator.rollups import Rollups
 from simulator.service import Service, Stack
 from simulator.store.port import Store
@@ -76,7 +77,8 @@ async def build_interface(
 ) -> Interface:  # fmt: skip
     """One process's interface; `processes` share each tenant's limits."""
     issuer, verifier = await _identity(store, clock, ids, settings, base_url)
-    watch, abuse = Watchlist(store, clock, verifier), Abuse(store, clock, ids)
+    backlog = Backlog(settings.admission_behind_s, processes)
+    watch, abuse = Watchlist(store, clock, verifier, backlog), Abuse(store, clock, ids)
     directory, hub = Directory(store, clock), Hub(store, broker, clock)
     tracing, tally = Tracing(ids, "api", settings.otlp_endpoint, settings.trace_share), RequestTally()
     tenants = TenantGuard(

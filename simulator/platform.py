@@ -110,7 +110,7 @@ class Platform:
         settlement = Settlement(
             ports.store, ports.broker, ports.blobs, ports.clock, ports.ids, self.telemetry,
             retry_first_s=settings.retry_first_s, retry_most_s=settings.retry_most_s, poll_s=settings.poll_s,
-            idle_s=settings.idle_s, linger_s=settings.linger_s,
+            idle_s=settings.idle_s, linger_s=settings.linger_s, owner=self._owner, slots=settings.worker_slots,
         )  # fmt: skip
         return Stack(settlement, self._notifier(), self._tiers(), self._housekeeper())
 

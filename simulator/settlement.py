@@ -15,6 +15,7 @@ from simulator.broker.port import Broker, Message
 from simulator.intake.endings import cancel_now
 from simulator.job_events import work_message
 from simulator.outbox import enqueue_work
+from simulator.policy.backlog import Behind, Pace, worth_telling
 from simulator.service import background
 from simulator.settling import Result, Served, Settling
 from simulator.store.port import Store, Tx
@@ -42,6 +43,7 @@ FETCH, TOGETHER = 256, 48
 """How many are fetched at once, and how many of them share a transaction: submissions wait for the lock meanwhile."""
 CANCEL_EVERY_S = 1.0
 MOST = 200
+BEHIND_KEPT_MS = 60_000
 UNREADABLE_S, BLOB_AGAIN_S = 30.0, 1.0
 
 _KINDS: dict[str, type[Started] | type[Progress]] = {RESULT_STARTED: Started, RESULT_PROGRESS: Progress}
@@ -53,11 +55,13 @@ class Settlement:
     def __init__(
         self, store: Store, broker: Broker, blobs: Blobs, clock: Clock, ids: Ids, telemetry: Telemetry, *,
         retry_first_s: float, retry_most_s: float, poll_s: float, idle_s: float, linger_s: float = 0.0,
+        owner: str = "settlement", slots: int = 1,
     ) -> None:  # fmt: skip
         self._store, self._broker, self._blobs = store, broker, blobs
         self._clock, self._ids, self._telemetry = clock, ids, telemetry
         self._first_s, self._most_s, self._poll_s, self._idle_s = retry_first_s, retry_most_s, poll_s, idle_s
         self._linger_s = linger_s
+        self._owner, self._pace, self._told = owner, Pace(slots), Behind()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -153,12 +157,25 @@ class Settlement:
     def _take(self, tx: Tx, results: list[Result]) -> Settling:
         settling = Settling(tx, self._ids, self._clock.now_ms(), first_s=self._first_s, most_s=self._most_s)
         settling.take(results)
+        self._tell_pace(tx, settling)
         return settling
+
+    def _tell_pace(self, tx: Tx, done: Settling) -> None:
+        """Once a second, how far behind this is, if it is: in a transaction that is made anyway."""
+        for _, _, outcome, accepted_at in done.settled:
+            if outcome.attempt == 1:
+                ran_ms = max(0, outcome.ended_at - outcome.started_at)
+                self._pace.add(max(0, done.now - accepted_at - ran_ms), ran_ms)
+        behind = self._pace.take(len(done.settled), self._clock.monotonic())
+        if behind is not None and worth_telling(behind, self._told):
+            self._told, wait_ms = behind, round(behind.wait_s * 1000)
+            tx.run("behind_put", owner=self._owner, now=done.now, wait_ms=wait_ms, per_s=behind.rate)
+            tx.run("behind_forget", before=done.now - BEHIND_KEPT_MS)
 
     def _count(self, done: Settling) -> None:
         for stale in done.stale:
             self._telemetry.log("info", "stale outcome", job_id=stale.job_id, why=stale.why)
-        for job_type, state, outcome in done.settled:
+        for job_type, state, outcome, _ in done.settled:
             seconds = max(0, outcome.ended_at - outcome.started_at) / 1000
             self._telemetry.observe("jobs_processing_duration_seconds", seconds, job_type=job_type)
             if state is JobState.COMPLETED:

@@ -62,6 +62,7 @@ class Settled(NamedTuple):
     job_type: str
     state: JobState
     outcome: Outcome
+    accepted_at: int
 
 
 class StaleOutcome(NamedTuple):
@@ -85,7 +86,7 @@ class Settling:
     """One group of results inside one transaction."""
 
     def __init__(self, tx: Tx, ids: Ids, now: int, *, first_s: float, most_s: float) -> None:
-        self._tx, self._ids, self._now = tx, ids, now
+        self._tx, self._ids, self.now = tx, ids, now
         self._first_s, self._most_s = first_s, most_s
         self._rows: dict[bytes, Row] = {}
         self._listeners: dict[str, list[Row]] = {}
@@ -146,11 +147,11 @@ class Settling:
 
     def _tell(self, kind: EventType, row: Row, **changes: Any) -> None:
         event = job_event(row, **changes)
-        self._outbox.append(event_row(self._ids.name(), kind, event, self._now, row["traceparent"]))
+        self._outbox.append(event_row(self._ids.name(), kind, event, self.now, row["traceparent"]))
 
     def _progress(self, said: Progress) -> None:
         key, percent = job_key(said.job_id), min(max(said.percent, 0), 99)
-        self._put("job_progress", key, (percent, self._now, key, said.attempt))
+        self._put("job_progress", key, (percent, self.now, key, said.attempt))
         row = self._rows.get(key)
         if row is not None and (row["status"], row["attempt"]) == (_PROCESSING, said.attempt):
             # An ending that came together with it keeps how far the job had got.
@@ -164,7 +165,7 @@ class Settling:
             return
         if row["status"] == _PENDING:
             self._tell(EventType.PROCESSING, row, status=_PROCESSING, attempt=said.attempt)
-        self._put("job_started", row["id"], (said.started_at, said.attempt, self._now, row["id"]))
+        self._put("job_started", row["id"], (said.started_at, said.attempt, self.now, row["id"]))
         if said.attempt > 1:
             self._attempts.append((row["id"], said.attempt, said.started_at, None, None, None, None, None))
         row["status"], row["attempt"] = _PROCESSING, said.attempt
@@ -189,7 +190,7 @@ class Settling:
             self._end(row, outcome, decision, served or _error_served(outcome, decision))
 
     def _retry(self, row: Row, outcome: Outcome, delay_s: float) -> None:
-        now, next_at = self._now, self._now + round(delay_s * 1000)
+        now, next_at = self.now, self.now + round(delay_s * 1000)
         self._put("job_retry_later", row["id"], (
             outcome.attempt, outcome.attempt, next_at, _PROCESSING, outcome.started_at, now, row["id"],
         ))  # fmt: skip
@@ -207,7 +208,7 @@ class Settling:
 
     def _end(self, row: Row, outcome: Outcome, ending: Ending, served: Served) -> None:
         """Note the ending and its event; what is anchored gets its place in the order of settlement (C73)."""
-        state, charge, now = ending.state, ending.charge, self._now
+        state, charge, now = ending.state, ending.charge, self.now
         anchored = state in ANCHORED
         change: dict[str, Any] = {
             "status": state.value, "charge": charge.value, "attempt": outcome.attempt,
@@ -234,7 +235,7 @@ class Settling:
         if listeners or row["callback_url"]:
             shown = row | result | {"error_message": outcome.error_message}
             enqueue_deliveries(self._tx, self._ids, shown, _WEBHOOK_OF[state], now, listeners)
-        self.settled.append(Settled(row["job_type"], state, outcome))
+        self.settled.append(Settled(row["job_type"], state, outcome, row["accepted_at"]))
 
     def _free(self, row: Row, charge: Charge) -> None:
         """Charge or release the reservation, in the month and day of its acceptance (C76), and free the job's place."""

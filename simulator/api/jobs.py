@@ -192,6 +192,7 @@ class JobRoutes:
             _tell_units(context, tenant, newest)
         items = [_item(index, verdict, context, request.url.path) for index, verdict in enumerate(told)]
         good = sum(item.status == 202 for item in items)
+        self._deps.tenants.accepted(tenant.tenant, good)
         return answer(_Reply(accepted=good, refused=len(items) - good, items=items))
 
     async def _find(self, request: Request) -> Row:

@@ -138,6 +138,9 @@ class TenantGuard:
             self._watch.pressure, submission=submission, most_jobs=self._most_jobs, most_lag_s=self._most_lag_s
         )
         # One that wishes to wait for the end of its job is under way for long, and no burden meanwhile.
+        if refused is None and submission and context.seat is None:
+            assert context.tenant is not None
+            refused = self._catching_up(context.tenant.tenant)
         if refused is None and submission and context.seat is None and b"prefer" not in context.given:
             capacity = self._bulk if bulk else self._single
             if late:
@@ -150,10 +153,25 @@ class TenantGuard:
             raise overloaded(refused)
         context.admitted = True
 
+    def _catching_up(self, tenant: str) -> Refusal | None:
+        """Why a submission is not let in while accepted work waits too long; one that is let in counts as a job."""
+        backlog = self._watch.backlog
+        if not backlog.standing or tenant == PROBER_TENANT:
+            return None
+        now_s = self._clock.monotonic()
+        refused = backlog.refusal(tenant, now_s)
+        if refused is None:
+            backlog.took(tenant, 1, now_s)
+        return refused
+
+    def accepted(self, tenant: str, jobs: int) -> None:
+        """A submission that was let in brought so many jobs."""
+        self._watch.backlog.took(tenant, jobs - 1, self._clock.monotonic())
+
     @property
     def crowded(self) -> bool:
         """Whether there may be no room for somebody."""
-        return self._single.crowded or self._bulk.crowded
+        return self._single.crowded or self._bulk.crowded or self._watch.backlog.standing
 
     def seat_or_shed(self, tenant: str, size: int, *, bulk: bool) -> Seat | Shed | None:
         """A seat for a submission of so many bytes, or what to tell of one for which there is no room.
@@ -169,7 +187,7 @@ class TenantGuard:
             return None
         if size > state.tenant.plan.body_bytes:
             return None
-        refused = capacity.begin(tenant, self._clock.monotonic())
+        refused = self._catching_up(tenant) or capacity.begin(tenant, self._clock.monotonic())
         if refused is None:
             return Seat(capacity, tenant)
         plan, desk, now_ms = state.tenant.plan, self.desk(tenant), self._clock.now_ms()

@@ -6,20 +6,23 @@ import asyncio
 
 from simulator.identity.verifier import Verifier
 from simulator.policy.admission import Pressure
+from simulator.policy.backlog import Backlog, Behind, together
 from simulator.service import Looped
 from simulator.store.port import Row, Store, Tx
 from zjops.domain.clock import Clock
 from zjops.domain.errors import UnreachableError
 
 EVERY_S = 1.0
+FRESH_MS = 5_000
+"""What settlement said longer ago says nothing of now."""
 
 
 class Watchlist(Looped):
     """Refreshes itself; while the store is away, what was last known holds."""
 
-    def __init__(self, store: Store, clock: Clock, verifier: Verifier) -> None:
+    def __init__(self, store: Store, clock: Clock, verifier: Verifier, backlog: Backlog) -> None:
         super().__init__("gateway watchlist")
-        self._store, self._clock, self._verifier = store, clock, verifier
+        self._store, self._clock, self._verifier, self.backlog = store, clock, verifier, backlog
         self.bans: dict[str, int] = {}
         self.pressure = Pressure()
 
@@ -39,16 +42,19 @@ class Watchlist(Looped):
                 continue
 
     async def refresh(self) -> None:
-        """Read all three in one go."""
+        """Read all of it in one go."""
 
-        def read(tx: Tx) -> tuple[list[Row], list[Row], Row | None]:
+        def read(tx: Tx) -> tuple[list[Row], list[Row], Row | None, list[Row]]:
             now = self._clock.now_ms()
-            return tx.all("revoked_now", now=now), tx.all("bans_now", now=now), tx.one("jobs_active_total")
+            behind = tx.all("behind_now", since=now - FRESH_MS)
+            return tx.all("revoked_now", now=now), tx.all("bans_now", now=now), tx.one("jobs_active_total"), behind
 
-        revoked, bans, jobs = await self._store.read(read)
+        revoked, bans, jobs, told = await self._store.read(read)
         self._verifier.revoke(frozenset(row["jti"] for row in revoked))
         self.bans = {row["address"]: row["until"] for row in bans}
         self.pressure = self.pressure._replace(active_jobs=jobs["total"] if jobs else 0)
+        behind = together(Behind(row["wait_ms"] / 1000, row["per_s"]) for row in told)
+        self.backlog.see(behind, self._clock.monotonic())
 
     async def refresh_soon(self) -> None:
         """Refresh after an act of this process, without making its caller wait for more than that."""

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from simulator.gateway import directory
 from simulator.identity.clients import SCOPES
+from simulator.policy.backlog import PATIENCE_S, Behind
 from simulator.policy.capacity import Capacity
 from simulator.supervisor.ports import listen, port_of
 from simulator.web import WebServer
@@ -129,6 +130,20 @@ async def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr(directory, "REMEMBER_S", 1e9)
     async with crowded(tmp_path) as found:
         yield found
+
+
+async def test_while_the_platform_catches_up_it_is_the_door_that_says_so(crowd: Crowd) -> None:
+    token = await crowd.known("flood")
+    backlog, now_s = crowd.stage.deps.watch.backlog, crowd.stage.deps.clock.monotonic()
+    for at in (now_s - PATIENCE_S, now_s):
+        backlog.see(Behind(15.0, 0.0), at)
+    assert (await crowd.tell(crowd.request(token))).status_code == 202
+    backlog.took("flood", 1_000_000, now_s)
+    passed = list(crowd.passed)
+    answer = await crowd.tell(crowd.request(token))
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "overloaded", "10")
+    assert crowd.passed == passed
+    assert crowd.under_way() == 0
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+from simulator.gateway.watchlist import FRESH_MS
+from simulator.policy.backlog import LEAST as LEAST_BEHIND
+from simulator.policy.backlog import PATIENCE_S
 from simulator.policy.capacity import LEAST
-from tests.contract.stage import SIEVE, new_key, staged
+from tests.contract.stage import SIEVE, Stage, new_key, staged
 
 MANY = 2 * LEAST
 OVER = {"requests_per_second": 100_000, "active_jobs": 100_000, "compute_units": 10**9}
@@ -46,3 +49,41 @@ async def test_who_waits_for_the_end_of_a_job_takes_no_place(tmp_path: Path) -> 
         await asyncio.sleep(0)
         assert (await stage.submit(token, SIEVE)).status_code == 202
         assert {(await one).status_code for one in waiting} <= {200, 202}
+
+
+async def _late(stage: Stage, wait_ms: int, ago_ms: int = 0) -> None:
+    """Settlement says how far it is behind, and the interface looks, for as long as its patience lasts."""
+    at = stage.deps.clock.now_ms() - ago_ms
+    await stage.store.transact(lambda tx: tx.run("behind_put", owner="b", now=at, wait_ms=wait_ms, per_s=10.0))
+    watch, known = stage.deps.watch, stage.deps.watch.backlog
+    await watch.refresh()
+    if known._late_since is not None:
+        known._late_since -= PATIENCE_S
+        await watch.refresh()
+
+
+async def test_while_accepted_jobs_wait_too_long_for_the_platform_few_come_in(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        token = await stage.client("flood", "enterprise", **OVER)
+        most = round(LEAST_BEHIND)
+        await _late(stage, 4_000)
+        assert {(await stage.submit(token)).status_code for _ in range(most)} == {202}
+        await _late(stage, 12_000)
+        many = {"jobs": [SIEVE] * most}
+        reply = await stage.ask("POST", "/v1/jobs:batch", token, many, Idempotency_Key=new_key())
+        assert (reply.status_code, reply.json()["accepted"]) == (200, most)
+        for path, body in (("/v1/jobs", SIEVE), ("/v1/jobs:batch", many)):
+            reply = await stage.ask("POST", path, token, body, Idempotency_Key=new_key())
+            assert (reply.status_code, reply.json()["code"], reply.headers["retry-after"]) == (503, "overloaded", "7")
+            assert "wait 12 s" in reply.json()["detail"]
+        assert (await stage.ask("GET", "/v1/jobs", token)).status_code == 200, "submissions alone"
+
+
+async def test_what_settlement_said_long_ago_keeps_nobody_out(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await _late(stage, 12_000, ago_ms=FRESH_MS + 1)
+        assert not stage.deps.watch.backlog.standing
+        await _late(stage, 12_000)
+        assert stage.deps.watch.backlog.standing
+        await _late(stage, 0)
+        assert not stage.deps.watch.backlog.standing

@@ -6,6 +6,16 @@ SELECT id, tenant, plan, job_type, status, accepted_at, payload_bytes, compute_u
   attempt_base, processing_ms, progress, cancel_requested_at, callback_url, tx_hash, block_number, traceparent
 FROM jobs WHERE id IN (:k0, :k1, :k2, :k3, :k4, :k5, :k6, :k7, :k8, :k9, :k10, :k11, :k12, :k13, :k14, :k15);
 
+-- name: behind_put
+INSERT INTO behind VALUES (:owner, :now, :wait_ms, :per_s) ON CONFLICT (owner) DO UPDATE SET
+  at = excluded.at, wait_ms = excluded.wait_ms, per_s = excluded.per_s;
+
+-- name: behind_forget
+DELETE FROM behind WHERE at < :before;
+
+-- name: behind_now
+SELECT wait_ms, per_s FROM behind WHERE at >= :since;
+
 -- name: job_started
 -- started_at, attempt, now, id.
 UPDATE jobs SET status = 'processing', started_at = coalesce(started_at, ?), attempt = ?, updated_at = ? WHERE id = ?;

@@ -472,3 +472,31 @@ async def test_a_crowd_of_results_is_settled_in_parts_so_that_submissions_come_b
     assert held == [TOGETHER, TOGETHER, 5]
     assert set(bench.statuses(*jobs)) == {"completed"}
     assert await bench.settlement.settle_waiting() == 0, "all of them are acknowledged"
+
+
+def behind(bench: Bench) -> list[tuple[str, float, float]]:
+    """Who says how far it is behind: by how many seconds, and how many jobs it settles a second."""
+    rows = look(bench.store, "SELECT * FROM behind ORDER BY owner")
+    return [(row["owner"], row["wait_ms"] / 1000, row["per_s"]) for row in rows]
+
+
+async def test_it_tells_how_long_jobs_waited_for_it_and_when_they_do_no_more(bench: Bench) -> None:
+    jobs = await bench.accept(6)
+
+    async def settle(count: int, ran_ms: int) -> None:
+        at = bench.clock.now_ms()
+        for _ in range(count):
+            await bench.say(done(jobs.pop(), started_at=at - ran_ms, ended_at=at))
+        assert await bench.settlement.settle_waiting() == count
+
+    await settle(1, 0)
+    bench.clock.advance(2)
+    await settle(2, 500)
+    assert behind(bench) == [], "what waits for its own attempts does not wait for the platform"
+    bench.clock.advance(10)
+    await settle(2, 0)
+    assert behind(bench) == [("settlement", 12.0, 0.2)]
+    jobs.extend(await bench.accept(1))
+    bench.clock.advance(1)
+    await settle(1, 1_000)
+    assert behind(bench) == [("settlement", 0.0, 1.0)]

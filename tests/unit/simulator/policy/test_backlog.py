@@ -1,0 +1,158 @@
+"""While accepted work waits too long for the platform, less comes in than gets done; a burst that passes is let in."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.policy.backlog import COME_BACK_MOST_S, LEAST, PATIENCE_S, Backlog, Behind, Pace, together, worth_telling
+
+MOST_S = 5.0
+LATE = Behind(9.0, 1_000.0)
+
+
+class Platform:
+    """Accepts what is let in, and does so many jobs a second in the order in which they came."""
+
+    def __init__(self, rate: float, most_s: float = MOST_S) -> None:
+        self.backlog, self.rate = Backlog(most_s), rate
+        self.queue: deque[tuple[float, str]] = deque()
+        self.let_in: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.at = 0.0
+
+    def run(self, offered: dict[str, float], seconds: float) -> None:
+        """So many a second of each tenant for so long, in steps of a tenth."""
+        due: Counter[str] = Counter()
+        for step in range(round(seconds * 10)):
+            self.at += 0.1
+            done = [self.queue.popleft() for _ in range(min(len(self.queue), round(self.rate / 10)))]
+            if step % 10 == 0:
+                self.backlog.see(Behind(self.at - done[-1][0], self.rate) if done else Behind(), self.at)
+            for tenant, per_s in offered.items():
+                due[tenant] += per_s / 10  # type: ignore[assignment]
+                while due[tenant] >= 1:
+                    due[tenant] -= 1
+                    self._offer(tenant)
+
+    def _offer(self, tenant: str) -> None:
+        if self.backlog.refusal(tenant, self.at) is None:
+            self.backlog.took(tenant, 1, self.at)
+            self.let_in[tenant] += 1
+            self.queue.append((self.at, tenant))
+        else:
+            self.refused[tenant] += 1
+
+    @property
+    def wait_s(self) -> float:
+        """How long what comes now waits."""
+        return len(self.queue) / self.rate
+
+
+def test_a_burst_of_ten_seconds_is_let_in_and_what_comes_after_it_too() -> None:
+    platform = Platform(1_800)
+    platform.run({"a": 5_000}, 10)
+    platform.run({"a": 500}, 60)
+    assert not platform.refused
+    assert platform.wait_s < 0.2
+
+
+def test_a_crowd_that_stays_keeps_the_wait_short_and_what_gets_done_is_let_in() -> None:
+    platform = Platform(1_000)
+    platform.run({"a": 3_000}, 120)
+    assert platform.wait_s < 2 * (MOST_S + PATIENCE_S)
+    assert sum(platform.let_in.values()) > 0.9 * 120 * 1_000, "nobody is refused while the platform has nothing to do"
+    platform.run({}, 20)
+    assert platform.wait_s == 0
+    platform.run({"a": 900}, 5)
+    before = platform.refused.total()
+    platform.run({"a": 900}, 10)
+    assert platform.refused.total() == before, "and it is forgotten"
+
+
+def test_a_flood_keeps_nobody_else_out() -> None:
+    platform = Platform(1_000)
+    platform.run({"flood": 4_000, "calm": 20, "other": 40}, 60)
+    assert platform.refused["flood"] > 1_000
+    assert not platform.refused["calm"] + platform.refused["other"]
+
+
+def test_nobody_is_refused_before_the_wait_has_been_long_for_a_while() -> None:
+    backlog = Backlog(MOST_S)
+    backlog.see(LATE, 0.0)
+    assert not backlog.standing
+    backlog.see(LATE, PATIENCE_S - 0.1)
+    assert not backlog.standing
+    backlog.see(LATE, PATIENCE_S)
+    assert backlog.standing
+    backlog.see(Behind(MOST_S, 1_000), PATIENCE_S + 1)
+    assert not backlog.standing
+    backlog.see(LATE, PATIENCE_S + 2)
+    assert not backlog.standing, "patience begins anew"
+
+
+@pytest.mark.parametrize(("wait_s", "after"), [(5.2, 1), (9.5, 5), (1_000.0, COME_BACK_MOST_S)])
+def test_a_refusal_says_how_long_jobs_wait_and_when_to_come_back(wait_s: float, after: int) -> None:
+    backlog = Backlog(MOST_S)
+    for at in (0.0, PATIENCE_S):
+        backlog.see(Behind(wait_s, 10.0), at)
+    backlog.took("a", 1_000, PATIENCE_S)
+    refused = backlog.refusal("a", PATIENCE_S)
+    assert refused is not None
+    assert refused.retry_after_s == after
+    assert f"{wait_s:.0f} s" in refused.why
+
+
+def test_a_large_submission_is_owed_by_the_steps_after_it() -> None:
+    backlog = Backlog(MOST_S)
+    for at in (0.0, PATIENCE_S):
+        backlog.see(Behind(9.0, 2 * LEAST), at)
+    assert backlog.refusal("a", 100.0) is None
+    backlog.took("a", round(3 * LEAST), 100.0)
+    assert [backlog.refusal("a", 100.0 + step) is None for step in range(4)] == [False, False, False, True]
+
+
+@given(st.integers(1, 8), st.floats(0, 10_000))
+def test_processes_share_what_may_come_in(processes: int, rate: float) -> None:
+    backlogs = [Backlog(MOST_S, processes) for _ in range(processes)]
+    let_in = 0
+    for backlog in backlogs:
+        for at in (0.0, PATIENCE_S):
+            backlog.see(Behind(9.0, rate), at)
+        while backlog.refusal("a", 60.0) is None:
+            backlog.took("a", 1, 60.0)
+            let_in += 1
+    most = max(LEAST, rate / 2)
+    assert most <= let_in < most + processes
+
+
+def test_a_pace_is_told_once_a_second() -> None:
+    pace = Pace(slots=4)
+    assert pace.take(0, 10.0) is None
+    for waited in (3_000, 5_000, 4_000):
+        pace.add(waited, 10)
+    assert pace.take(100, 10.5) is None
+    assert pace.take(100, 12.0) == Behind(4.0, 100.0)
+    assert pace.take(50, 13.0) == Behind(0.0, 50.0), "each second anew"
+
+
+@pytest.mark.parametrize(("ran_ms", "wait_s"), [(900, 7.0), (1_100, 0.0)])
+def test_jobs_that_wait_for_slots_do_not_wait_for_the_platform(ran_ms: int, wait_s: float) -> None:
+    pace = Pace(slots=4)
+    pace.take(0, 0.0)
+    for _ in range(2):
+        pace.add(7_000, ran_ms)
+    assert pace.take(2, 1.0) == Behind(wait_s, 2.0)
+
+
+def test_several_that_settle_are_behind_as_the_last_of_them() -> None:
+    assert together([]) == Behind(0.0, 0.0)
+    assert together([Behind(2.0, 100.0), Behind(7.0, 50.0)]) == Behind(7.0, 150.0)
+
+
+def test_only_a_wait_is_worth_telling_and_that_it_is_over() -> None:
+    none, some = Behind(0.2, 10.0), Behind(3.0, 10.0)
+    assert [worth_telling(now, told) for now, told in [(none, none), (some, none), (none, some)]] == [False, True, True]
