@@ -122,7 +122,7 @@ class Generator:
             wire.close()
 
     def _on_and_on(self, wire: Wire) -> None:
-        """The closed model: the next is due when the last was answered."""
+        """The closed model: the next is due when the last was answered, and later where the answer asks for that."""
         gevent.sleep(max(0.0, self.began - self._now()))
         ends = self.began + self.plan.scenario.duration_s
         while not self._ended and (due := self._now()) < ends:
@@ -131,9 +131,11 @@ class Generator:
             self._offered(arrival)
             self.dispatcher.busy += 1
             try:
-                self.service.serve(wire, arrival)
+                away_s = self.service.serve(wire, arrival)
             finally:
                 self.dispatcher.done()
+            if away_s:
+                gevent.sleep(min(away_s, max(0.0, ends - self._now())))
 
     def _offered(self, arrival: Arrival) -> None:
         self.recorder.offered(arrival.second, arrival.phase, counted_as(arrival.op))

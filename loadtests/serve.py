@@ -14,7 +14,7 @@ from loadtests.bodies import Bodies, Caller, order
 from loadtests.dispatcher import Arrival
 from loadtests.recorder import Outcome, Recorder, outcome_of
 from loadtests.told import HistoryFile
-from loadtests.wire import Answer, Broken, TimedOut, Wire
+from loadtests.wire import Answer, Broken, TimedOut, Wire, header
 from zjops.client.jobs import POLL_FACTOR, POLL_FIRST_S, POLL_MOST_S
 from zjops.domain.clock import SystemClock
 from zjops.domain.ids import derived_uuid
@@ -26,6 +26,7 @@ FOLLOWING = frozenset({"status", "told"})
 """Kinds of requests that follow upon arrivals: polls, and what a subscriber was told."""
 RECENT = 2_000
 JOB, JOB_END, STATE = b'"jobId":"', b'"', b'"status":"'
+RETRY_AFTER, AWAY = b"\r\nretry-after:", frozenset({429, 503})
 REPLAYED = b"\r\nidempotent-replayed: true"
 LIST = "/v1/jobs?limit=20"
 SUBMITS = frozenset({"submit", "poll", "subscribe"})
@@ -65,6 +66,14 @@ class Sent(NamedTuple):
     start: float
     end: float
 
+    @property
+    def away_s(self) -> float:
+        """What a refusal says of when to come back (RFC 9110, section 10.2.3); 0 for all others."""
+        if self.answer is None or self.answer.status not in AWAY:
+            return 0.0
+        asked = header(self.answer.head, RETRY_AFTER)
+        return float(asked) if asked is not None and asked.isdigit() else 0.0
+
 
 def after(text: bytes, mark: bytes) -> str | None:
     """What stands in a document after a mark, up to the next quotation mark."""
@@ -93,16 +102,17 @@ class Service:
         op: str = next(self._ops)
         return op
 
-    def serve(self, wire: Wire, arrival: Arrival) -> None:
-        """Carry out one arrival."""
+    def serve(self, wire: Wire, arrival: Arrival) -> float:
+        """Carry out one arrival; returns for how many seconds the answer asked to stay away."""
         if arrival.op in SUBMITS:
-            self._submit(wire, arrival)
+            sent = self._submit(wire, arrival)
         elif arrival.op == "bulk":
-            self._bulk(wire, arrival)
+            sent = self._bulk(wire, arrival)
         elif arrival.op == "list":
-            self._plain(wire, arrival, self._caller(), LIST)
+            sent = self._plain(wire, arrival, self._caller(), LIST)
         else:
-            self._read(wire, arrival)
+            sent = self._read(wire, arrival)
+        return sent.away_s
 
     def _caller(self) -> Caller:
         callers = self._hands.callers
@@ -135,7 +145,7 @@ class Service:
             start_s=sent.start - began, end_s=sent.end - began, outcome=sent.outcome, status=status, jobs=jobs,
         )  # fmt: skip
 
-    def _submit(self, wire: Wire, arrival: Arrival) -> None:
+    def _submit(self, wire: Wire, arrival: Arrival) -> Sent:
         caller, key = self._caller(), next(self._hands.keys)
         self._submitted += 1
         kind = "hooked" if self._hook_every and self._submitted % self._hook_every == 0 else "single"
@@ -147,13 +157,14 @@ class Service:
         self._count(arrival, sent, 1 if job_id else 0)
         self._tell(caller, key, start_ms, sent, job_id)
         if job_id is None:
-            return
+            return sent
         known = Known(caller, job_id, POLL_FIRST_S)
         self._recent.append(known)
         if arrival.op == "poll":
             self._poll_later(known)
         elif arrival.op == "subscribe":
             self._hands.subscribe(known, arrival)
+        return sent
 
     def _tell(self, caller: Caller, key: str, start_ms: int, sent: Sent, job_id: str | None) -> None:
         end_ms, answer = self._now_ms(), sent.answer
@@ -165,7 +176,7 @@ class Service:
             REPLAYED in answer.head,
         )  # fmt: skip
 
-    def _bulk(self, wire: Wire, arrival: Arrival) -> None:
+    def _bulk(self, wire: Wire, arrival: Arrival) -> Sent:
         caller, key = self._caller(), next(self._hands.keys)
         start_ms = self._now_ms()
         sent = self._send(wire, arrival, caller, lambda: caller.post("bulk", key))
@@ -187,18 +198,18 @@ class Service:
                 item_key = str(derived_uuid(name, str(index)))
                 self._hands.history.submitted(caller.tenant, item_key, start_ms, end_ms, "unknown")
         self._count(arrival, sent, reply.accepted if reply else 0)
+        return sent
 
     def _plain(self, wire: Wire, arrival: Arrival, caller: Caller, path: str) -> Sent:
         sent = self._send(wire, arrival, caller, lambda: caller.get(path))
         self._count(arrival, sent, 0)
         return sent
 
-    def _read(self, wire: Wire, arrival: Arrival) -> None:
+    def _read(self, wire: Wire, arrival: Arrival) -> Sent:
         """A job that was accepted lately, or one that is polled; before there is any, a list."""
         known = arrival.job or (self._chance.choice(self._recent) if self._recent else None)
         if known is None:
-            self._plain(wire, arrival, self._caller(), LIST)
-            return
+            return self._plain(wire, arrival, self._caller(), LIST)
         path = f"/v1/jobs/{known.job_id}"
         start_ms = self._now_ms()
         sent = self._plain(wire, arrival, known.caller, path + ("/status" if arrival.op == "status" else ""))
@@ -207,6 +218,7 @@ class Service:
             self._hands.history.read(known.job_id, status, start_ms, self._now_ms())
         if arrival.op == "status" and status not in TERMINAL:
             self._poll_later(known)
+        return sent
 
     def _poll_later(self, known: Known) -> None:
         due = self._now() + known.wait_s

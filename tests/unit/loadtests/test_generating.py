@@ -27,6 +27,8 @@ from zjops.load.records import parse_line  # noqa: E402
 from zjops.load.scenario import Phase, Scenario  # noqa: E402
 from zjops.load.thresholds import share_of  # noqa: E402
 
+AWAY_S = 1
+"""What every refusal says of when to come back."""
 Answer = Callable[[str, dict[str, str], bytes, int], tuple[int, Any]]
 
 
@@ -68,7 +70,9 @@ class Api:
                 self.seen.append((line.split()[1], headers))
                 status, said = self.answer(line.split()[1], headers, rest[:size], len(self.seen))
                 content = msgspec.json.encode(said)
-                socket.sendall(f"HTTP/1.1 {status} x\r\ncontent-length: {len(content)}\r\n\r\n".encode() + content)
+                away = "" if status < 400 else f"Retry-After: {AWAY_S}\r\n"
+                head = f"HTTP/1.1 {status} x\r\n{away}content-length: {len(content)}\r\n\r\n"
+                socket.sendall(head.encode() + content)
 
 
 class Bench:
@@ -233,6 +237,19 @@ def test_bulk_in_a_closed_loop_has_a_key_for_each_job(bench: Bench) -> None:
     keys = {headers["idempotency-key"] for _, headers in bench.apis[0].seen}
     wanted = {str(derived_uuid(uuid.UUID(key).bytes, str(index))) for key in keys for index in range(7)}
     assert {record.key for record in bench.history} == wanted
+
+
+@pytest.mark.parametrize(("status", "rounds"), [(503, 1), (429, 1), (500, None)])
+def test_who_is_told_when_to_come_back_stays_away_in_a_closed_loop(
+    bench: Bench, status: int, rounds: int | None
+) -> None:
+    def refuse(path: str, headers: dict[str, str], body: bytes, number: int) -> tuple[int, Any]:
+        return status, {}
+
+    measured = bench.run(refuse, model="closed", mix={"bulk": 1}, bulk=7, connections=2, duration_s=0.9 * AWAY_S)
+    asked = len(bench.apis[0].seen)
+    assert asked == 2 * rounds if rounds else asked > 20
+    assert whole(measured)["accepted"] == 0
 
 
 def test_its_percentiles_are_those_of_its_own_timestamps_within_one_per_cent(
