@@ -185,7 +185,7 @@ class Relay(Looped):
             for stream in STREAMS:
                 if stream not in self._cursors:
                     await self._resume(stream)
-            self._unmarked = await self._store.read(self._first_unmarked)
+            self._unmarked = await self._store.read(self._marked) + 1
         after = min(self._cursors.values())
         rows = await self._store.read(lambda tx: tx.all("outbox_next", after=after, most=MOST))
         self._more = len(rows) == MOST
@@ -210,13 +210,13 @@ class Relay(Looped):
         """
         if not self._cursors or self._unmarked > (left := min(self._cursors.values())):
             return
-        await self._store.transact(lambda tx: self._mark(tx, self._unmarked, left))
+        await self._store.transact(lambda tx: self._mark(tx, left))
         self._unmarked, self._marked_at = left + 1, self._clock.monotonic()
 
     async def _resume(self, stream: str) -> None:
         """Find where to go on: behind the row that the stream's last message came from."""
         if stream == WORK:
-            sequence, find = 0, self._work_done
+            sequence, find = 0, self._marked
         else:
             sequence, msg_id = await self._broker.last(stream)
             find = partial(self._row_of, stream=stream, sequence=sequence, msg_id=msg_id)
@@ -224,20 +224,11 @@ class Relay(Looped):
         self._cursors[stream] = await self._store.read(lambda tx: self._before_next(tx, stream, find(tx)))
 
     @staticmethod
-    def _first_unmarked(tx: Tx) -> int:
-        """Where marking begins: a row that has left and got no mark would stay for ever, and all behind it."""
-        found = [tx.one("outbox_first_unpublished", stream=stream) for stream in STREAMS]
-        last = tx.one("outbox_last")
-        assert last is not None
-        return min([row["n"] for row in found if row and row["n"]], default=int(last["n"]) + 1)
-
-    @staticmethod
-    def _work_done(tx: Tx) -> int:
-        """What the marks say: work may repeat."""
-        row, last = tx.one("outbox_first_unpublished", stream=WORK), tx.one("outbox_last_published", stream=WORK)
+    def _marked(tx: Tx) -> int:
+        """Up to where the marks say that all has left. It is where work goes on, which may repeat."""
+        row = tx.one("outbox_marked")
         assert row is not None
-        assert last is not None
-        return int(row["n"] - 1 if row["n"] else last["n"])
+        return int(row["n"])
 
     @staticmethod
     def _row_of(tx: Tx, stream: str, sequence: int, msg_id: str | None) -> int:
@@ -270,13 +261,18 @@ class Relay(Looped):
             return {OUTBOX_HEADER: str(row["n"]), TRACE_HEADER: row["traceparent"]}
         return {OUTBOX_HEADER: str(row["n"])}
 
-    def _mark(self, tx: Tx, first: int, last: int) -> None:
+    def _mark(self, tx: Tx, left: int) -> None:
         self._lease.guard(tx)
-        tx.run("outbox_mark", first=first, last=last, now=self._clock.now_ms())
+        tx.run("outbox_mark", upto=left, now=self._clock.now_ms())
 
     async def _purge(self) -> None:
         now = self._clock.monotonic()
         if now - self._purged_at >= PURGE_EVERY_S:
             self._purged_at = now
             before = self._clock.now_ms() - self._keep_s * 1000
-            await self._store.transact(lambda tx: tx.run("outbox_purge", before=before))
+            await self._store.transact(lambda tx: self._forget(tx, before))
+
+    @staticmethod
+    def _forget(tx: Tx, before: int) -> None:
+        tx.run("outbox_purge", before=before)
+        tx.run("outbox_marks_purge", before=before)

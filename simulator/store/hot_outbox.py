@@ -9,7 +9,7 @@ from typing import Any
 
 from simulator.store.port import Row
 
-_COLUMNS = ("n", "stream", "subject", "msg_id", "payload", "traceparent", "created_at", "published_at")
+_COLUMNS = ("n", "stream", "subject", "msg_id", "payload", "traceparent", "created_at")
 _Params = Sequence[tuple[Any, ...]]
 
 
@@ -23,17 +23,21 @@ class HotOutbox:
         """How many rows at the front the transaction that runs has purged: they can still come back."""
         self._following = 1
         """The number that was next when it began."""
-        self._marked: list[Row] = []
-        self._kept: tuple[list[Row], int] | None = None
+        self._marks: list[tuple[int, int]] = []
+        """Up to which number all had left, and when; rising."""
+        self._marks_head = self._marks_before = 0
+        """How many of them at the front the transaction has purged, and how many there were when it began."""
+        self._kept: tuple[list[Row], int, list[tuple[int, int]]] | None = None
         self._stale = False
         """Whether the table lags behind."""
         self.reads: dict[str, Callable[..., Any]] = {
             "outbox_last": self._last, "outbox_next": self._next_rows,
             "outbox_following": self._next_of, "outbox_find": self._find,
-            "outbox_first_unpublished": self._first_unpublished, "outbox_last_published": self._last_published,
-            "outbox_unpublished": self._unpublished,
+            "outbox_marked": self._marked, "outbox_unpublished": self._unpublished,
         }  # fmt: skip
-        self.runs: dict[str, Callable[..., int]] = {"outbox_mark": self._mark, "outbox_purge": self._purge}
+        self.runs: dict[str, Callable[..., int]] = {
+            "outbox_mark": self._mark, "outbox_purge": self._purge, "outbox_marks_purge": self._purge_marks,
+        }  # fmt: skip
         self.many: dict[str, Callable[[_Params], int]] = {"outbox_put": self._put}
 
     def begin(self) -> None:
@@ -41,34 +45,39 @@ class HotOutbox:
         if self._head:
             del self._rows[: self._head]
             self._first, self._head = self._first + self._head, 0
-        self._following = self._first + len(self._rows)
-        self._marked.clear()
+        if self._marks_head:
+            del self._marks[: self._marks_head]
+            self._marks_head = 0
+        self._following, self._marks_before = self._first + len(self._rows), len(self._marks)
         self._kept = None
 
     def roll_back(self) -> None:
         """Undo what was done since, as SQLite does to the table."""
         if self._kept is not None:
-            self._rows, self._first = self._kept
-        self._head, self._stale = 0, True
+            self._rows, self._first, self._marks = self._kept
+        self._head, self._marks_head, self._stale = 0, 0, True
         del self._rows[self._following - self._first :]
-        for row in self._marked:
-            row["published_at"] = None
+        del self._marks[self._marks_before :]
 
     def flush(self, connection: sqlite3.Connection) -> None:
-        """Make the table what stands here."""
+        """Make the tables what stands here."""
         if self._stale:
             connection.execute("DELETE FROM outbox")
             names = ", ".join(f":{name}" for name in _COLUMNS)
             connection.executemany(f"INSERT INTO outbox VALUES ({names})", self._here())  # noqa: S608
+            connection.execute("DELETE FROM outbox_marks")
+            connection.executemany("INSERT INTO outbox_marks VALUES (?, ?)", self._marks[self._marks_head :])
             self._stale = False
 
     def reload(self, connection: sqlite3.Connection) -> None:
-        """Read the table anew: somebody has changed it."""
+        """Read the tables anew: somebody has changed them."""
         if self._kept is None:
-            self._kept = self._rows, self._first
+            self._kept = self._rows, self._first, self._marks
         found = connection.execute("SELECT * FROM outbox ORDER BY n").fetchall()
         self._rows, self._head = [dict(zip(_COLUMNS, values, strict=True)) for values in found], 0
         self._first = self._rows[0]["n"] if self._rows else 1
+        self._marks = connection.execute("SELECT upto, at FROM outbox_marks ORDER BY upto").fetchall()
+        self._marks_head = 0
 
     def _here(self) -> Iterable[Row]:
         return islice(self._rows, self._head, None)
@@ -78,7 +87,7 @@ class HotOutbox:
         for stream, subject, msg_id, payload, traceparent, created_at in rows:
             self._rows.append({
                 "n": n, "stream": stream, "subject": subject, "msg_id": msg_id, "payload": payload,
-                "traceparent": traceparent, "created_at": created_at, "published_at": None,
+                "traceparent": traceparent, "created_at": created_at,
             })  # fmt: skip
             n += 1
         self._stale = True
@@ -101,33 +110,37 @@ class HotOutbox:
                 return [{"n": row["n"]}]
         return []
 
-    def _first_unpublished(self, stream: str) -> list[Row]:
-        found = (row["n"] for row in self._here() if row["stream"] == stream and row["published_at"] is None)
-        return [{"n": next(found, 0)}]
+    def _upto(self) -> int:
+        return self._marks[-1][0] if len(self._marks) > self._marks_head else 0
 
-    def _last_published(self, stream: str) -> list[Row]:
-        backward = reversed(self._rows[self._head :])
-        found = (row["n"] for row in backward if row["stream"] == stream and row["published_at"] is not None)
-        return [{"n": next(found, 0)}]
+    def _marked(self) -> list[Row]:
+        return [{"n": self._upto()}]
 
     def _unpublished(self) -> list[Row]:
-        return [{"count": sum(row["published_at"] is None for row in self._here())}]
+        last = self._rows[-1]["n"] if len(self._rows) > self._head else 0
+        return [{"count": max(0, last - self._upto())}]
 
-    def _mark(self, first: int, last: int, now: int) -> int:
-        part = self._rows[max(self._head, first - self._first) : max(0, last - self._first + 1)]
-        fresh = [row for row in part if row["published_at"] is None]
-        for row in fresh:
-            row["published_at"] = now
-        self._marked += fresh
+    def _mark(self, upto: int, now: int) -> int:
+        if upto <= self._upto():
+            return 0
+        self._marks.append((upto, now))
         self._stale = True
-        return len(fresh)
+        return 1
+
+    def _left_before(self, before: int) -> int:
+        """Up to which number all had left before a moment; 0 for none."""
+        return max((upto for upto, at in self._marks[self._marks_head :] if at < before), default=0)
 
     def _purge(self, before: int) -> int:
-        former = self._head
-        for row in islice(self._rows, former, max(former, len(self._rows) - 1)):
-            published_at = row["published_at"]
-            if published_at is None or published_at >= before:
-                break
-            self._head += 1
+        last, former = len(self._rows) - 1, self._head
+        self._head = max(former, min(last, self._left_before(before) - self._first + 1))
         self._stale = True
         return self._head - former
+
+    def _purge_marks(self, before: int) -> int:
+        upto, former = self._left_before(before), self._marks_head
+        self._marks_head = next(
+            (place for place in range(former, len(self._marks)) if self._marks[place][0] >= upto), len(self._marks)
+        )
+        self._stale = True
+        return self._marks_head - former

@@ -69,6 +69,9 @@ class _Level:
         self._store.reload(self._query)
 
 
+_OUTBOX = touching("outbox") | touching("outbox_marks")
+
+
 class MemoryStore(MemorySqliteStore):
     """The Store port in memory, quick enough to play a month in minutes.
 
@@ -80,7 +83,7 @@ class MemoryStore(MemorySqliteStore):
         self._anchors = anchors
         self._outbox = HotOutbox()
         self._jobs: HotJobs | None = None
-        self._named = touching("jobs") | touching("outbox")
+        self._named = touching("jobs") | _OUTBOX
         self.reads: dict[str, Any] = {}
         self.runs: dict[str, Any] = {}
         self.manys: dict[str, Any] = {}
@@ -127,7 +130,7 @@ class MemoryStore(MemorySqliteStore):
         assert self._jobs is not None
         if query in touching("jobs"):
             self._jobs.flush()
-        if query in touching("outbox"):
+        if query in _OUTBOX:
             self._outbox.flush(self._ready())
 
     def reload(self, query: str) -> None:
@@ -135,7 +138,7 @@ class MemoryStore(MemorySqliteStore):
         assert self._jobs is not None
         if query in writing() & touching("jobs"):
             self._jobs.reload()
-        if query in writing() & touching("outbox"):
+        if query in writing() & _OUTBOX:
             self._outbox.reload(self._ready())
 
 

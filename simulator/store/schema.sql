@@ -81,9 +81,10 @@ CREATE INDEX IF NOT EXISTS credits_by_tenant ON credits (tenant, n);
 -- again, because the last row is never purged.
 CREATE TABLE IF NOT EXISTS outbox (
   n INTEGER PRIMARY KEY, stream TEXT NOT NULL, subject TEXT NOT NULL, msg_id TEXT NOT NULL,
-  payload BLOB NOT NULL, traceparent TEXT, created_at INTEGER NOT NULL, published_at INTEGER
+  payload BLOB NOT NULL, traceparent TEXT, created_at INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS outbox_unpublished ON outbox (stream, n) WHERE published_at IS NULL;
+-- When all rows up to a number had left. A mark in each row would write every row twice.
+CREATE TABLE IF NOT EXISTS outbox_marks (upto INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 
 CREATE TABLE IF NOT EXISTS batches (
   id INTEGER PRIMARY KEY AUTOINCREMENT, first_sequence INTEGER NOT NULL UNIQUE, count INTEGER NOT NULL,

@@ -31,7 +31,7 @@ CHECKPOINT_PAGES = 8_000
 """32 MB of log before it is folded into the file: a page that changes often is written there once, not each time."""
 PAGES_MOST = 4_294_967_294
 """SQLite's own bound of a file."""
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 OTHER_VERSION = "made by another version of this program"
 
 _Job = tuple[Work[Any], "asyncio.Future[Any]"]

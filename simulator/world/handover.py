@@ -19,6 +19,7 @@ def handing_over(kept: Kept, at_ms: int) -> Callable[[Tx], None]:
         for table in KEPT:
             tx.many(f"load_{table}", kept.tables[table])
         tx.run("load_outbox_end", n=kept.numbers["outbox"], now=at_ms)
+        tx.run("outbox_mark", upto=kept.numbers["outbox"], now=at_ms)
         tx.run("load_batches_end", n=kept.numbers["batches"])
 
     return put

@@ -74,11 +74,11 @@ class Walk:
         return "many", "outbox_put", rows
 
     def mark(self) -> Op:
-        first = self.source.randint(0, 3 * self.now // 10)
-        return "run", "outbox_mark", {"first": first, "last": first + self.source.randint(0, 400), "now": self.now}
+        return "run", "outbox_mark", {"upto": self.source.randint(0, 3 * self.now // 10), "now": self.now}
 
     def purge(self) -> Op:
-        return "run", "outbox_purge", {"before": self.now - self.source.randint(-20, 40)}
+        query = self.source.choice(["outbox_purge", "outbox_marks_purge"])
+        return "run", query, {"before": self.now - self.source.randint(-20, 40)}
 
     def outbox_read(self) -> Op:
         stream, after, most = self.source.choice(STREAMS), self.source.randint(0, 600), self.source.randint(1, 9)
@@ -87,8 +87,7 @@ class Walk:
             ("all", "outbox_next", {"after": after, "most": most}),
             ("one", "outbox_following", {"stream": stream, "after": after}),
             ("one", "outbox_find", {"stream": stream, "msg_id": f"m{self.source.randint(1, 40)}"}),
-            ("one", "outbox_first_unpublished", {"stream": stream}),
-            ("one", "outbox_last_published", {"stream": stream}),
+            ("one", "outbox_marked", {}),
         ])  # fmt: skip
 
     def insert(self) -> Op:
@@ -175,7 +174,7 @@ class Walk:
             ("run", "endpoint_put", {"id": f"e{self.next()}", "tenant": "acme", "url": "u", "events": "[]",
                                      "now": self.now, "description": None}),
             ("many", "job_dispatched", [{"id": self.key(), "now": self.now}]),
-            ("many", "outbox_mark", [{"first": 0, "last": self.now - 1_000, "now": self.now}]),
+            ("many", "outbox_mark", [{"upto": self.now - 1_000, "now": self.now}]),
         ])  # fmt: skip
 
     def cold_chain(self) -> Op:

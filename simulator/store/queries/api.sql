@@ -84,8 +84,9 @@ WHERE at BETWEEN :since AND (SELECT min(at) FROM audit_log WHERE at >= :since) +
 
 -- name: platform_state
 SELECT (SELECT coalesce(sum(active_jobs), 0) FROM tenants) AS active_jobs,
-  (SELECT count(*) FROM outbox WHERE published_at IS NULL) AS unpublished,
-  (SELECT min(created_at) FROM outbox WHERE published_at IS NULL) AS oldest,
+  max(0, coalesce((SELECT max(n) FROM outbox), 0) - coalesce((SELECT max(upto) FROM outbox_marks), 0)) AS unpublished,
+  (SELECT created_at FROM outbox WHERE n > coalesce((SELECT max(upto) FROM outbox_marks), 0) ORDER BY n LIMIT 1)
+    AS oldest,
   (SELECT count(*) FROM batches WHERE state <> 'final') AS open_batches,
   (SELECT count(*) FROM jobs WHERE dead_letter = 1) AS dead_letters;
 

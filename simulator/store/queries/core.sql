@@ -33,24 +33,26 @@ SELECT coalesce((SELECT n FROM outbox WHERE stream = :stream AND n > :after ORDE
 -- What is looked for is near the end.
 SELECT n FROM outbox WHERE stream = :stream AND msg_id = :msg_id ORDER BY n DESC LIMIT 1;
 
--- name: outbox_first_unpublished
-SELECT coalesce(min(n), 0) AS n FROM outbox WHERE stream = :stream AND published_at IS NULL;
-
--- name: outbox_last_published
-SELECT coalesce((SELECT n FROM outbox WHERE stream = :stream AND published_at IS NOT NULL
-  ORDER BY n DESC LIMIT 1), 0) AS n;
+-- name: outbox_marked
+-- Up to which number all rows have left.
+SELECT coalesce(max(upto), 0) AS n FROM outbox_marks;
 
 -- name: outbox_mark
-UPDATE outbox SET published_at = :now WHERE n BETWEEN :first AND :last AND published_at IS NULL;
+INSERT INTO outbox_marks (upto, at)
+SELECT :upto, :now WHERE :upto > coalesce((SELECT max(upto) FROM outbox_marks), 0);
 
 -- name: outbox_purge
--- Up to the first row that has not left or has left lately. The last row stays.
-DELETE FROM outbox WHERE n < coalesce(
-  (SELECT n FROM outbox WHERE published_at IS NULL OR published_at >= :before ORDER BY n LIMIT 1),
-  (SELECT max(n) FROM outbox));
+-- What had left before. The last row stays.
+DELETE FROM outbox WHERE n <= (SELECT max(upto) FROM outbox_marks WHERE at < :before)
+  AND n < (SELECT max(n) FROM outbox);
+
+-- name: outbox_marks_purge
+-- All but the last one of them.
+DELETE FROM outbox_marks WHERE upto < (SELECT max(upto) FROM outbox_marks WHERE at < :before);
 
 -- name: outbox_unpublished
-SELECT count(*) AS count FROM outbox WHERE published_at IS NULL;
+-- Numbers are dense.
+SELECT max(0, coalesce((SELECT max(n) FROM outbox), 0) - coalesce((SELECT max(upto) FROM outbox_marks), 0)) AS count;
 
 -- name: setting_get
 SELECT value FROM settings WHERE name = :name;

@@ -49,8 +49,7 @@ VALUES (:credit_id, :tenant, :microusd, :month, :reason, :job_id, :granted_by, :
 
 -- name: load_outbox_end
 -- The last row stays where all others were purged long ago, so that the next number is the one behind it.
-INSERT INTO outbox (n, stream, subject, msg_id, payload, created_at, published_at)
-VALUES (:n, 'WORK', 'world', 'world', x'', :now, :now);
+INSERT INTO outbox (n, stream, subject, msg_id, payload, created_at) VALUES (:n, 'WORK', 'world', 'world', x'', :now);
 
 -- name: load_batches_end
 INSERT INTO sqlite_sequence (name, seq) VALUES ('batches', :n);

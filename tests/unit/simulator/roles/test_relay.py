@@ -303,7 +303,7 @@ async def test_what_a_stream_has_lost_is_published_again_although_it_is_marked(s
     await _tell(store, ["kept"])
     assert await relay.publish_once() == 1
     await _tell(store, ["lost with the server's machine"])
-    await store.transact(lambda tx: tx.run("outbox_mark", first=0, last=99, now=1))
+    await store.transact(lambda tx: tx.run("outbox_mark", upto=2, now=1))
     await relay._lease.release()
     heir = _relay(store, broker, "b")
     assert await heir._lease.hold()
