@@ -104,6 +104,8 @@ def _connect(path: str) -> sqlite3.Connection:
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
+            # What a savepoint could have to take back would go to a file otherwise, a page at a time.
+            "temp_store=MEMORY",
             f"wal_autocheckpoint={CHECKPOINT_PAGES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
@@ -298,16 +300,19 @@ class SqliteStore:
             self._runner = None
 
     async def _commit_group(self, group: list[_Job]) -> None:
-        """Run each work in its own savepoint, commit once, then tell everyone."""
+        """Run each work so that it can be undone by itself, commit once, then tell everyone."""
         connection, loop = self._connection, asyncio.get_running_loop()
         assert connection is not None
         told: list[tuple[Any, BaseException | None]] = []
         try:
             if not _begun_at_once(connection):
                 await loop.run_in_executor(self._writer, _begin_patiently, connection)
+            run = self._alone if len(group) == 1 else self._in_savepoint
             for work, _ in group:
-                told.append(self._in_savepoint(connection, work))
-            if self._quick():
+                told.append(run(connection, work))
+            if not connection.in_transaction:
+                pass
+            elif self._quick():
                 self._commit(connection)
             else:
                 await loop.run_in_executor(self._writer, self._commit, connection)
@@ -350,6 +355,16 @@ class SqliteStore:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+    def _alone(self, connection: sqlite3.Connection, work: Work[Any]) -> tuple[Any, BaseException | None]:
+        """What has a transaction to itself needs no savepoint, for which each page that it changes would be copied."""
+        try:
+            return work(SqliteTx(connection)), None
+        except BaseException as exc:  # it belongs to the caller
+            if not connection.in_transaction:
+                raise
+            connection.execute("ROLLBACK")
+            return None, self._foreign(exc)
 
     def _in_savepoint(self, connection: sqlite3.Connection, work: Work[Any]) -> tuple[Any, BaseException | None]:
         connection.execute("SAVEPOINT work")
