@@ -22,6 +22,7 @@ from simulator.intake import Intake
 from simulator.intake.records import Tenant
 from simulator.lease import Lease
 from simulator.outbox import Bell, Relay
+from simulator.policy.backlog import Behind
 from simulator.service import Service, Stack
 from simulator.store.port import Store
 from simulator.telemetry import Telemetry
@@ -75,6 +76,8 @@ class Platform:
             ports.store, ports.blobs, ports.clock, ports.ids, telemetry, decode=decode, validate=validate,
             wake=self.relay.wake, signal=ports.broker.signal, keep_s=settings.idempotency_s, offload=ports.offload,
         )  # fmt: skip
+        self.behind: Callable[[], Behind] = Behind
+        """How far settlement is behind, where this process settles."""
         self._infrastructure = Stack(*self._needed())
         built = [self._build(role) for role in ROLES if role in roles]
         self._roles = Stack(*built) if "outbox" in roles else Stack(self.relay, *built)
@@ -112,6 +115,7 @@ class Platform:
             retry_first_s=settings.retry_first_s, retry_most_s=settings.retry_most_s, poll_s=settings.poll_s,
             idle_s=settings.idle_s, linger_s=settings.linger_s, owner=self._owner, slots=settings.worker_slots,
         )  # fmt: skip
+        self.behind = settlement.behind
         return Stack(settlement, self._notifier(), self._tiers(), self._housekeeper())
 
     def _notifier(self) -> Service:

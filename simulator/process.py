@@ -76,9 +76,8 @@ class RoleProcess:
         platform = await environment.local(self._home, run, self._roles, settings, self._telemetry, faults)
         extra = [platform.sampler()] if "settlement" in self._roles else []
         if "api" not in self._roles:
-            return Stack(
-                watch, platform, *extra, WebServer(health_app(self._telemetry, platform.readiness), self._listener)
-            )
+            health = health_app(self._telemetry, platform.readiness, platform.behind)
+            return Stack(watch, platform, *extra, WebServer(health, self._listener))
         return Stack(watch, _Interface(platform, run, self._listener, self._home))
 
 

@@ -15,7 +15,7 @@ from simulator.broker.port import Broker, Message
 from simulator.intake.endings import cancel_now
 from simulator.job_events import work_message
 from simulator.outbox import enqueue_work
-from simulator.policy.backlog import Behind, Pace, worth_telling
+from simulator.policy.backlog import Behind, Pace, Told, worth_telling
 from simulator.service import background
 from simulator.settling import Result, Served, Settling
 from simulator.store.port import Store, Tx
@@ -61,7 +61,7 @@ class Settlement:
         self._clock, self._ids, self._telemetry = clock, ids, telemetry
         self._first_s, self._most_s, self._poll_s, self._idle_s = retry_first_s, retry_most_s, poll_s, idle_s
         self._linger_s = linger_s
-        self._owner, self._pace, self._told = owner, Pace(slots), Behind()
+        self._owner, self._pace, self._written, self._told = owner, Pace(slots), Behind(), Told()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -76,6 +76,10 @@ class Settlement:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    def behind(self) -> Behind:
+        """How far this is behind with what was accepted."""
+        return self._told.at(self._clock.monotonic())
 
     async def _patiently(self, step: Coroutine[Any, Any, int]) -> int:
         """Run a step; when store or broker are away, say so and wait."""
@@ -166,9 +170,12 @@ class Settlement:
             if outcome.attempt == 1:
                 ran_ms = max(0, outcome.ended_at - outcome.started_at)
                 self._pace.add(max(0, done.now - accepted_at - ran_ms), ran_ms)
-        behind = self._pace.take(len(done.settled), self._clock.monotonic())
-        if behind is not None and worth_telling(behind, self._told):
-            self._told, wait_ms = behind, round(behind.wait_s * 1000)
+        now_s = self._clock.monotonic()
+        behind = self._pace.take(len(done.settled), now_s)
+        if behind is not None:
+            self._told.tell(behind, now_s)
+        if behind is not None and worth_telling(behind, self._written):
+            self._written, wait_ms = behind, round(behind.wait_s * 1000)
             tx.run("behind_put", owner=self._owner, now=done.now, wait_ms=wait_ms, per_s=behind.rate)
             tx.run("behind_forget", before=done.now - BEHIND_KEPT_MS)
 

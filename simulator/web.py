@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from simulator.accepting import Acceptor
 from simulator.gateway.protocol import LimitedProtocol, Refusal
+from simulator.policy.backlog import Behind
 from simulator.service import background
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ class WebServer:
             await task
 
 
-def health_app(telemetry: Telemetry, readiness: Readiness) -> ASGIApp:
-    """`/livez`, `/readyz` and `/metrics` of a process that hosts no API."""
+def health_app(telemetry: Telemetry, readiness: Readiness, behind: Callable[[], Behind]) -> ASGIApp:
+    """`/livez`, `/readyz` and `/metrics` of a process that hosts no API; `/behind` for its supervisor."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,6 +104,8 @@ def health_app(telemetry: Telemetry, readiness: Readiness) -> ASGIApp:
             parts = await readiness()
             ready = all(parts.values())
             return 200 if ready else 503, b"application/json", msgspec.json.encode({"ready": ready, "parts": parts})
+        if path == "/behind":
+            return 200, b"application/json", msgspec.json.encode(behind()._asdict())
         if path == "/livez":
             return 200, b"application/json", b'{"status":"ok"}'
         return 404, b"application/json", b'{"status":"not found"}'

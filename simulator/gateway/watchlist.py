@@ -6,15 +6,13 @@ import asyncio
 
 from simulator.identity.verifier import Verifier
 from simulator.policy.admission import Pressure
-from simulator.policy.backlog import Backlog, Behind, together
+from simulator.policy.backlog import FRESH_S, Backlog, Behind, together
 from simulator.service import Looped
 from simulator.store.port import Row, Store, Tx
 from zjops.domain.clock import Clock
 from zjops.domain.errors import UnreachableError
 
 EVERY_S = 1.0
-FRESH_MS = 5_000
-"""What settlement said longer ago says nothing of now."""
 
 
 class Watchlist(Looped):
@@ -46,7 +44,7 @@ class Watchlist(Looped):
 
         def read(tx: Tx) -> tuple[list[Row], list[Row], Row | None, list[Row]]:
             now = self._clock.now_ms()
-            behind = tx.all("behind_now", since=now - FRESH_MS)
+            behind = tx.all("behind_now", since=now - round(FRESH_S * 1000))
             return tx.all("revoked_now", now=now), tx.all("bans_now", now=now), tx.one("jobs_active_total"), behind
 
         revoked, bans, jobs, told = await self._store.read(read)

@@ -30,6 +30,8 @@ SLOTS_IN_USE = 0.5
 """From this share of a worker's slots on, jobs wait for each other and not for the platform."""
 COME_BACK_MOST_S = 30
 WORTH_S = 1.0
+FRESH_S = 5.0
+"""What was said longer ago says nothing of now."""
 
 
 class Behind(NamedTuple):
@@ -73,6 +75,21 @@ def together(told: Iterable[Behind]) -> Behind:
     """What several that settle say: the longest wait, and what they do in all."""
     every = list(told)
     return Behind(max((one.wait_s for one in every), default=0.0), sum(one.rate for one in every))
+
+
+class Told:
+    """What was told last, for as long as it says something of now."""
+
+    def __init__(self) -> None:
+        self._behind, self._until = Behind(), 0.0
+
+    def tell(self, behind: Behind, now_s: float) -> None:
+        """So it is now."""
+        self._behind, self._until = behind, now_s + FRESH_S
+
+    def at(self, now_s: float) -> Behind:
+        """What it is now; of what was said too long ago nothing is left."""
+        return self._behind if now_s < self._until else Behind()
 
 
 def worth_telling(behind: Behind, told: Behind) -> bool:

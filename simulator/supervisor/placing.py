@@ -7,15 +7,19 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from simulator.policy.placing import Load, apart
 from simulator.service import Looped, T
+from simulator.supervisor.asking import Asked, asking
 from simulator.supervisor.children import Child
 from zjops.domain.clock import Clock
 from zjops.domain.processors import beside, keep_to, mine
 
-LOOK_EVERY_S = 0.25
+OK = 200
+LOOK_EVERY_S, ASK_EVERY_S, ANSWER_WITHIN_S = 0.25, 1.0, 0.25
+BEHIND = Asked("GET", "/behind")
 
 
 class Placing(Looped):
@@ -27,6 +31,8 @@ class Placing(Looped):
     def __init__(self, children: Mapping[str, Child], clock: Clock) -> None:
         super().__init__("placing")
         self._children, self._clock = children, clock
+        self._asks = [asking(child.spec.port) for child in children.values() if _settles(child) and child.spec.port]
+        self._behind_s, self._asked_at = 0.0, float("-inf")
         self._all = mine()
         self._rest = beside(self._all, sum(map(_answers, children.values())))
         self._apart = False
@@ -43,9 +49,19 @@ class Placing(Looped):
             self._place()
             await self._clock.sleep(LOOK_EVERY_S)
             now = self._clock.monotonic()
+            await self._ask(now)
             if now > at:
                 self._apart = apart(self._load(now - at), len(self._rest), self._apart)
             at = now
+
+    async def _ask(self, now: float) -> None:
+        """How far those that settle are behind; who does not answer says nothing new."""
+        if now < self._asked_at + ASK_EVERY_S:
+            return
+        self._asked_at = now
+        replies = [await ask(BEHIND, ANSWER_WITHIN_S) for ask in self._asks]
+        told = [msgspec.json.decode(one.body, type=_Behind).wait_s for one in replies if one.status == OK]
+        self._behind_s = max(told, default=self._behind_s)
 
     async def stop(self) -> None:
         """Whoever is started from here on may run where it likes again."""
@@ -76,10 +92,18 @@ class Placing(Looped):
                 api.append(share)
             else:
                 others += share
-        return Load(max(api), others)
+        return Load(max(api), others, self._behind_s)
 
     def _of_each(self, what: Callable[[Child], T]) -> dict[int, T]:
         return {child.pid: what(child) for child in self._children.values() if child.pid is not None}
+
+
+class _Behind(msgspec.Struct):
+    wait_s: float
+
+
+def _settles(child: Child) -> bool:
+    return "settlement" in child.spec.roles and not _answers(child)
 
 
 def _answers(child: Child) -> bool:

@@ -6,9 +6,8 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
-from simulator.gateway.watchlist import FRESH_MS
+from simulator.policy.backlog import FRESH_S, PATIENCE_S
 from simulator.policy.backlog import LEAST as LEAST_BEHIND
-from simulator.policy.backlog import PATIENCE_S
 from simulator.policy.capacity import LEAST
 from tests.contract.stage import SIEVE, Stage, new_key, staged
 
@@ -81,7 +80,7 @@ async def test_while_accepted_jobs_wait_too_long_for_the_platform_few_come_in(tm
 
 async def test_what_settlement_said_long_ago_keeps_nobody_out(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
-        await _late(stage, 12_000, ago_ms=FRESH_MS + 1)
+        await _late(stage, 12_000, ago_ms=round(FRESH_S * 1000) + 1)
         assert not stage.deps.watch.backlog.standing
         await _late(stage, 12_000)
         assert stage.deps.watch.backlog.standing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.policy.placing import BUSY, EASY, IDLE, SHORT, Load, apart
+from simulator.policy.placing import BUSY, CAUGHT_UP_S, EASY, FULL, IDLE, LATE_S, SHORT, Load, apart
 
 BETWEEN_API, BETWEEN_OTHERS = (IDLE + BUSY) / 2, (SHORT + EASY) / 2
 
@@ -42,3 +42,20 @@ def test_those_who_use_all_go_when_the_api_is_busy_or_they_need_it_no_more(
 def test_what_the_others_have_is_what_their_need_is_measured_by() -> None:
     assert apart(Load(0.0, 1.0), 3, was=True)
     assert not apart(Load(0.0, 2.9), 3, was=True)
+
+
+@pytest.mark.parametrize(
+    ("load", "was", "stay"),
+    [
+        (Load(0.7, 0.7, LATE_S - 0.1), True, True),
+        (Load(0.7, 0.7, LATE_S), True, False),  # somebody waits for what was accepted
+        (Load(FULL, 0.7, 10 * LATE_S), True, True),  # a crowd of submissions passes
+        (Load(FULL, 0.7, CAUGHT_UP_S), False, False),  # once they have begun, they catch up
+        (Load(0.0, 0.1, CAUGHT_UP_S), False, False),
+        (Load(BUSY, 0.7, CAUGHT_UP_S - 0.1), False, True),
+    ],
+)
+def test_those_for_whom_accepted_jobs_wait_too_long_use_all_until_they_have_caught_up(
+    load: Load, was: bool, stay: bool
+) -> None:
+    assert apart(load, 1, was) is stay

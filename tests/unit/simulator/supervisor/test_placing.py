@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 
-from simulator.policy.placing import Load
+from simulator.policy.backlog import Behind
+from simulator.policy.placing import LATE_S, Load
 from simulator.supervisor import placing
 from simulator.supervisor.placing import Placing
+from simulator.supervisor.ports import listen, port_of
+from simulator.telemetry import Telemetry
+from simulator.web import WebServer, health_app
 from tests.support.nats import eventually
 from zjops.domain.clock import SystemClock
 from zjops.domain.processors import mine
@@ -43,9 +47,12 @@ def processes() -> Iterator[dict[str, subprocess.Popen[bytes]]]:
         one.communicate(b"\n")
 
 
-def _children(processes: dict[str, subprocess.Popen[bytes]]) -> Any:
+ROLES = {"api": ("api", "outbox"), "backend": ("settlement", "worker"), "broker": ("broker",)}
+
+
+def _children(processes: dict[str, subprocess.Popen[bytes]], **ports: int) -> Any:
     return {
-        name: SimpleNamespace(pid=one.pid, spec=SimpleNamespace(roles=(name, "outbox") if name == "api" else (name,)))
+        name: SimpleNamespace(pid=one.pid, spec=SimpleNamespace(roles=ROLES.get(name, (name,)), port=ports.get(name)))
         for name, one in processes.items()
     }
 
@@ -87,6 +94,32 @@ async def test_when_only_the_others_have_something_to_do_they_use_all(
         await _until(processes["broker"].pid, REST)
     finally:
         await service.stop()
+
+
+async def test_when_accepted_jobs_wait_too_long_for_the_others_they_use_all(
+    processes: dict[str, subprocess.Popen[bytes]],
+) -> None:
+    said = [Behind()]
+
+    async def ready() -> dict[str, bool]:
+        return {}
+
+    with listen(20_000) as listener:
+        server = WebServer(health_app(Telemetry("t", SystemClock(), stream=None), ready, lambda: said[-1]), listener)
+        await server.start()
+        service = Placing(_children(processes, backend=port_of(listener)), SystemClock())
+        await service.start()
+        try:
+            await _until(processes["broker"].pid, REST)
+            said.append(Behind(LATE_S, 100.0))
+            await _until(processes["broker"].pid, ALL)
+            said.append(Behind())
+            await _until(processes["broker"].pid, REST)
+            await server.stop()
+            await asyncio.sleep(1.5 * placing.ASK_EVERY_S)
+            assert _where(processes["broker"].pid) == REST, "who does not answer says nothing new"
+        finally:
+            await service.stop()
 
 
 async def test_an_api_that_is_started_anew_may_run_anywhere(processes: dict[str, subprocess.Popen[bytes]]) -> None:
@@ -150,7 +183,10 @@ async def test_where_the_kernel_does_not_tell_who_started_whom_nothing_is_moved(
 
 
 async def test_without_a_processor_for_each_nothing_is_moved(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    apis = {f"api-{n}": SimpleNamespace(pid=processes["api"].pid, spec=SimpleNamespace(roles=("api",))) for n in ALL}
+    apis = {
+        f"api-{n}": SimpleNamespace(pid=processes["api"].pid, spec=SimpleNamespace(roles=("api",), port=None))
+        for n in ALL
+    }
     service = Placing(_children(processes) | apis, SystemClock())
     await service.start()
     await asyncio.sleep(0)
