@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--roles", required=True)
             command.add_argument("--parent", type=int, required=True)
             command.add_argument("--fd", type=int)
+            command.add_argument("--processors", default="", help="those of the platform, separated by commas")
     return parser
 
 
@@ -84,7 +85,8 @@ def main(argv: list[str] | None = None) -> int:
             from simulator.process_death import die_with_parent
 
             die_with_parent(args.parent)
-            return run_roles(args.name, args.roles.split(","), home, fd=args.fd)
+            processors = map(int, filter(None, args.processors.split(",")))
+            return run_roles(args.name, args.roles.split(","), home, fd=args.fd, processors=frozenset(processors))
         from simulator.supervisor import verbs
 
         if args.verb == "up":

@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -90,11 +91,13 @@ def faults_of(home: Path, process: str) -> tuple[Switchboard, Service]:
 
 
 async def local(
-    home: Path, run: RunFile, roles: Sequence[str], settings: Settings, telemetry: Telemetry, faults: Switchboard
-) -> Platform:
+    home: Path, run: RunFile, roles: Sequence[str], settings: Settings, telemetry: Telemetry, faults: Switchboard,
+    hurry: AbstractContextManager[None],
+) -> Platform:  # fmt: skip
     """Roles on the real parts of a home: SQLite, files, the NATS server and the chain that `run` names.
 
-    Around each part stands what can make it fail, and does nothing until `faults` says so.
+    Around each part stands what can make it fail, and does nothing until `faults` says so. `hurry` is entered while the
+    store's lock is held.
     """
     from simulator.blobs.files import FileBlobs
     from simulator.broker.nats import NatsBroker
@@ -106,7 +109,7 @@ async def local(
 
     clock = FaultyClock(SystemClock(), faults)
     ids = SystemIds(clock)
-    store = SqliteStore(home / STORE_FILE)
+    store = SqliteStore(home / STORE_FILE, hurry)
     chain = await _web3_chain(home, run, settings, clock, ids) if "relayer" in roles else NoChain()
     faulty: tuple[Store, Broker] = (
         FaultyStore(store, faults, clock, store.limit_pages),

@@ -7,11 +7,12 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from simulator.config import Settings, load_settings
-from simulator.processor import go_last
+from simulator.processor import Anywhere, go_last
 from simulator.rotation import RotatingLog
 from simulator.service import OFTEN, Service, Stack, settle_memory
 from simulator.telemetry import Telemetry
@@ -29,9 +30,12 @@ CRASHED = 70
 class RoleProcess:
     """Hosts roles until told to stop; its exit status says why it ended."""
 
-    def __init__(self, name: str, roles: Sequence[str], home: Path, listener: socket.socket) -> None:
+    def __init__(
+        self, name: str, roles: Sequence[str], home: Path, listener: socket.socket, processors: frozenset[int]
+    ) -> None:
+        """`processors` are those of the whole platform, of which this process may be kept to some."""
         self._name, self._roles, self._home, self._listener = name, tuple(roles), home, listener
-        self._settings = load_settings(home)
+        self._settings, self._processors = load_settings(home), processors
         log = RotatingLog(
             home / "log/app" / f"{name}.jsonl", self._settings.log_bytes, self._settings.logs_kept
         )  # fmt: skip
@@ -64,6 +68,10 @@ class RoleProcess:
             self._status = CRASHED
             self._ended.set()
 
+    def _hurry(self, settings: Settings) -> AbstractContextManager[None]:
+        """Around what the API waits for, where this process is kept off its processor."""
+        return Anywhere(self._processors) if settings.api_apart and not AT_ONCE & set(self._roles) else nullcontext()
+
     async def _compose(self, run: RunFile, settings: Settings) -> Service:
         from simulator import environment
         from simulator.web import WebServer, health_app
@@ -73,7 +81,9 @@ class RoleProcess:
             return Stack(node, WebServer(node.app, self._listener))
 
         faults, watch = environment.faults_of(self._home, self._name)
-        platform = await environment.local(self._home, run, self._roles, settings, self._telemetry, faults)
+        platform = await environment.local(
+            self._home, run, self._roles, settings, self._telemetry, faults, self._hurry(settings)
+        )  # fmt: skip
         extra = [platform.sampler()] if "settlement" in self._roles else []
         if "api" not in self._roles:
             health = health_app(self._telemetry, platform.readiness, platform.behind)
@@ -117,7 +127,9 @@ class _Interface:
         await self._platform.stop()
 
 
-def run_roles(name: str, roles: Sequence[str], home: Path, *, fd: int | None) -> int:
+def run_roles(
+    name: str, roles: Sequence[str], home: Path, *, fd: int | None, processors: frozenset[int] = frozenset()
+) -> int:
     """Run a role process to its end; an error of ours is one line on the error stream, and the exit status."""
     import uvloop
 
@@ -128,7 +140,7 @@ def run_roles(name: str, roles: Sequence[str], home: Path, *, fd: int | None) ->
             if fd is None:
                 raise UsageError("a role needs the listening socket that its supervisor hands down (--fd)")
             with socket.socket(fileno=fd) as listener:
-                return runner.run(RoleProcess(name, roles, home, listener).run())
+                return runner.run(RoleProcess(name, roles, home, listener, processors).run())
     except ZjopsError as exc:
         print(f"error: {exc}", file=sys.stderr, flush=True)
         return exc.exit_code

@@ -15,7 +15,7 @@ from zjops.domain.clock import Clock
 
 GROUP_MOST = 500
 """How many submissions share one transaction."""
-BUSY, LINGER_S = 8, 0.004
+BUSY, LINGER_S = 3, 0.004
 """After a group of so many the next one waits a little: under load fewer and larger groups cost less, and an idle
 platform answers at once."""
 

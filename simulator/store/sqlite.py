@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -216,8 +217,9 @@ class SqliteStore:
     while the disk is quick: 0.3 ms here, for which a thread needed 1.1 and, one time in ten, 4.9.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, hurry: AbstractContextManager[None] | None = None) -> None:
+        """`hurry` is entered while others may have to wait for what is done: the lock to write is held."""
+        self._path, self._hurry = path, hurry or nullcontext()
         self._waiting: list[_Job] = []
         self._runner: asyncio.Task[None] | None = None
         self._writer: ThreadPoolExecutor | None = None
@@ -307,14 +309,13 @@ class SqliteStore:
         try:
             if not _begun_at_once(connection):
                 await loop.run_in_executor(self._writer, _begin_patiently, connection)
-            run = self._alone if len(group) == 1 else self._in_savepoint
-            for work, _ in group:
-                told.append(run(connection, work))
-            if not connection.in_transaction:
-                pass
-            elif self._quick():
-                self._commit(connection)
-            else:
+            run, quick = self._alone if len(group) == 1 else self._in_savepoint, self._quick()
+            with self._hurry:
+                for work, _ in group:
+                    told.append(run(connection, work))
+                if quick and connection.in_transaction:
+                    self._commit(connection)
+            if connection.in_transaction:
                 await loop.run_in_executor(self._writer, self._commit, connection)
         except BaseException as exc:  # nothing of the group is durable
             if connection.in_transaction:

@@ -62,6 +62,8 @@ class Placing(Looped):
         replies = [await ask(BEHIND, ANSWER_WITHIN_S) for ask in self._asks]
         told = [msgspec.json.decode(one.body, type=_Behind).wait_s for one in replies if one.status == OK]
         self._behind_s = max(told, default=self._behind_s)
+        # A process that leaves its place while it holds what others wait for may have come back to a former one.
+        self._kept.clear()
 
     async def stop(self) -> None:
         """Whoever is started from here on may run where it likes again."""

@@ -42,6 +42,7 @@ from simulator.web import WebServer
 from zjops.domain.clock import Clock
 from zjops.domain.errors import StoreUnavailable
 from zjops.domain.ids import Ids
+from zjops.domain.processors import mine
 from zjops.domain.requests import Rollup
 from zjops.domain.runfile import RunFile, write_run_file
 
@@ -255,7 +256,8 @@ class Supervisor:
 
     def _role(self, name: str, roles: tuple[str, ...], listener: socket.socket) -> ChildSpec:
         port = ports.port_of(listener)
-        argv = role_argv(name, roles, self._home, os.getpid(), "--fd", str(listener.fileno()))
+        where = ("--processors", ",".join(map(str, sorted(mine()))))
+        argv = role_argv(name, roles, self._home, os.getpid(), "--fd", str(listener.fileno()), *where)
         return ChildSpec(name, roles, argv, partial(http_ready, port), port, listener, keeps_log=True)
 
     def _save(self) -> None:

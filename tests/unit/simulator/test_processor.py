@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from simulator.processor import AUTOGROUP
+from zjops.domain.processors import mine
 
 
 def _told(code: str) -> list[str]:
@@ -29,3 +32,17 @@ def test_who_goes_last_does_so_also_where_sessions_have_no_group() -> None:
         "print(os.getpriority(os.PRIO_PROCESS, 0))"
     )
     assert int(told[0]) == os.getpriority(os.PRIO_PROCESS, 0) + 2
+
+
+@pytest.mark.skipif(len(mine()) < 2, reason="with one processor there is nowhere else to go")
+def test_who_is_in_a_hurry_may_run_anywhere_and_goes_back_where_it_was() -> None:
+    first = min(mine())
+    told = _told(
+        f"from zjops.domain.processors import mine\nall_of_them = mine()\nos.sched_setaffinity(0, {{{first}}})\n"
+        "seen = []\n"
+        "try:\n    with Anywhere(all_of_them):\n        seen.append(mine() == all_of_them)\n        raise KeyError\n"
+        "except KeyError:\n    seen.append(sorted(mine()))\n"
+        "with Anywhere(()):\n    seen.append(sorted(mine()))\n"
+        "print(*seen, sep=';')"
+    )
+    assert " ".join(told) == f"True;[{first}];[{first}]"

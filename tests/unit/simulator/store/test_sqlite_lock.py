@@ -132,3 +132,43 @@ async def test_commits_stay_in_the_loop_while_the_disk_is_quick_and_leave_it_whe
     took[0] = 0.0002
     await _commits_in(store, sqlite.COMMITS_SEEN)
     assert await _commits_in(store, 3) == {True}
+
+
+class Hurry:
+    """Notes whether it is entered, and how often it was."""
+
+    def __init__(self) -> None:
+        self.on, self.times = False, 0
+
+    def __enter__(self) -> None:
+        self.on, self.times = True, self.times + 1
+
+    def __exit__(self, *exc: object) -> None:
+        self.on = False
+
+
+async def test_it_is_in_a_hurry_while_others_wait_for_it_whatever_becomes_of_the_work(tmp_path: Path) -> None:
+    hurry, seen = Hurry(), list[bool]()
+    store = SqliteStore(tmp_path / "store.sqlite", hurry)
+    await store.start()
+
+    def good(tx: Any) -> None:
+        seen.append(hurry.on)
+        _put("good")(tx)
+
+    def bad(tx: Any) -> None:
+        good(tx)
+        _put("bad")(tx)
+        raise KeyError("bad")
+
+    try:
+        await store.transact(good)
+        with pytest.raises(KeyError):
+            await store.transact(bad)
+        told = await asyncio.gather(*map(store.transact, (bad, good)), return_exceptions=True)
+        assert (type(told[0]), told[1]) == (KeyError, None)
+        assert seen == [True] * 4
+        assert (hurry.on, hurry.times) == (False, 3)
+        assert [await _there(store, name) for name in ("good", "bad")] == [True, False]
+    finally:
+        await store.stop()
