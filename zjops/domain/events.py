@@ -77,6 +77,9 @@ class DurableSpec(NamedTuple):
 
 
 DAY_S = 86_400
+BRIEF_S = 10
+"""For how long the broker keeps the ids of streams in which nothing hangs on them: events are chained, an outcome
+counts once by its attempt. It keeps each in memory: two minutes of a thousand jobs a second are 700,000."""
 WORK, RESULTS, EVENTS, OPS, TELEMETRY = "WORK", "RESULTS", "EVENTS", "OPS", "TELEMETRY"
 WORK_ACK_WAIT_S = 6.0
 """A worker extends its claim every third of this (C84)."""
@@ -85,9 +88,9 @@ CONSUMER_ACK_WAIT_S = 10.0
 """How long what a killed settlement had taken stays hidden from its successor; it is done in about one."""
 
 STREAMS: tuple[StreamSpec, ...] = (
-    StreamSpec(WORK, ("jobs.work.*.*",), "workqueue", 45 * DAY_S),
-    StreamSpec(RESULTS, ("jobs.results.*",), "workqueue", 45 * DAY_S),
-    StreamSpec(EVENTS, tuple(kind.subject for kind in EventType), "limits", 45 * DAY_S),
+    StreamSpec(WORK, ("jobs.work.*.*",), "workqueue", 45 * DAY_S, BRIEF_S),
+    StreamSpec(RESULTS, ("jobs.results.*",), "workqueue", 45 * DAY_S, BRIEF_S),
+    StreamSpec(EVENTS, tuple(kind.subject for kind in EventType), "limits", 45 * DAY_S, BRIEF_S),
     StreamSpec(OPS, tuple(f"ops.{kind.value}" for kind in OpsKind), "limits", 45 * DAY_S),
     StreamSpec(TELEMETRY, ("telemetry.http", "telemetry.roles"), "limits", DAY_S),
 )
