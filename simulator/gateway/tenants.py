@@ -137,10 +137,10 @@ class TenantGuard:
         refused = admit(
             self._watch.pressure, submission=submission, most_jobs=self._most_jobs, most_lag_s=self._most_lag_s
         )
-        # One that wishes to wait for the end of its job is under way for long, and no burden meanwhile.
         if refused is None and submission and context.seat is None:
             assert context.tenant is not None
             refused = self._catching_up(context.tenant.tenant)
+        # One that wishes to wait for the end of its job is under way for long, and no burden meanwhile.
         if refused is None and submission and context.seat is None and b"prefer" not in context.given:
             capacity = self._bulk if bulk else self._single
             if late:

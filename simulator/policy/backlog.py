@@ -134,9 +134,14 @@ class Backlog:
         after = min(COME_BACK_MOST_S, max(1, math.ceil(wait_s - self._most_wait_s)))
         return Refusal(f"Accepted jobs wait {wait_s:.0f} s for the platform just now; it catches up first.", after)
 
+    @property
+    def _most(self) -> float:
+        """How many jobs may come in during a step, here."""
+        return max(LEAST, PART * self._behind.rate) * STEP_S / self._processes
+
     def _kept_out(self, tenant: str) -> bool:
         """The first half is for whoever comes; of the second nobody has more than an equal share."""
-        most = max(LEAST, PART * self._behind.rate) / self._processes
+        most = self._most
         if self._total >= most:
             return True
         return self._total >= most / 2 and self._taken[tenant] >= max(1.0, most / len(self._recent | self._seen))
@@ -152,7 +157,6 @@ class Backlog:
         step = int(now_s / STEP_S)
         if step != self._step:
             # What one large submission took beyond a step is owed by the next ones.
-            passed = (step - self._step) * max(LEAST, PART * self._behind.rate) / self._processes
-            self._total = max(0, math.ceil(self._total - passed))
+            self._total = max(0, math.ceil(self._total - (step - self._step) * self._most))
             self._step, self._taken = step, Counter()
             self._recent, self._seen = frozenset(self._seen), set()

@@ -119,7 +119,7 @@ CREATE TABLE IF NOT EXISTS leases (
   name TEXT PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- How far each process that settles is behind (`simulator.policy.backlog`), once a second while it settles anything.
+-- How far each process that settles is behind (`simulator.policy.backlog`), once a second while that is worth telling.
 CREATE TABLE IF NOT EXISTS behind (
   owner TEXT PRIMARY KEY, at INTEGER NOT NULL, wait_ms INTEGER NOT NULL, per_s REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
