@@ -92,7 +92,8 @@ class Settlement:
 
     async def _consume(self) -> None:
         while True:
-            if await self._patiently(self.settle_waiting(self._idle_s)) >= BUSY and self._linger_s:
+            # After a full fetch more lies there already.
+            if BUSY <= await self._patiently(self.settle_waiting(self._idle_s)) < FETCH and self._linger_s:
                 await self._clock.sleep(self._linger_s)
 
     async def settle_waiting(self, wait_s: float = 0.0) -> int:

@@ -139,6 +139,8 @@ class JobRoutes:
         key = key_of(context)
         check_json(request)
         accepted = await self._deps.intake.submit(tenant, await whole_body(request), key, context.traceparent)
+        if not accepted.replayed:
+            self._deps.tenants.accepted(tenant.tenant, 1)
         _tell_units(context, tenant, accepted)
         if b"prefer" in context.given:
             return await self._preferred(request, accepted)
@@ -192,7 +194,8 @@ class JobRoutes:
             _tell_units(context, tenant, newest)
         items = [_item(index, verdict, context, request.url.path) for index, verdict in enumerate(told)]
         good = sum(item.status == 202 for item in items)
-        self._deps.tenants.accepted(tenant.tenant, good)
+        again = sum(isinstance(one, Accepted) and one.replayed for one in told)
+        self._deps.tenants.accepted(tenant.tenant, good - again)
         return answer(_Reply(accepted=good, refused=len(items) - good, items=items))
 
     async def _find(self, request: Request) -> Row:

@@ -1,21 +1,28 @@
-"""nats-py's client, quicker at what it does with each of thousands of messages a second: their headers.
+"""nats-py's client, quicker at what it does with each of thousands of messages a second.
 
-It checks and writes every line of every message by itself, and splits every block that arrives, for readers most of
-whom want one line or none: a tenth of what the API and the backend do under load.
+It checks and writes every line of every header by itself, splits every block that arrives, for readers most of whom
+want one line or none, tries one pattern after another on what it reads, and hands each message to a task through a
+queue. Measured: a fifth of what the API and the backend do under load.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from nats.aio.client import Client
-from nats.protocol.command import hpub_cmd
+import msgspec
+from nats import errors
+from nats.aio.client import Client, _validate_subject
+from nats.aio.subscription import Subscription
+from nats.protocol.command import hpub_cmd, pub_cmd
+from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from zjops.domain.errors import UsageError
 
 VERSION = "NATS/1.0"
 _STATUS = f"{VERSION} ".encode()
+SUBJECTS_MOST = 1_000
+"""How many subjects are remembered as sound; there are as many as types of events, work and answers."""
 
 
 def header_block(headers: Mapping[str, str]) -> bytes:
@@ -51,8 +58,105 @@ class Headers(Mapping[str, str]):
         return self._lines
 
 
+class Arrived(msgspec.Struct, gc=False):
+    """A message as it comes: its subject, where an answer would go, its bytes, its headers if it has any."""
+
+    subject: str
+    reply: str
+    data: bytes
+    headers: Mapping[str, str] | None = None
+
+
+Taker = Callable[[Arrived], None]
+
+
+class QuickParser(Parser):
+    """Reads whole messages by their lengths; everything else of the protocol is left to the library's parser.
+
+    The form of a line is that of NATS's client protocol: `MSG <subject> <sid> [reply-to] <bytes>` and
+    `HMSG <subject> <sid> [reply-to] <header bytes> <total bytes>`.
+    """
+
+    nc: QuickClient
+    _rest = b""
+
+    def reset(self) -> None:
+        super().reset()
+        self._rest = b""
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Take what was read in; what is not whole yet waits for the rest."""
+        if self.buf or self.state != AWAITING_CONTROL_LINE:
+            await super().parse(data)
+            return
+        block, at = self._rest + data if self._rest else data, 0
+        self._rest = b""
+        while True:
+            end = block.find(b"\r\n", at)
+            words = block[at:end].split() if end >= 0 else []
+            if len(words) < 4 or words[0] not in (b"MSG", b"HMSG") or not words[-1].isdigit():
+                break
+            start, last = end + 2, end + 2 + int(words[-1])
+            if last + 2 > len(block):
+                # Large ones come in many parts, which the library gathers without copying them again each time.
+                if last - start < len(block):
+                    self._rest = block[at:]
+                    return
+                break
+            await self._whole(words, block, start, last)
+            at = last + 2
+        if at < len(block):
+            await super().parse(block[at:])
+
+    async def _whole(self, words: list[bytes], block: bytes, start: int, last: int) -> None:
+        headed = words[0] == b"HMSG"
+        reply = words[3] if len(words) == 5 + headed else b""
+        middle = start + int(words[-2]) if headed else start
+        headers = block[start:middle] if headed else None
+        if not self.nc.handed_over(int(words[2]), words[1], reply, block[middle:last], headers):
+            await self.nc._process_msg(int(words[2]), words[1], reply, block[middle:last], headers)  # type: ignore[arg-type]
+
+
 class QuickClient(Client):
-    """A client whose `publish` also takes a ready block of headers."""
+    """A client whose `publish` also takes a ready block of headers, and whose messages somebody may take at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ps = QuickParser(self)
+        self._takers: dict[int, Taker] = {}
+        self._sound: set[str] = set()
+
+    async def attend(self, subject: str, taker: Taker) -> Subscription:
+        """Subscribe, and hand each message over in the step that reads it: no queue, no task.
+
+        The taker must be quick, and an error of its is reported as one of the connection.
+        """
+        subscription = await self.subscribe(subject)
+        self._takers[subscription._id] = taker
+        return subscription
+
+    def handed_over(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> bool:
+        """Give a message to who attends to it; False for one that is the library's matter."""
+        taker = self._takers.get(sid)
+        if taker is None or (headers is not None and headers.startswith(_STATUS)):
+            return False
+        self.stats["in_msgs"] += 1
+        self.stats["in_bytes"] += len(data)
+        taker(Arrived(subject.decode(), reply.decode(), data, Headers(headers) if headers else None))
+        return True
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        """A status, or a message that the library's parser has gathered, finds its taker too."""
+        taker = self._takers.get(sid)
+        if taker is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+            return
+        found = await self._process_headers(headers)
+        taker(Arrived(subject.decode(), reply.decode(), data, found))
+
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        self._takers.pop(sid, None)
+        super()._remove_sub(sid, max_msgs)
 
     async def _process_headers(self, headers: bytes | None) -> Any:
         """A status of the server is the library's matter, for it asks for its words."""
@@ -60,12 +164,37 @@ class QuickClient(Client):
             return await super()._process_headers(headers)
         return Headers(headers)
 
+    async def send(self, subject: str, data: bytes, reply: str = "", headers: bytes | None = None) -> None:
+        """What `publish` does, for subjects that come again and again and for those that a server named."""
+        if subject not in self._sound:
+            self._check(subject)
+        if self.is_closed:
+            raise errors.ConnectionClosedError
+        if not self.is_connected:
+            raise errors.OutboundBufferLimitError
+        if len(data) > self._max_payload:
+            raise errors.MaxPayloadError
+        await self._send_publish(subject, reply, data, len(data), headers)
+
+    async def answer(self, reply: str, data: bytes) -> None:
+        """Answer a message under the name that the server gave it."""
+        if not self.is_connected:
+            raise errors.ConnectionClosedError
+        await self._send_publish(reply, "", data, len(data), None)
+
+    def _check(self, subject: str) -> None:
+        _validate_subject(subject)
+        if len(self._sound) >= SUBJECTS_MOST:
+            self._sound.clear()
+        self._sound.add(subject)
+
     async def _send_publish(self, subject: str, reply: str, payload: bytes, payload_size: int, headers: Any) -> None:
-        if not isinstance(headers, bytes):
+        if headers is not None and not isinstance(headers, bytes):
             await super()._send_publish(subject, reply, payload, payload_size, headers)
             return
         self.stats["out_msgs"] += 1
         self.stats["out_bytes"] += payload_size
-        await self._send_command(hpub_cmd(subject, reply, headers, payload))
+        command = pub_cmd(subject, reply, payload) if headers is None else hpub_cmd(subject, reply, headers, payload)
+        await self._send_command(command)
         if self._flush_queue is not None and self._flush_queue.empty():
             await self._flush_pending()

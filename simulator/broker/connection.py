@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, TypeVar
 import nats.errors
 import nats.js.errors
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 
-from simulator.broker.client import QuickClient
+from simulator.broker.client import QuickClient, Taker
 from zjops.domain.errors import BrokerUnavailable, UsageError, ZjopsError
 
 T = TypeVar("T")
@@ -72,7 +73,7 @@ class Connection:
         self._url, self._user, self._password = url, user, password
         self._link: Link | None = None
         self._up = asyncio.Event()
-        self._handlers: dict[int, tuple[str, Handler]] = {}
+        self._listening: dict[int, Callable[[QuickClient], Awaitable[Subscription]]] = {}
         self._unsubscribe: dict[int, Callable[[], Awaitable[None]]] = {}
         self._numbers = 0
         self._opened = False
@@ -139,20 +140,29 @@ class Connection:
 
     async def subscribe(self, subject: str, handler: Handler) -> Callable[[], Awaitable[None]]:
         """Have messages of a subject handled from now on, across reconnections; returns how to stop."""
+        return await self._keep(lambda client: client.subscribe(subject, cb=handler, pending_bytes_limit=0))
+
+    async def attend(self, subject: str, taker: Taker) -> Callable[[], Awaitable[None]]:
+        """As `subscribe`, but each message is taken in the very step that reads it."""
+        return await self._keep(lambda client: client.attend(subject, taker))
+
+    async def _keep(
+        self, subscribe: Callable[[QuickClient], Awaitable[Subscription]]
+    ) -> Callable[[], Awaitable[None]]:
         link = await self.link()
         self._numbers += 1
         number = self._numbers
-        self._handlers[number] = (subject, handler)
+        self._listening[number] = subscribe
         try:
             await self._attach(link, number)
             # A request travels behind the subscription; the client's own flush may overtake it.
             await self.guard(link, link.js.account_info(), ANSWER_WITHIN_S)
         except BaseException:
-            self._handlers.pop(number, None)
+            self._listening.pop(number, None)
             raise
 
         async def unsubscribe() -> None:
-            self._handlers.pop(number, None)
+            self._listening.pop(number, None)
             stop = self._unsubscribe.pop(number, None)
             if stop is not None:
                 with contextlib.suppress(*_AWAY):
@@ -161,9 +171,8 @@ class Connection:
         return unsubscribe
 
     async def _attach(self, link: Link, number: int) -> None:
-        subject, handler = self._handlers[number]
         with translating():
-            subscription = await link.client.subscribe(subject, cb=handler, pending_bytes_limit=0)
+            subscription = await self._listening[number](link.client)
         self._unsubscribe[number] = subscription.unsubscribe
 
     async def _connect(self) -> None:
@@ -177,7 +186,7 @@ class Connection:
         try:
             with translating():
                 await asyncio.wait_for(self._dial(client, gone), OPEN_WITHIN_S)
-                for number in list(self._handlers):
+                for number in list(self._listening):
                     await self._attach(link, number)
         except BaseException:
             await _discard(client)
@@ -206,9 +215,9 @@ class Connection:
         if self._link is link:
             self._link = None
             self._up.clear()
-            self._spawn(_discard(link.client))
+            self.spawn(_discard(link.client))
             if self._opened:
-                self._spawn(self._reconnect())
+                self.spawn(self._reconnect())
 
     async def _reconnect(self) -> None:
         while self._opened and self._link is None:
@@ -218,7 +227,8 @@ class Connection:
                 _log.debug("still no broker: %s", exc)
                 await asyncio.sleep(RETRY_EVERY_S)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done that nobody waits for; it ends with the connection."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -11,11 +11,11 @@ import contextlib
 from collections.abc import Sequence
 
 import msgspec
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext, api
 from nats.nuid import NUID
 
+from simulator.broker.client import Arrived
 from simulator.broker.connection import ANSWER_WITHIN_S, Connection, Link, translating
 from simulator.broker.port import Logged
 from simulator.broker.pull import ANSWER_MARGIN_S, AT_ONCE_S, Pull, is_delivery, nanoseconds
@@ -92,7 +92,7 @@ class _Follower:
         """Begin to listen, then have the consumer made."""
         self.fresh = False
         client, js, _ = self.link
-        self._subscription = await client.subscribe(f"{self._subject}.*", cb=self._receive, pending_bytes_limit=0)
+        self._subscription = await client.attend(f"{self._subject}.*", self._receive)
         await js.add_consumer(self.spec.stream, api.ConsumerConfig(
             name=self._consumer, filter_subject=self.spec.filter, ack_policy=api.AckPolicy.NONE, mem_storage=True,
             num_replicas=1, inactive_threshold=FORGOTTEN_AFTER_S,
@@ -106,7 +106,7 @@ class _Follower:
         pull = self._pull = Pull(batch)
         request = {"batch": batch, "no_wait": True, "expires": nanoseconds(max(wait_s, AT_ONCE_S))}
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self.spec.stream}.{self._consumer}"
-        await self.link.client.publish(subject, msgspec.json.encode(request), self._reply)
+        await self.link.client.send(subject, msgspec.json.encode(request), self._reply)
         await pull.done
         self._pull = None
         return self._without_holes(pull.messages)
@@ -123,7 +123,7 @@ class _Follower:
             subject = f"$JS.API.CONSUMER.DELETE.{self.spec.stream}.{self._consumer}"
             await self.link.client.publish(subject, b"", f"{self._subject}.closed")
 
-    async def _receive(self, message: Msg) -> None:
+    def _receive(self, message: Arrived) -> None:
         if self._pull is None:
             return
         if is_delivery(message):
@@ -131,7 +131,7 @@ class _Follower:
         elif message.subject == self._reply:
             self._pull.status(message)
 
-    def _without_holes(self, messages: Sequence[Msg]) -> list[Logged]:
+    def _without_holes(self, messages: Sequence[Arrived]) -> list[Logged]:
         found = []
         for message in messages:
             _, _, _, sequence, number, stored_ns, _ = delivery(message.reply)

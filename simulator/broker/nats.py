@@ -11,6 +11,7 @@ from nats.js import JetStreamContext, api
 from nats.js.errors import BadRequestError, NotFoundError
 from nats.nuid import NUID
 
+from simulator.broker.client import Arrived
 from simulator.broker.connection import Connection, Link, translating
 from simulator.broker.following import Followers, not_handed_out
 from simulator.broker.pipeline import Batch
@@ -46,7 +47,7 @@ class NatsBroker:
             return
         await self._connection.open()
         try:
-            await self._connection.subscribe(f"{self._inbox}.P.*", self._on_answer)
+            await self._connection.attend(f"{self._inbox}.P.*", self._on_answer)
         except BaseException:
             await self._connection.close()
             raise
@@ -145,7 +146,7 @@ class NatsBroker:
         self._numbers += 1
         return str(self._numbers)
 
-    async def _on_answer(self, message: Msg) -> None:
+    def _on_answer(self, message: Arrived) -> None:
         batch = self._batches.get(message.subject.rpartition(".")[2])
         if batch is not None:
             batch.answer(message)

@@ -11,9 +11,8 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
-from nats.aio.msg import Msg
 
-from simulator.broker.client import QuickClient, header_block
+from simulator.broker.client import Arrived, QuickClient, header_block
 from simulator.broker.port import Outgoing
 from zjops.domain.errors import BrokerUnavailable, UsageError, ZjopsError
 
@@ -63,7 +62,7 @@ class Batch:
                     break
                 message = self._messages[index]
                 self._sent += 1
-                await client.publish(message.subject, message.data, inbox, self._headers(index))  # type: ignore[arg-type]
+                await client.send(message.subject, message.data, inbox, self._headers(index))
             # The client writes only when this task gives way.
             await asyncio.sleep(0)
         await self._at_most(0)
@@ -84,7 +83,7 @@ class Batch:
                 headers["Nats-Expected-Last-Msg-Id"] = self._messages[index - 1].msg_id or ""
         return header_block(headers)
 
-    def answer(self, reply: Msg) -> None:
+    def answer(self, reply: Arrived) -> None:
         """Note one answer of the stream."""
         self._answered += 1
         ack = _decode(reply.data) if reply.data else _PubAck(error=_Error(503, 0, "no stream takes the subject"))

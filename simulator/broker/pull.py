@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 from nats.aio.msg import Msg
 
+from simulator.broker.client import Arrived
 from simulator.broker.connection import Connection, Link, translating
 from zjops.domain.errors import BrokerUnavailable
 from zjops.domain.events import DurableSpec, delivery
@@ -26,7 +27,7 @@ def nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)
 
 
-def is_delivery(message: Msg) -> bool:
+def is_delivery(message: Arrived) -> bool:
     """Whether a message comes from a stream; a status of the server has nothing to acknowledge."""
     return message.reply.startswith("$JS.ACK.")
 
@@ -36,10 +37,10 @@ class Pull:
 
     def __init__(self, batch: int) -> None:
         self.batch = batch
-        self.messages: list[Msg] = []
+        self.messages: list[Arrived] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def take(self, message: Msg) -> bool:
+    def take(self, message: Arrived) -> bool:
         """Take a delivery, unless the pull is over."""
         if self.done.done():
             return False
@@ -48,7 +49,7 @@ class Pull:
             self.done.set_result(None)
         return True
 
-    def status(self, message: Msg) -> None:
+    def status(self, message: Arrived) -> None:
         """Take a status of the server."""
         headers = message.headers or {}
         status = headers.get("Status", "")
@@ -77,9 +78,9 @@ class Inbox:
 
     async def open(self) -> None:
         """Begin to listen; what comes stays with this inbox across reconnections."""
-        self._unsubscribe = await self._connection.subscribe(f"{self._subject}.*", self._receive)
+        self._unsubscribe = await self._connection.attend(f"{self._subject}.*", self._receive)
 
-    async def fetch(self, link: Link, batch: int, wait_s: float) -> list[Msg]:
+    async def fetch(self, link: Link, batch: int, wait_s: float) -> list[Arrived]:
         """One request and what came of it; nothing that was delivered is lost when the caller leaves."""
         self._requests += 1
         self._reply = f"{self._subject}.{self._requests}"
@@ -106,7 +107,7 @@ class Inbox:
         if wait_s >= 2 * HEARTBEAT_S:
             request["idle_heartbeat"] = nanoseconds(HEARTBEAT_S)
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._spec.stream}.{self._spec.name}"
-        await link.client.publish(subject, msgspec.json.encode(request), self._reply)
+        await link.client.send(subject, msgspec.json.encode(request), self._reply)
         await pull.done
 
     async def _retire(self, pull: Pull) -> None:
@@ -116,15 +117,15 @@ class Inbox:
         if self._unsubscribe is not None:
             await self._unsubscribe()
 
-    async def _receive(self, message: Msg) -> None:
+    def _receive(self, message: Arrived) -> None:
         pull = self._pull
         if is_delivery(message):
             if pull is None or not pull.take(message):
-                await self._give_back([message])
+                self._connection.spawn(self._give_back([message]))
         elif pull is not None and message.subject == self._reply:
             pull.status(message)
 
-    async def _give_back(self, messages: list[Msg]) -> None:
+    async def _give_back(self, messages: list[Arrived]) -> None:
         """Whoever asked has left: somebody else gets them now, not when the claim runs out."""
         for message in messages:
             with contextlib.suppress(BrokerUnavailable):
@@ -136,7 +137,7 @@ class NatsMessage:
 
     __slots__ = ("_connection", "_reply", "data", "delivered", "headers", "sequence", "subject", "timestamp_ms")
 
-    def __init__(self, connection: Connection, message: Msg) -> None:
+    def __init__(self, connection: Connection, message: Arrived | Msg) -> None:
         _, _, delivered, sequence, _, stored_ns, _ = delivery(message.reply)
         self._connection = connection
         self._reply = message.reply
@@ -162,4 +163,4 @@ class NatsMessage:
         if link is None:
             raise BrokerUnavailable("no connection to the broker")
         with translating():
-            await link.client.publish(self._reply, verdict)
+            await link.client.answer(self._reply, verdict)

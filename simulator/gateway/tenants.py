@@ -165,8 +165,11 @@ class TenantGuard:
         return refused
 
     def accepted(self, tenant: str, jobs: int) -> None:
-        """A submission that was let in brought so many jobs."""
-        self._watch.backlog.took(tenant, jobs - 1, self._clock.monotonic())
+        """A submission that was let in brought so many new jobs."""
+        backlog, now_s = self._watch.backlog, self._clock.monotonic()
+        backlog.accepted(jobs, now_s)
+        if jobs != 1:
+            backlog.took(tenant, jobs - 1, now_s)
 
     @property
     def crowded(self) -> bool:

@@ -5,6 +5,10 @@ minutes what it will need many more minutes for. A crowd that passes may: the qu
 makes everybody's job late, and is let in at less than what gets done until the wait is short again, after the idea of
 CoDel (RFC 8289), where a queue is bad by how long it has stood.
 
+How long what is settled now has waited tells of the past: of the crowd that came then, though it may have been refused
+ever since. What comes now waits for those that came since (Little's law), and whoever is refused is told to come back
+when they are done.
+
 Only the wait for the platform itself counts. Jobs that wait for slots which other jobs use are what a queue is for, and
 while nothing is settled at all (no worker, no broker) this says nothing: then the number of jobs is the bound.
 """
@@ -12,7 +16,7 @@ while nothing is settled at all (no worker, no broker) this says nothing: then t
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
@@ -32,6 +36,8 @@ COME_BACK_MOST_S = 30
 WORTH_S = 1.0
 FRESH_S = 5.0
 """What was said longer ago says nothing of now."""
+REMEMBERED = 600
+"""For so many steps it is known how many jobs came in."""
 
 
 class Behind(NamedTuple):
@@ -97,12 +103,45 @@ def worth_telling(behind: Behind, told: Behind) -> bool:
     return max(behind.wait_s, told.wait_s) >= WORTH_S
 
 
+class Arrivals:
+    """How many jobs were accepted in each of the last steps, since the first one."""
+
+    def __init__(self) -> None:
+        self._counts: deque[tuple[int, int]] = deque()
+        self._known_from: int | None = None
+
+    def add(self, jobs: int, now_s: float) -> None:
+        """So many were accepted just now."""
+        step = int(now_s / STEP_S)
+        if self._counts and self._counts[-1][0] == step:
+            self._counts[-1] = (step, self._counts[-1][1] + jobs)
+            return
+        self._counts.append((step, jobs))
+        while self._counts[0][0] <= step - REMEMBERED:
+            self._counts.popleft()
+
+    def begin(self, now_s: float) -> None:
+        """From here on all are counted."""
+        if self._known_from is None:
+            self._known_from = int(now_s / STEP_S)
+
+    def since(self, wait_s: float, now_s: float) -> float | None:
+        """How many in the last so many seconds; None where nobody counted for so long."""
+        began = (now_s - wait_s) / STEP_S
+        first = math.floor(began)
+        if self._known_from is None or first < self._known_from or int(now_s / STEP_S) - first >= REMEMBERED:
+            return None
+        # Of the step in which they begin, as much as they have of it.
+        return sum(jobs * min(1.0, step + 1 - began) for step, jobs in self._counts if step >= first)
+
+
 class Backlog:
     """Who may come in while the platform is behind. `processes` of the interface share what may."""
 
     def __init__(self, most_wait_s: float, processes: int = 1) -> None:
         self._most_wait_s, self._processes = most_wait_s, processes
-        self._behind = Behind()
+        self._arrivals = Arrivals()
+        self._behind, self._coming_s = Behind(), 0.0
         self._late_since: float | None = None
         self.standing = False
         """Whether anyone may be refused at all."""
@@ -114,13 +153,25 @@ class Backlog:
 
     def see(self, behind: Behind, now_s: float) -> None:
         """What the platform says of itself now."""
-        self._behind = behind
+        self._arrivals.begin(now_s)
+        self._coming_s = self._wait_s(behind, now_s)
+        # One that is too long already is not yet too long for who came then: a crowd that passes may come in.
+        behind = self._behind = behind._replace(wait_s=min(behind.wait_s, self._coming_s))
         if behind.wait_s <= self._most_wait_s:
             self._late_since, self.standing = None, False
             return
         if self._late_since is None:
             self._late_since = now_s
         self.standing = now_s - self._late_since >= PATIENCE_S
+
+    def _wait_s(self, behind: Behind, now_s: float) -> float:
+        """How long what comes in now will wait: for all that came in since what was settled last."""
+        since = self._arrivals.since(behind.wait_s, now_s)
+        return behind.wait_s if since is None or behind.rate <= 0 else since * self._processes / behind.rate
+
+    def accepted(self, jobs: int, now_s: float) -> None:
+        """So many jobs were stored."""
+        self._arrivals.add(jobs, now_s)
 
     def refusal(self, tenant: str, now_s: float) -> Refusal | None:
         """Why a submission is not let in now; None when it is."""
@@ -131,7 +182,7 @@ class Backlog:
         if not self._kept_out(tenant):
             return None
         wait_s = self._behind.wait_s
-        after = min(COME_BACK_MOST_S, max(1, math.ceil(wait_s - self._most_wait_s)))
+        after = min(COME_BACK_MOST_S, max(1, math.ceil(self._coming_s - self._most_wait_s)))
         return Refusal(f"Accepted jobs wait {wait_s:.0f} s for the platform just now; it catches up first.", after)
 
     @property

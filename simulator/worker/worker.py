@@ -146,10 +146,11 @@ class Worker:
                 await self._admit(message, job_type, priority)
 
     async def _wait_for_room(self, job_type: JobType, priority: Priority) -> None:
+        """Until half of it is free: to ask for each place as it becomes free costs a request a job."""
         self._full += 1
         try:
             async with self._taken:
-                await self._taken.wait_for(lambda: self._queue.count(job_type, priority) < self._prefetch)
+                await self._taken.wait_for(lambda: self._queue.count(job_type, priority) <= self._prefetch // 2)
         finally:
             self._full -= 1
 

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.policy.backlog import COME_BACK_MOST_S, LEAST, PATIENCE_S, Backlog, Behind, Pace, together, worth_telling
+from simulator.policy.backlog import (
+    COME_BACK_MOST_S,
+    LEAST,
+    PATIENCE_S,
+    REMEMBERED,
+    Arrivals,
+    Backlog,
+    Behind,
+    Pace,
+    together,
+    worth_telling,
+)
 
 MOST_S = 5.0
 LATE = Behind(9.0, 1_000.0)
@@ -41,6 +52,7 @@ class Platform:
     def _offer(self, tenant: str) -> None:
         if self.backlog.refusal(tenant, self.at) is None:
             self.backlog.took(tenant, 1, self.at)
+            self.backlog.accepted(1, self.at)
             self.let_in[tenant] += 1
             self.queue.append((self.at, tenant))
         else:
@@ -104,6 +116,38 @@ def test_a_refusal_says_how_long_jobs_wait_and_when_to_come_back(wait_s: float, 
     assert refused is not None
     assert refused.retry_after_s == after
     assert f"{wait_s:.0f} s" in refused.why
+
+
+def test_who_came_before_a_long_silence_keeps_nobody_out() -> None:
+    platform = Platform(2_000)
+    platform.run({"a": 4_000}, 17)
+    refused = platform.backlog.refusal("a", platform.at)
+    assert refused is not None
+    assert platform.wait_s - MOST_S - 2 < refused.retry_after_s < platform.wait_s - MOST_S + 2
+    platform.run({}, refused.retry_after_s)
+    assert not platform.backlog.standing, "though what is settled now has waited for longer than it may"
+    assert platform.queue
+    assert platform.at - platform.queue[0][0] > MOST_S
+
+
+def test_a_process_that_has_not_seen_them_come_goes_by_how_long_they_waited() -> None:
+    backlog = Backlog(MOST_S)
+    for at in (100.0, 108.0):
+        backlog.see(LATE, at)
+    assert backlog.standing
+    backlog.see(LATE, 109.0)
+    assert not backlog.standing, "nobody came since what is settled now did"
+
+
+def test_only_the_last_minutes_are_remembered() -> None:
+    arrivals = Arrivals()
+    arrivals.begin(0.0)
+    for second in range(2 * REMEMBERED):
+        arrivals.add(3, float(second))
+    now = float(2 * REMEMBERED - 1)
+    assert arrivals.since(9.0, now) == 30
+    assert arrivals.since(REMEMBERED - 1, now) == 3 * REMEMBERED
+    assert arrivals.since(REMEMBERED, now) is None
 
 
 def test_a_large_submission_is_owed_by_the_steps_after_it() -> None:
