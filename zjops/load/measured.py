@@ -37,6 +37,11 @@ class Tally:
         """Arrivals that were not accepted, for whatever reason."""
         return self["shed"] + self["errors"] + self["timeouts"] + self["dropped"]
 
+    @property
+    def failed(self) -> int:
+        """Arrivals that were neither accepted nor told to come back."""
+        return self["errors"] + self["timeouts"] + self["dropped"]
+
     def take(self, tick: Tick) -> None:
         """Add a line."""
         for name in COUNTS:

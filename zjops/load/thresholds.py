@@ -3,6 +3,7 @@
 p(99)<200                 a percentile of the latency, in milliseconds; also avg and max
 accepted>=99.9%           a share of what was offered; also shed, timeouts, dropped, and errors,
                           which counts these three and every other refusal
+failed<0.1%               the same without what was shed: told to come back, and when, by 429 or 503
 available>=99.9%          a share of what was offered that met no fault of the server's (C78)
 within(300)>=95%          the share of accepted requests within so many milliseconds
 jobs_per_s>=2500          jobs that became final on chain, a second
@@ -35,7 +36,7 @@ from zjops.slo.model import MILLION, Objective
 HOPS = ("started", "completed", "mined", "final", "webhook")
 OPS = ("submit", "bulk", "list", "read", "status", "told")
 TIMES = frozenset({"p", "avg", "max"})
-SHARES = frozenset({"accepted", "shed", "errors", "timeouts", "dropped", "available", "within"})
+SHARES = frozenset({"accepted", "shed", "errors", "failed", "timeouts", "dropped", "available", "within"})
 HEALTHY = "healthy_within_s"
 AFTER = frozenset({"jobs_per_s", "final_within_s", HEALTHY})
 """What is known only when the jobs have ended."""
@@ -226,6 +227,8 @@ def share_of(tally: Tally, metric: str) -> float | None:
         return 1 - (tally["server_errors"] + tally["timeouts"]) / total if total else None
     if metric == "errors":
         return tally.refused / total if total else None
+    if metric == "failed":
+        return tally.failed / total if total else None
     return tally[metric] / total if total else None
 
 
@@ -256,6 +259,8 @@ def _bad(one: Threshold, tally: Tally) -> int:
         return max(0, tally.latency.beyond(int(one.argument * 1000)) - tally["timeouts"])
     if one.metric in ("accepted", "errors"):
         return tally.refused
+    if one.metric == "failed":
+        return tally.failed
     if one.metric == "available":
         return tally["server_errors"] + tally["timeouts"]
     return tally[one.metric] if one.metric in SHARES else 0
