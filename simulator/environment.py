@@ -123,8 +123,9 @@ async def local(
         ids=ids, chain=FaultyChain(chain, faults), offload=asyncio.to_thread,
     )  # fmt: skip
     return Platform(
-        ports, settings, telemetry, home / "log", f"{run.run_id}-{ids.token(4).hex()}", roles, _ports_of(run)
-    )
+        ports, settings, telemetry, home / "log", f"{run.run_id}-{ids.token(4).hex()}", roles, _ports_of(run),
+        workers=sum("worker" in entry.roles for entry in run.processes) or 1,
+    )  # fmt: skip
 
 
 def _ports_of(run: RunFile) -> frozenset[int]:

@@ -20,7 +20,7 @@ from simulator.service import Looped
 from simulator.store.port import Row, Store, Tx
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import Clock
-from zjops.domain.errors import Fenced, UnreachableError
+from zjops.domain.errors import Fenced, StoreUnavailable, UnreachableError
 from zjops.domain.events import (
     EVENTS,
     OPS,
@@ -46,6 +46,8 @@ MOST = 1_500
 BUSY = 16
 """After so many rows at once the next ones are waited for a little: fewer and larger parts cost less."""
 PURGE_EVERY_S = 60.0
+PURGE_MOST, PURGE_ON_S = 1_000, 0.1
+"""So many rows are purged in a transaction, for which submissions wait, and the next ones so much later."""
 
 
 OutboxRow = tuple[str, str, str, bytes, str | None, int]
@@ -159,12 +161,20 @@ class Relay(Looped):
                 self._cursors.clear()
             except UnreachableError as exc:
                 self._telemetry.log("warning", "relay waits", reason=str(exc))
-                self._cursors.clear()
+                self._forget_places(exc)
                 await self._clock.sleep(self._poll_s)
+
+    def _forget_places(self, exc: UnreachableError) -> None:
+        """Ask the streams anew where to go on. Where only the store was away, work is where it was.
+
+        From its mark on it would leave again, and run again, once its ids are forgotten.
+        """
+        kept = {stream: n for stream, n in self._cursors.items() if stream == WORK}
+        self._cursors = kept if isinstance(exc, StoreUnavailable) else {}
 
     async def _idle(self) -> None:
         await self._purge()
-        wait_s = self._poll_s
+        wait_s = min(self._poll_s, max(0.0, self._purged_at + PURGE_EVERY_S - self._clock.monotonic()))
         if self._unmarked <= min(self._cursors.values()):
             wait_s = min(wait_s, max(0.0, self._marked_at + self._mark_s - self._clock.monotonic()))
         # Not wait_for: woken and cancelled at once, it forgets the cancellation, and a stop waits without end.
@@ -208,7 +218,8 @@ class Relay(Looped):
         Seldom, because each is an fsync for which submissions wait. What a crash leaves unmarked is known by the
         streams that are chained; work goes out again, which it may.
         """
-        if not self._cursors or self._unmarked > (left := min(self._cursors.values())):
+        if len(self._cursors) < len(STREAMS) or self._unmarked > (left := min(self._cursors.values())):
+            # One whose place is not known yet may be behind all others.
             return
         await self._store.transact(lambda tx: self._mark(tx, left))
         self._unmarked, self._marked_at = left + 1, self._clock.monotonic()
@@ -268,11 +279,12 @@ class Relay(Looped):
     async def _purge(self) -> None:
         now = self._clock.monotonic()
         if now - self._purged_at >= PURGE_EVERY_S:
-            self._purged_at = now
             before = self._clock.now_ms() - self._keep_s * 1000
-            await self._store.transact(lambda tx: self._forget(tx, before))
+            purged = await self._store.transact(lambda tx: self._forget(tx, before))
+            self._purged_at = now if purged < PURGE_MOST else now - PURGE_EVERY_S + PURGE_ON_S
 
     @staticmethod
-    def _forget(tx: Tx, before: int) -> None:
-        tx.run("outbox_purge", before=before)
+    def _forget(tx: Tx, before: int) -> int:
+        purged = tx.run("outbox_purge", before=before, most=PURGE_MOST)
         tx.run("outbox_marks_purge", before=before)
+        return purged

@@ -66,9 +66,10 @@ class Platform:
 
     def __init__(
         self, ports: Ports, settings: Settings, telemetry: Telemetry, log_dir: Path, owner: str,
-        roles: Sequence[str] = ROLES, own_ports: frozenset[int] = frozenset(),
+        roles: Sequence[str] = ROLES, own_ports: frozenset[int] = frozenset(), workers: int = 1,
     ) -> None:  # fmt: skip
-        self.own_ports = own_ports
+        """`workers` are those of the whole platform."""
+        self.own_ports, self._workers = own_ports, workers
         self.ports, self.settings, self.telemetry, self.roles = ports, settings, telemetry, tuple(roles)
         self._owner, self._log_dir = owner, log_dir
         self.relay = self._outbox() if "outbox" in roles else Bell(ports.broker)
@@ -113,7 +114,8 @@ class Platform:
         settlement = Settlement(
             ports.store, ports.broker, ports.blobs, ports.clock, ports.ids, self.telemetry,
             retry_first_s=settings.retry_first_s, retry_most_s=settings.retry_most_s, poll_s=settings.poll_s,
-            idle_s=settings.idle_s, linger_s=settings.linger_s, owner=self._owner, slots=settings.worker_slots,
+            idle_s=settings.idle_s, linger_s=settings.linger_s, owner=self._owner,
+            slots=settings.worker_slots * self._workers,
         )  # fmt: skip
         self.behind = settlement.behind
         return Stack(settlement, self._notifier(), self._tiers(), self._housekeeper())

@@ -70,7 +70,7 @@ class RoleProcess:
 
     def _hurry(self, settings: Settings) -> AbstractContextManager[None]:
         """Around what the API waits for, where this process is kept off its processor."""
-        return Anywhere(self._processors) if settings.api_apart and not AT_ONCE & set(self._roles) else nullcontext()
+        return Anywhere(self._processors) if settings.api_apart and "api" not in self._roles else nullcontext()
 
     async def _compose(self, run: RunFile, settings: Settings) -> Service:
         from simulator import environment

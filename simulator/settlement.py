@@ -170,7 +170,8 @@ class Settlement:
         for _, _, outcome, accepted_at in done.settled:
             if outcome.attempt == 1:
                 ran_ms = max(0, outcome.ended_at - outcome.started_at)
-                self._pace.add(max(0, done.now - accepted_at - ran_ms), ran_ms)
+                self._pace.waited(max(0, done.now - accepted_at - ran_ms))
+        self._pace.ran(done.ran_ms)
         now_s = self._clock.monotonic()
         behind = self._pace.take(len(done.settled), now_s)
         if behind is not None:

@@ -99,6 +99,8 @@ class Settling:
         assert last is not None
         self._last_no: int = last["n"]
         self.settled: list[Settled] = []
+        self.ran_ms = 0
+        """How long the attempts ran that ended."""
         self.stale: list[StaleOutcome] = []
         self.unwanted: list[str] = []
         """Jobs that began although they are cancelled."""
@@ -182,6 +184,7 @@ class Settling:
         if isinstance(decision, Stale):
             self.stale.append(StaleOutcome(outcome.job_id, decision.why))
             return
+        self.ran_ms += max(0, outcome.ended_at - outcome.started_at)
         if row["status"] == _PENDING:
             self._tell(EventType.PROCESSING, row, status=_PROCESSING, attempt=outcome.attempt)
         if isinstance(decision, Again):

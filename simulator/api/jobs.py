@@ -140,7 +140,7 @@ class JobRoutes:
         check_json(request)
         accepted = await self._deps.intake.submit(tenant, await whole_body(request), key, context.traceparent)
         if not accepted.replayed:
-            self._deps.tenants.accepted(tenant.tenant, 1)
+            context.jobs = 1
         _tell_units(context, tenant, accepted)
         if b"prefer" in context.given:
             return await self._preferred(request, accepted)
@@ -195,7 +195,7 @@ class JobRoutes:
         items = [_item(index, verdict, context, request.url.path) for index, verdict in enumerate(told)]
         good = sum(item.status == 202 for item in items)
         again = sum(isinstance(one, Accepted) and one.replayed for one in told)
-        self._deps.tenants.accepted(tenant.tenant, good - again)
+        context.jobs = good - again
         return answer(_Reply(accepted=good, refused=len(items) - good, items=items))
 
     async def _find(self, request: Request) -> Row:

@@ -146,9 +146,7 @@ class Connection:
         """As `subscribe`, but each message is taken in the very step that reads it."""
         return await self._keep(lambda client: client.attend(subject, taker))
 
-    async def _keep(
-        self, subscribe: Callable[[QuickClient], Awaitable[Subscription]]
-    ) -> Callable[[], Awaitable[None]]:
+    async def _keep(self, subscribe: Callable[[QuickClient], Awaitable[Subscription]]) -> Callable[[], Awaitable[None]]:
         link = await self.link()
         self._numbers += 1
         number = self._numbers

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from simulator.gateway.desk import Desk
 from simulator.identity.verifier import Principal
 from simulator.intake.records import Tenant
+from simulator.policy.backlog import Backlog
 from simulator.policy.capacity import Capacity
 from simulator.telemetry import trace_id
 
@@ -20,10 +21,25 @@ LATE = "zjops.late"
 
 
 class Seat(NamedTuple):
-    """That a submission is counted as under way: where, and as whose."""
+    """That a submission is counted: where as under way, where as let in though accepted work waits, and as whose."""
 
-    capacity: Capacity
+    capacity: Capacity | None
     tenant: str
+    backlog: Backlog | None = None
+
+    def end(self, jobs: int, now_s: float) -> None:
+        """It was answered, and brought so many jobs."""
+        if self.capacity is not None:
+            self.capacity.end(self.tenant, now_s)
+        if self.backlog is not None:
+            self.backlog.took(self.tenant, jobs - 1, now_s)
+
+    def forgo(self) -> None:
+        """It is given up before anything came of it."""
+        if self.capacity is not None:
+            self.capacity.forgo(self.tenant)
+        if self.backlog is not None:
+            self.backlog.forgo(self.tenant)
 
 
 @dataclass(slots=True)
@@ -31,9 +47,9 @@ class RequestContext:
     """Trace, address, caller and plan of one request, and the headers that its answer must carry.
 
     `given` holds the request's own headers, names in lower case; of one that stands twice the last. `answer` sends a
-    whole answer in one step. `seat` is how it is counted while it is under way, `room` where it will be once
-    its body has come. `waited_s` is how long the caller was waited for, because it preferred that or sent its body
-    late. `trial` says that by this request the tenant's breaker sees whether to close.
+    whole answer in one step. `seat` is how it is counted while it is under way, `room` where it will be once its body
+    has come, `jobs` how many were stored for it. `waited_s` is how long the caller was waited for, because it preferred
+    that or sent its body late. `trial` says that by this request the tenant's breaker sees whether to close.
     """
 
     traceparent: str
@@ -49,6 +65,7 @@ class RequestContext:
     seat: Seat | None = None
     waited_s: float = 0.0
     room: Capacity | None = None
+    jobs: int = 0
     trial: bool = False
     answer: Callable[[int, list[tuple[bytes, bytes]], bytes], Awaitable[None]] | None = None
 

@@ -116,7 +116,7 @@ class LimitedProtocol(HttpToolsProtocol):
         scope[LATE] = True
         seat: Seat | None = scope.pop(SEAT, None)
         if seat is not None:
-            seat.capacity.forgo(seat.tenant)
+            seat.forgo()
 
     def _measure_head(self, data: bytes) -> int:
         """How long the head is so far; what follows its empty line does not count."""

@@ -138,38 +138,32 @@ class TenantGuard:
             self._watch.pressure, submission=submission, most_jobs=self._most_jobs, most_lag_s=self._most_lag_s
         )
         if refused is None and submission and context.seat is None:
-            assert context.tenant is not None
-            refused = self._catching_up(context.tenant.tenant)
-        # One that wishes to wait for the end of its job is under way for long, and no burden meanwhile.
-        if refused is None and submission and context.seat is None and b"prefer" not in context.given:
-            capacity = self._bulk if bulk else self._single
-            if late:
-                assert context.tenant is not None
-                context.room = capacity
-                refused = capacity.refusal(context.tenant.tenant, self._clock.monotonic())
-            else:
-                refused = self._let_in(context, capacity)
+            # One that wishes to wait for the end of its job is under way for long, and no burden meanwhile.
+            room = None if b"prefer" in context.given else self._bulk if bulk else self._single
+            refused = self._later(context, room) if late else self._let_in(context, room)
         if refused is not None:
             raise overloaded(refused)
         context.admitted = True
 
-    def _catching_up(self, tenant: str) -> Refusal | None:
-        """Why a submission is not let in while accepted work waits too long; one that is let in counts as a job."""
+    def _later(self, context: RequestContext, room: Capacity | None) -> Refusal | None:
+        """One whose body comes late is let in once more when it has come; what is full now it need not send to."""
+        assert context.tenant is not None
+        tenant, now_s = context.tenant.tenant, self._clock.monotonic()
+        context.room = room
         backlog = self._watch.backlog
-        if not backlog.standing or tenant == PROBER_TENANT:
-            return None
-        now_s = self._clock.monotonic()
-        refused = backlog.refusal(tenant, now_s)
-        if refused is None:
-            backlog.took(tenant, 1, now_s)
-        return refused
+        refused = None if tenant == PROBER_TENANT else backlog.refusal(tenant, now_s)
+        return refused or (room.refusal(tenant, now_s) if room is not None else None)
 
-    def accepted(self, tenant: str, jobs: int) -> None:
-        """A submission that was let in brought so many new jobs."""
-        backlog, now_s = self._watch.backlog, self._clock.monotonic()
-        backlog.accepted(jobs, now_s)
-        if jobs != 1:
-            backlog.took(tenant, jobs - 1, now_s)
+    def _seat(self, tenant: str, capacity: Capacity | None) -> Seat | Refusal:
+        """A seat for a submission, or why there is none. Only one that has it counts as let in."""
+        now_s = self._clock.monotonic()
+        backlog = self._watch.backlog if self._watch.backlog.standing and tenant != PROBER_TENANT else None
+        refused = backlog.refusal(tenant, now_s) if backlog is not None else None
+        if refused is None and capacity is not None:
+            refused = capacity.begin(tenant, now_s)
+        if refused is None and backlog is not None:
+            backlog.took(tenant, 1, now_s)
+        return refused or Seat(capacity, tenant, backlog)
 
     @property
     def crowded(self) -> bool:
@@ -190,22 +184,23 @@ class TenantGuard:
             return None
         if size > state.tenant.plan.body_bytes:
             return None
-        refused = self._catching_up(tenant) or capacity.begin(tenant, self._clock.monotonic())
-        if refused is None:
-            return Seat(capacity, tenant)
+        seat = self._seat(tenant, capacity)
+        if isinstance(seat, Seat):
+            return seat
         plan, desk, now_ms = state.tenant.plan, self.desk(tenant), self._clock.now_ms()
         decision = desk.take(plan, self._processes, now_ms)
         if not decision.allowed:
             return None
         limits = limit_headers(plan, desk.share, decision, state.used, now_ms, state.reset_ms)
-        return Shed(plan.name, refused, state.headers | limits)
+        return Shed(plan.name, seat, state.headers | limits)
 
-    def _let_in(self, context: RequestContext, capacity: Capacity) -> Refusal | None:
+    def _let_in(self, context: RequestContext, capacity: Capacity | None) -> Refusal | None:
         assert context.tenant is not None
-        refused = capacity.begin(context.tenant.tenant, self._clock.monotonic())
-        if refused is None:
-            context.seat = Seat(capacity, context.tenant.tenant)
-        return refused
+        seat = self._seat(context.tenant.tenant, capacity)
+        if isinstance(seat, Refusal):
+            return seat
+        context.seat = seat
+        return None
 
     def whole(self, context: RequestContext) -> None:
         """The body that was late has come. Raises `Problem` (503) where there is no room for it any more."""
@@ -219,7 +214,7 @@ class TenantGuard:
         """It is not under way any more, whatever became of it."""
         seat, context.seat = context.seat, None
         if seat is not None:
-            seat.capacity.end(seat.tenant, self._clock.monotonic())
+            seat.end(context.jobs, self._clock.monotonic())
 
     def answered(self, context: RequestContext, status: int) -> None:
         """Count an answer for the breaker: 5xx and timeouts of requests that were let in (C87)."""

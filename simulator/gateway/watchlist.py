@@ -13,6 +13,8 @@ from zjops.domain.clock import Clock
 from zjops.domain.errors import UnreachableError
 
 EVERY_S = 1.0
+SKEW_MS = 1_000
+"""What says that it is of a later time than this is of a clock that is wrong, or was."""
 
 
 class Watchlist(Looped):
@@ -44,15 +46,16 @@ class Watchlist(Looped):
 
         def read(tx: Tx) -> tuple[list[Row], list[Row], Row | None, list[Row]]:
             now = self._clock.now_ms()
-            behind = tx.all("behind_now", since=now - round(FRESH_S * 1000))
+            behind = tx.all("behind_now", since=now - round(FRESH_S * 1000), until=now + SKEW_MS)
             return tx.all("revoked_now", now=now), tx.all("bans_now", now=now), tx.one("jobs_active_total"), behind
 
         revoked, bans, jobs, told = await self._store.read(read)
         self._verifier.revoke(frozenset(row["jti"] for row in revoked))
         self.bans = {row["address"]: row["until"] for row in bans}
-        self.pressure = self.pressure._replace(active_jobs=jobs["total"] if jobs else 0)
+        active_jobs = jobs["total"] if jobs else 0
+        self.pressure = self.pressure._replace(active_jobs=active_jobs)
         behind = together(Behind(row["wait_ms"] / 1000, row["per_s"]) for row in told)
-        self.backlog.see(behind, self._clock.monotonic())
+        self.backlog.see(behind, active_jobs, self._clock.monotonic())
 
     async def refresh_soon(self) -> None:
         """Refresh after an act of this process, without making its caller wait for more than that."""

@@ -6,8 +6,9 @@ makes everybody's job late, and is let in at less than what gets done until the 
 CoDel (RFC 8289), where a queue is bad by how long it has stood.
 
 How long what is settled now has waited tells of the past: of the crowd that came then, though it may have been refused
-ever since. What comes now waits for those that came since (Little's law), and whoever is refused is told to come back
-when they are done.
+ever since. What comes now waits for the jobs that are there, at the rate at which they are done (Little's law), and
+whoever is refused is told to come back when enough of them are. So no wait is believed that only the clocks of two
+processes make.
 
 Only the wait for the platform itself counts. Jobs that wait for slots which other jobs use are what a queue is for, and
 while nothing is settled at all (no worker, no broker) this says nothing: then the number of jobs is the bound.
@@ -16,7 +17,7 @@ while nothing is settled at all (no worker, no broker) this says nothing: then t
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
@@ -31,13 +32,11 @@ LEAST = 50.0
 """Jobs a second that may come in however little gets done."""
 STEP_S = 1.0
 SLOTS_IN_USE = 0.5
-"""From this share of a worker's slots on, jobs wait for each other and not for the platform."""
+"""From this share of the workers' slots on, jobs wait for each other and not for the platform."""
 COME_BACK_MOST_S = 30
 WORTH_S = 1.0
 FRESH_S = 5.0
 """What was said longer ago says nothing of now."""
-REMEMBERED = 600
-"""For so many steps it is known how many jobs came in."""
 
 
 class Behind(NamedTuple):
@@ -48,7 +47,7 @@ class Behind(NamedTuple):
 
 
 class Pace:
-    """Counts what is settled, and says once a step how far behind that was. `slots` are those of one worker."""
+    """Counts what is settled, and says once a step how far behind that was. `slots` are those of all workers."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
@@ -56,9 +55,12 @@ class Pace:
         self._waits: list[int] = []
         self._ran_ms = self._count = 0
 
-    def add(self, waited_ms: int, ran_ms: int) -> None:
-        """A job has ended with its first attempt, which took so long, and was settled after it had waited so long."""
+    def waited(self, waited_ms: int) -> None:
+        """A job that ended with its first attempt was settled after it had waited so long."""
         self._waits.append(waited_ms)
+
+    def ran(self, ran_ms: int) -> None:
+        """An attempt that has ended used a slot for so long."""
         self._ran_ms += ran_ms
 
     def take(self, count: int, now_s: float) -> Behind | None:
@@ -103,75 +105,34 @@ def worth_telling(behind: Behind, told: Behind) -> bool:
     return max(behind.wait_s, told.wait_s) >= WORTH_S
 
 
-class Arrivals:
-    """How many jobs were accepted in each of the last steps, since the first one."""
-
-    def __init__(self) -> None:
-        self._counts: deque[tuple[int, int]] = deque()
-        self._known_from: int | None = None
-
-    def add(self, jobs: int, now_s: float) -> None:
-        """So many were accepted just now."""
-        step = int(now_s / STEP_S)
-        if self._counts and self._counts[-1][0] == step:
-            self._counts[-1] = (step, self._counts[-1][1] + jobs)
-            return
-        self._counts.append((step, jobs))
-        while self._counts[0][0] <= step - REMEMBERED:
-            self._counts.popleft()
-
-    def begin(self, now_s: float) -> None:
-        """From here on all are counted."""
-        if self._known_from is None:
-            self._known_from = int(now_s / STEP_S)
-
-    def since(self, wait_s: float, now_s: float) -> float | None:
-        """How many in the last so many seconds; None where nobody counted for so long."""
-        began = (now_s - wait_s) / STEP_S
-        first = math.floor(began)
-        if self._known_from is None or first < self._known_from or int(now_s / STEP_S) - first >= REMEMBERED:
-            return None
-        # Of the step in which they begin, as much as they have of it.
-        return sum(jobs * min(1.0, step + 1 - began) for step, jobs in self._counts if step >= first)
-
-
 class Backlog:
     """Who may come in while the platform is behind. `processes` of the interface share what may."""
 
     def __init__(self, most_wait_s: float, processes: int = 1) -> None:
         self._most_wait_s, self._processes = most_wait_s, processes
-        self._arrivals = Arrivals()
         self._behind, self._coming_s = Behind(), 0.0
         self._late_since: float | None = None
         self.standing = False
         """Whether anyone may be refused at all."""
-        self._step = 0
+        self._step, self._most = -1, 0.0
+        """The step that runs, and how many jobs may come in during it, here."""
         self._taken: Counter[str] = Counter()
         self._total = 0
         self._recent: frozenset[str] = frozenset()
         self._seen: set[str] = set()
 
-    def see(self, behind: Behind, now_s: float) -> None:
-        """What the platform says of itself now."""
-        self._arrivals.begin(now_s)
-        self._coming_s = self._wait_s(behind, now_s)
-        # One that is too long already is not yet too long for who came then: a crowd that passes may come in.
-        behind = self._behind = behind._replace(wait_s=min(behind.wait_s, self._coming_s))
-        if behind.wait_s <= self._most_wait_s:
+    def see(self, behind: Behind, active_jobs: int, now_s: float) -> None:
+        """What the platform says of itself now, and how many jobs it has to do."""
+        self._coming_s = active_jobs / behind.rate if behind.rate > 0 else behind.wait_s
+        # One that will be too long is not yet so for those who came: a crowd that passes may come in.
+        self._behind = behind._replace(wait_s=min(behind.wait_s, self._coming_s))
+        if self._behind.wait_s <= self._most_wait_s:
             self._late_since, self.standing = None, False
+            self._taken, self._total = Counter(), 0
             return
         if self._late_since is None:
             self._late_since = now_s
         self.standing = now_s - self._late_since >= PATIENCE_S
-
-    def _wait_s(self, behind: Behind, now_s: float) -> float:
-        """How long what comes in now will wait: for all that came in since what was settled last."""
-        since = self._arrivals.since(behind.wait_s, now_s)
-        return behind.wait_s if since is None or behind.rate <= 0 else since * self._processes / behind.rate
-
-    def accepted(self, jobs: int, now_s: float) -> None:
-        """So many jobs were stored."""
-        self._arrivals.add(jobs, now_s)
 
     def refusal(self, tenant: str, now_s: float) -> Refusal | None:
         """Why a submission is not let in now; None when it is."""
@@ -181,33 +142,45 @@ class Backlog:
         self._seen.add(tenant)
         if not self._kept_out(tenant):
             return None
-        wait_s = self._behind.wait_s
-        after = min(COME_BACK_MOST_S, max(1, math.ceil(self._coming_s - self._most_wait_s)))
-        return Refusal(f"Accepted jobs wait {wait_s:.0f} s for the platform just now; it catches up first.", after)
-
-    @property
-    def _most(self) -> float:
-        """How many jobs may come in during a step, here."""
-        return max(LEAST, PART * self._behind.rate) * STEP_S / self._processes
+        # Of what gets done a part comes in anew meanwhile.
+        after = min(COME_BACK_MOST_S, (self._coming_s - self._most_wait_s) / (1 - PART))
+        why = f"Accepted jobs wait {self._behind.wait_s:.0f} s for the platform just now; it catches up first."
+        return Refusal(why, max(1, math.ceil(after)))
 
     def _kept_out(self, tenant: str) -> bool:
-        """The first half is for whoever comes; of the second nobody has more than an equal share."""
-        most = self._most
-        if self._total >= most:
-            return True
-        return self._total >= most / 2 and self._taken[tenant] >= max(1.0, most / len(self._recent | self._seen))
+        """The first half is for whoever comes. Of the second nobody has more than an equal share, and everybody that.
+
+        What somebody took beyond that, by a large submission, is at nobody else's cost.
+        """
+        if self._total < self._most / 2:
+            return False
+        taken = self._taken[tenant]
+        return taken >= self._share if taken > 0 else len(self._taken) >= max(1.0, self._most)
+
+    @property
+    def _share(self) -> float:
+        return max(1.0, self._most / len(self._recent | self._seen or "."))
+
+    def forgo(self, tenant: str) -> None:
+        """One that was let in will bring nothing."""
+        if self._taken[tenant] > 0:
+            self._taken[tenant] -= 1
+            self._total -= 1
 
     def took(self, tenant: str, jobs: int, now_s: float) -> None:
-        """So many jobs of a tenant were let in."""
-        if self.standing:
+        """So many jobs of a tenant were let in, or so many fewer than were counted."""
+        if self.standing and jobs:
             self._move(now_s)
             self._taken[tenant] += jobs
             self._total += jobs
 
     def _move(self, now_s: float) -> None:
         step = int(now_s / STEP_S)
-        if step != self._step:
-            # What one large submission took beyond a step is owed by the next ones.
-            self._total = max(0, math.ceil(self._total - (step - self._step) * self._most))
-            self._step, self._taken = step, Counter()
-            self._recent, self._seen = frozenset(self._seen), set()
+        if step == self._step:
+            return
+        # What one large submission took beyond its tenant's share is owed by the next ones.
+        paid = (step - self._step) * self._share
+        owed = {tenant: math.ceil(jobs - paid) for tenant, jobs in self._taken.items() if jobs > paid}
+        self._step, self._taken, self._total = step, Counter(owed), sum(owed.values())
+        self._recent, self._seen = frozenset(self._seen), set()
+        self._most = max(LEAST, PART * self._behind.rate) * STEP_S / self._processes

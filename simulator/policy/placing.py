@@ -2,8 +2,9 @@
 
 Somebody waits for an answer, nobody for a worker: so the others stay away. Where the API has little to do and the
 others more than fits on what they have, an idle processor would help nobody, and they may use all. So they may where
-accepted jobs wait for them: somebody waits for those too. Only an API that has all that it can do is left alone even
-then, for a crowd of submissions passes, and the queue is there for it.
+accepted jobs wait for them: somebody waits for those too. Only an API that has all that it can do stays alone even
+then, for a crowd of submissions passes, and the queue is there for it; once others are there, they stay until they have
+caught up.
 """
 
 from __future__ import annotations

@@ -131,9 +131,9 @@ class HotOutbox:
         """Up to which number all had left before a moment; 0 for none."""
         return max((upto for upto, at in self._marks[self._marks_head :] if at < before), default=0)
 
-    def _purge(self, before: int) -> int:
+    def _purge(self, before: int, most: int) -> int:
         last, former = len(self._rows) - 1, self._head
-        self._head = max(former, min(last, self._left_before(before) - self._first + 1))
+        self._head = max(former, min(last, former + most, self._left_before(before) - self._first + 1))
         self._stale = True
         return self._head - former
 

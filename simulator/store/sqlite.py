@@ -227,6 +227,7 @@ class SqliteStore:
         self._reads: queue.SimpleQueue[_Read | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._took: deque[float] = deque(maxlen=COMMITS_SEEN)
+        self._changes = -1
 
     async def start(self) -> None:
         if self._writer is not None:
@@ -332,9 +333,12 @@ class SqliteStore:
         return len(took) == COMMITS_SEEN and took[QUICKER_ONES] < QUICK_COMMIT_S and took[-1] < STALLED_COMMIT_S
 
     def _commit(self, connection: sqlite3.Connection) -> None:
-        began = time.perf_counter()
+        began, changes = time.perf_counter(), connection.total_changes
         connection.execute("COMMIT")
-        self._took.append(time.perf_counter() - began)
+        # One that changed nothing says nothing of the disk.
+        if changes != self._changes:
+            self._changes = changes
+            self._took.append(time.perf_counter() - began)
 
     def _read_loop(self) -> None:
         connection = _connect(str(self._path))

@@ -20,6 +20,8 @@ from zjops.domain.processors import beside, keep_to, mine
 OK = 200
 LOOK_EVERY_S, ASK_EVERY_S, ANSWER_WITHIN_S = 0.25, 1.0, 0.25
 BEHIND = Asked("GET", "/behind")
+FRESH_S = 5.0
+"""What was said longer ago says nothing of now."""
 
 
 class Placing(Looped):
@@ -32,7 +34,7 @@ class Placing(Looped):
         super().__init__("placing")
         self._children, self._clock = children, clock
         self._asks = [asking(child.spec.port) for child in children.values() if _settles(child) and child.spec.port]
-        self._behind_s, self._asked_at = 0.0, float("-inf")
+        self._behind_s, self._asked_at, self._told_at = 0.0, float("-inf"), float("-inf")
         self._all = mine()
         self._rest = beside(self._all, sum(map(_answers, children.values())))
         self._apart = False
@@ -55,13 +57,16 @@ class Placing(Looped):
             at = now
 
     async def _ask(self, now: float) -> None:
-        """How far those that settle are behind; who does not answer says nothing new."""
+        """How far those that settle are behind; who does not answer, or cannot be read, says nothing new."""
         if now < self._asked_at + ASK_EVERY_S:
             return
         self._asked_at = now
         replies = [await ask(BEHIND, ANSWER_WITHIN_S) for ask in self._asks]
-        told = [msgspec.json.decode(one.body, type=_Behind).wait_s for one in replies if one.status == OK]
-        self._behind_s = max(told, default=self._behind_s)
+        told = [wait_s for one in replies if one.status == OK and (wait_s := _wait_s(one.body)) is not None]
+        if told:
+            self._behind_s, self._told_at = max(told), now
+        elif now >= self._told_at + FRESH_S:
+            self._behind_s = 0.0
         # A process that leaves its place while it holds what others wait for may have come back to a former one.
         self._kept.clear()
 
@@ -102,6 +107,13 @@ class Placing(Looped):
 
 class _Behind(msgspec.Struct):
     wait_s: float
+
+
+def _wait_s(body: bytes) -> float | None:
+    try:
+        return msgspec.json.decode(body, type=_Behind).wait_s
+    except msgspec.MsgspecError:
+        return None
 
 
 def _settles(child: Child) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from simulator.gateway import directory
+from simulator.gateway import directory, watchlist
+from simulator.policy.backlog import PATIENCE_S, Behind
 from simulator.policy.breaker import LEAST_REQUESTS, OPEN_S, Breaker, State
 from tests.contract.test_door import BODY, ROOM, Crowd, crowded, hear
 from tests.support.nats import eventually
@@ -75,6 +76,29 @@ async def test_whose_room_has_gone_when_its_body_is_whole_is_told_what_everyone_
     assert told.json() | {"trace_id": ""} == ordinary.json() | {"trace_id": ""}
     assert crowd.under_way() == full
     assert crowd.stage.deps.tenants.desk("slow").breaker._bad == Breaker()._bad, "it was not let in"
+
+
+async def test_while_accepted_work_waits_each_counts_once_and_when_it_is_whole(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchlist, "FRESH_S", 60.0)
+    token, watch, clock = await crowd.known("slow"), crowd.stage.deps.watch, crowd.stage.deps.clock
+    now = clock.now_ms()
+    await crowd.stage.store.transact(lambda tx: tx.run("behind_put", owner="b", now=now, wait_ms=15_000, per_s=0.0))
+    watch.backlog.see(Behind(15.0, 0.0), 0, clock.monotonic() - PATIENCE_S)
+    await watch.refresh()
+    assert watch.backlog.standing
+    # What is counted is not owed by the next second: it is seen as it is.
+    monkeypatch.setattr(watch.backlog, "_move", lambda now_s: None)
+    watch.backlog._most = 100.0
+    async with half_sent(crowd, token) as (reader, rest, writer):
+        assert watch.backlog._total == 0
+        writer.write(rest)
+        assert (await hear(reader)).status_code == 202
+    assert watch.backlog._total == 1
+    refused = await crowd.tell(crowd.request(token, body=b"{"))
+    assert refused.status_code == 400
+    assert watch.backlog._total == 1, "nothing came of it"
 
 
 def opened(crowd: Crowd, tenant: str) -> Breaker:

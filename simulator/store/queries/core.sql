@@ -42,9 +42,9 @@ INSERT INTO outbox_marks (upto, at)
 SELECT :upto, :now WHERE :upto > coalesce((SELECT max(upto) FROM outbox_marks), 0);
 
 -- name: outbox_purge
--- What had left before. The last row stays.
+-- What had left before, so many of them. The last row stays.
 DELETE FROM outbox WHERE n <= (SELECT max(upto) FROM outbox_marks WHERE at < :before)
-  AND n < (SELECT max(n) FROM outbox);
+  AND n < (SELECT max(n) FROM outbox) AND n < (SELECT min(n) FROM outbox) + :most;
 
 -- name: outbox_marks_purge
 -- All but the last one of them.

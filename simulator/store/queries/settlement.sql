@@ -14,7 +14,7 @@ INSERT INTO behind VALUES (:owner, :now, :wait_ms, :per_s) ON CONFLICT (owner) D
 DELETE FROM behind WHERE at < :before;
 
 -- name: behind_now
-SELECT wait_ms, per_s FROM behind WHERE at >= :since;
+SELECT wait_ms, per_s FROM behind WHERE at BETWEEN :since AND :until;
 
 -- name: job_started
 -- started_at, attempt, now, id.

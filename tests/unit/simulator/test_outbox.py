@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from simulator import outbox
 from simulator.broker.memory import MemoryBroker
 from simulator.lease import Lease
 from simulator.outbox import OPS, Relay, enqueue_ops, work_row
@@ -231,6 +232,81 @@ def test_a_store_that_fails_while_it_marks_loses_and_repeats_nothing_on_a_chaine
         world.store.fails = False
         await world.clock.sleep(2)
         assert (await world.left(), await world.unmarked()) == (["first", "second", "third"], 0)
+        await relay.stop()
+
+    _play(story)
+
+
+def test_a_relay_that_is_stopped_while_it_looks_where_to_go_on_marks_nothing() -> None:
+    async def story(world: World) -> None:
+        await world.tell(None, "first", "second")
+        relay, reached = world.relay(), asyncio.Event()
+        resume = relay._resume
+
+        async def halfway(stream: str) -> None:
+            if stream == WORK:
+                reached.set()
+                await asyncio.Event().wait()
+            await resume(stream)
+
+        # What it finds of the streams before: all of theirs has left.
+        dead = world.relay("dead", mark_s=60.0)
+        assert await dead._lease.hold()
+        for stream in outbox.CHAINED:
+            await dead._resume(stream)
+            rows = await world.store.read(lambda tx, s=stream: tx.all("outbox_next", after=0, most=9))
+            part = [row for row in rows if row["stream"] == stream]
+            if part:
+                await dead._publish(stream, part)
+        await dead._lease.release()
+        relay._resume = halfway  # type: ignore[method-assign]
+        await relay.start()
+        await reached.wait()
+        await relay.stop()
+        assert await world.unmarked() == 4
+        heir = world.relay("b", poll_s=0.5)
+        await heir.start()
+        await world.clock.sleep(2)
+        assert (await world.left(), len(await world.left(WORK))) == (["first", "second"], 2)
+        await heir.stop()
+
+    _play(story)
+
+
+def test_while_only_the_store_was_away_work_is_not_sent_again() -> None:
+    async def story(world: World) -> None:
+        relay = world.relay(poll_s=0.5)
+        await relay.start()
+        await world.tell(relay, "first")
+        await _soon(world)
+        world.store.fails = True
+        await world.tell(relay, "second")
+        # Longer than the broker remembers the ids of what it stored.
+        await world.clock.sleep(30)
+        world.store.fails = False
+        await world.clock.sleep(2)
+        assert (len(await world.left(WORK)), await world.unmarked()) == (2, 0)
+        await relay.stop()
+
+    _play(story)
+
+
+def test_what_left_long_ago_goes_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "PURGE_MOST", 3)
+
+    async def story(world: World) -> None:
+        relay = world.relay()
+        await relay.start()
+        await world.tell(relay, *[f"n{number}" for number in range(10)])
+        await world.clock.sleep(3600 - outbox.PURGE_EVERY_S)
+        purged: list[int] = []
+        forget = relay._forget
+        monkeypatch.setattr(relay, "_forget", lambda tx, before: purged.append(forget(tx, before)) or purged[-1])
+        await world.clock.sleep(3 * outbox.PURGE_EVERY_S)
+        assert [count for count in purged if count] == [3, 3, 3, 3, 3, 3, 1], "all but the last row"
+        await world.tell(relay, "another")
+        await _soon(world)
+        assert await world.left() == [*[f"n{number}" for number in range(10)], "another"]
         await relay.stop()
 
     _play(story)

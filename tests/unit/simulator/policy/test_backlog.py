@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from simulator.policy.backlog import (
     COME_BACK_MOST_S,
     LEAST,
+    PART,
     PATIENCE_S,
-    REMEMBERED,
-    Arrivals,
     Backlog,
     Behind,
     Pace,
@@ -23,6 +22,7 @@ from simulator.policy.backlog import (
 
 MOST_S = 5.0
 LATE = Behind(9.0, 1_000.0)
+MANY = 1_000_000
 
 
 class Platform:
@@ -35,26 +35,27 @@ class Platform:
         self.refused: Counter[str] = Counter()
         self.at = 0.0
 
-    def run(self, offered: dict[str, float], seconds: float) -> None:
-        """So many a second of each tenant for so long, in steps of a tenth."""
+    def run(self, offered: dict[str, float], seconds: float, sizes: dict[str, int] | None = None) -> None:
+        """So many submissions a second of each tenant for so long, in steps of a tenth, some of several jobs."""
         due: Counter[str] = Counter()
         for step in range(round(seconds * 10)):
             self.at += 0.1
             done = [self.queue.popleft() for _ in range(min(len(self.queue), round(self.rate / 10)))]
             if step % 10 == 0:
-                self.backlog.see(Behind(self.at - done[-1][0], self.rate) if done else Behind(), self.at)
+                behind = Behind(self.at - done[-1][0], self.rate) if done else Behind()
+                self.backlog.see(behind, len(self.queue), self.at)
             for tenant, per_s in offered.items():
                 due[tenant] += per_s / 10  # type: ignore[assignment]
                 while due[tenant] >= 1:
                     due[tenant] -= 1
-                    self._offer(tenant)
+                    self._offer(tenant, (sizes or {}).get(tenant, 1))
 
-    def _offer(self, tenant: str) -> None:
+    def _offer(self, tenant: str, jobs: int) -> None:
         if self.backlog.refusal(tenant, self.at) is None:
             self.backlog.took(tenant, 1, self.at)
-            self.backlog.accepted(1, self.at)
-            self.let_in[tenant] += 1
-            self.queue.append((self.at, tenant))
+            self.backlog.took(tenant, jobs - 1, self.at)
+            self.let_in[tenant] += jobs
+            self.queue += [(self.at, tenant)] * jobs
         else:
             self.refused[tenant] += 1
 
@@ -94,23 +95,23 @@ def test_a_flood_keeps_nobody_else_out() -> None:
 
 def test_nobody_is_refused_before_the_wait_has_been_long_for_a_while() -> None:
     backlog = Backlog(MOST_S)
-    backlog.see(LATE, 0.0)
+    backlog.see(LATE, MANY, 0.0)
     assert not backlog.standing
-    backlog.see(LATE, PATIENCE_S - 0.1)
+    backlog.see(LATE, MANY, PATIENCE_S - 0.1)
     assert not backlog.standing
-    backlog.see(LATE, PATIENCE_S)
+    backlog.see(LATE, MANY, PATIENCE_S)
     assert backlog.standing
-    backlog.see(Behind(MOST_S, 1_000), PATIENCE_S + 1)
+    backlog.see(Behind(MOST_S, 1_000), MANY, PATIENCE_S + 1)
     assert not backlog.standing
-    backlog.see(LATE, PATIENCE_S + 2)
+    backlog.see(LATE, MANY, PATIENCE_S + 2)
     assert not backlog.standing, "patience begins anew"
 
 
-@pytest.mark.parametrize(("wait_s", "after"), [(5.2, 1), (9.5, 5), (1_000.0, COME_BACK_MOST_S)])
+@pytest.mark.parametrize(("wait_s", "after"), [(5.2, 1), (9.5, 9), (1_000.0, COME_BACK_MOST_S)])
 def test_a_refusal_says_how_long_jobs_wait_and_when_to_come_back(wait_s: float, after: int) -> None:
     backlog = Backlog(MOST_S)
     for at in (0.0, PATIENCE_S):
-        backlog.see(Behind(wait_s, 10.0), at)
+        backlog.see(Behind(wait_s, 10.0), round(10 * wait_s), at)
     backlog.took("a", 1_000, PATIENCE_S)
     refused = backlog.refusal("a", PATIENCE_S)
     assert refused is not None
@@ -123,37 +124,62 @@ def test_who_came_before_a_long_silence_keeps_nobody_out() -> None:
     platform.run({"a": 4_000}, 17)
     refused = platform.backlog.refusal("a", platform.at)
     assert refused is not None
-    assert platform.wait_s - MOST_S - 2 < refused.retry_after_s < platform.wait_s - MOST_S + 2
-    platform.run({}, refused.retry_after_s)
+    assert refused.retry_after_s == pytest.approx((platform.wait_s - MOST_S) / (1 - PART), abs=3)
+    platform.run({}, (platform.wait_s - MOST_S) + 1)
     assert not platform.backlog.standing, "though what is settled now has waited for longer than it may"
     assert platform.queue
     assert platform.at - platform.queue[0][0] > MOST_S
 
 
-def test_a_process_that_has_not_seen_them_come_goes_by_how_long_they_waited() -> None:
+def test_clocks_that_differ_make_no_wait() -> None:
     backlog = Backlog(MOST_S)
-    for at in (100.0, 108.0):
-        backlog.see(LATE, at)
+    for at in range(60):
+        backlog.see(Behind(3_600.0, 1_000.0), 900, float(at))
+        assert not backlog.standing
+
+
+@pytest.mark.parametrize(("rate", "bulks", "calm"), [(100, 20, 1), (1_000, 30, 1), (1_000, 100, 2)])
+def test_large_submissions_of_one_keep_nobody_else_out(rate: int, bulks: int, calm: int) -> None:
+    platform = Platform(rate)
+    platform.run({"calm": calm, "flood": bulks}, 15, sizes={"flood": 100})
+    begun_s = platform.wait_s
+    platform.run({"calm": calm, "flood": bulks}, 105, sizes={"flood": 100})
+    assert platform.refused["flood"] > 120
+    assert not platform.refused["calm"]
+    assert platform.wait_s < begun_s
+
+
+def test_what_is_owed_is_of_whoever_took_it_and_is_over_with_the_wait() -> None:
+    backlog = Backlog(MOST_S)
+    for at in (0.0, PATIENCE_S):
+        backlog.see(Behind(9.0, 2 * LEAST), MANY, at)
+    backlog.took("a", 10_000, 100.0)
+    assert backlog.refusal("a", 100.0) is not None
+    assert [backlog.refusal("b", 100.0 + step) for step in range(20)] == [None] * 20
+    backlog.see(Behind(), 0, 130.0)
+    for at in (131.0, 131.0 + PATIENCE_S):
+        backlog.see(Behind(9.0, 2 * LEAST), MANY, at)
     assert backlog.standing
-    backlog.see(LATE, 109.0)
-    assert not backlog.standing, "nobody came since what is settled now did"
+    assert backlog.refusal("a", 137.0) is None
 
 
-def test_only_the_last_minutes_are_remembered() -> None:
-    arrivals = Arrivals()
-    arrivals.begin(0.0)
-    for second in range(2 * REMEMBERED):
-        arrivals.add(3, float(second))
-    now = float(2 * REMEMBERED - 1)
-    assert arrivals.since(9.0, now) == 30
-    assert arrivals.since(REMEMBERED - 1, now) == 3 * REMEMBERED
-    assert arrivals.since(REMEMBERED, now) is None
+def test_one_that_is_given_up_leaves_its_place() -> None:
+    backlog = Backlog(MOST_S)
+    for at in (0.0, PATIENCE_S):
+        backlog.see(Behind(9.0, 2 * LEAST), MANY, at)
+    backlog.took("a", round(LEAST), 100.0)
+    assert backlog.refusal("a", 100.0) is not None
+    backlog.forgo("a")
+    assert backlog.refusal("a", 100.0) is None
+    backlog.forgo("b")
+    backlog.took("a", 1, 100.0)
+    assert backlog.refusal("a", 100.0) is not None
 
 
 def test_a_large_submission_is_owed_by_the_steps_after_it() -> None:
     backlog = Backlog(MOST_S)
     for at in (0.0, PATIENCE_S):
-        backlog.see(Behind(9.0, 2 * LEAST), at)
+        backlog.see(Behind(9.0, 2 * LEAST), MANY, at)
     assert backlog.refusal("a", 100.0) is None
     backlog.took("a", round(3 * LEAST), 100.0)
     assert [backlog.refusal("a", 100.0 + step) is None for step in range(4)] == [False, False, False, True]
@@ -165,7 +191,7 @@ def test_processes_share_what_may_come_in(processes: int, rate: float) -> None:
     let_in = 0
     for backlog in backlogs:
         for at in (0.0, PATIENCE_S):
-            backlog.see(Behind(9.0, rate), at)
+            backlog.see(Behind(9.0, rate), MANY, at)
         while backlog.refusal("a", 60.0) is None:
             backlog.took("a", 1, 60.0)
             let_in += 1
@@ -177,7 +203,7 @@ def test_a_pace_is_told_once_a_second() -> None:
     pace = Pace(slots=4)
     assert pace.take(0, 10.0) is None
     for waited in (3_000, 5_000, 4_000):
-        pace.add(waited, 10)
+        pace.waited(waited)
     assert pace.take(100, 10.5) is None
     assert pace.take(100, 12.0) == Behind(4.0, 100.0)
     assert pace.take(50, 13.0) == Behind(0.0, 50.0), "each second anew"
@@ -188,7 +214,8 @@ def test_jobs_that_wait_for_slots_do_not_wait_for_the_platform(ran_ms: int, wait
     pace = Pace(slots=4)
     pace.take(0, 0.0)
     for _ in range(2):
-        pace.add(7_000, ran_ms)
+        pace.waited(7_000)
+        pace.ran(ran_ms)
     assert pace.take(2, 1.0) == Behind(wait_s, 2.0)
 
 

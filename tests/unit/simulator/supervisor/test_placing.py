@@ -17,6 +17,7 @@ import pytest
 from simulator.policy.backlog import Behind
 from simulator.policy.placing import LATE_S, Load
 from simulator.supervisor import placing
+from simulator.supervisor.asking import Asked, Reply
 from simulator.supervisor.placing import Placing
 from simulator.supervisor.ports import listen, port_of
 from simulator.telemetry import Telemetry
@@ -120,6 +121,25 @@ async def test_when_accepted_jobs_wait_too_long_for_the_others_they_use_all(
             assert _where(processes["broker"].pid) == REST, "who does not answer says nothing new"
         finally:
             await service.stop()
+
+
+async def test_what_was_said_long_ago_or_cannot_be_read_is_no_wait() -> None:
+    answers = [Reply(200, b'{"wait_s":9.0}')]
+
+    async def ask(asked: Asked, within_s: float) -> Reply:
+        return answers[-1]
+
+    service = Placing({}, SystemClock())
+    service._asks = [ask]
+    told = []
+    for at, answer in [
+        (0.0, answers[0]), (2.0, Reply(200, b'{"wait_s":')), (4.0, Reply(0)), (6.0, Reply(503)),
+        (8.0, answers[0]), (9.5, Reply(200, b"[]")),
+    ]:  # fmt: skip
+        answers.append(answer)
+        await service._ask(at)
+        told.append(service._behind_s)
+    assert told == [9.0, 9.0, 9.0, 0.0, 9.0, 9.0]
 
 
 async def test_an_api_that_is_started_anew_may_run_anywhere(processes: dict[str, subprocess.Popen[bytes]]) -> None:

@@ -115,7 +115,8 @@ class TestHopeless:
         [
             ("accepted>=99%", {"accepted": 50, "shed": 50}, True),
             ("accepted>=99%", {"accepted": 95, "shed": 5}, False),
-            ("failed<0.1%", {"accepted": 90, "shed": 10}, False), ("failed<0.1%", {"accepted": 90, "dropped": 10}, True),
+            ("failed<0.1%", {"accepted": 90, "shed": 10}, False),
+            ("failed<0.1%", {"accepted": 90, "dropped": 10}, True),
             ("errors<0.1%", {"accepted": 90, "errors": 10}, True), ("errors<0.1%", {}, False),
             ("available>=99.9%", {"accepted": 90, "server_errors": 10, "errors": 10}, True),
             ("shed<5%", {"accepted": 0, "shed": 100}, True), ("accepted<1%", {}, False),
