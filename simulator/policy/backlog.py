@@ -26,6 +26,8 @@ from simulator.policy.admission import Refusal
 
 PATIENCE_S = 5.0
 """For so long the wait must have been too long before anybody is refused."""
+REMEMBERED_S = 60.0
+"""For so long after the last refusals there is no patience: it is the same crowd, and each time it would grow anew."""
 PART = 0.5
 """Of what gets done, this part may come in meanwhile: the rest of the work is for what waits."""
 LEAST = 50.0
@@ -34,6 +36,8 @@ STEP_S = 1.0
 SLOTS_IN_USE = 0.5
 """From this share of the workers' slots on, jobs wait for each other and not for the platform."""
 COME_BACK_MOST_S = 30
+GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of it, without their whole parts, lie evenly between 0 and 1 however many there are."""
 WORTH_S = 1.0
 FRESH_S = 5.0
 """What was said longer ago says nothing of now."""
@@ -112,6 +116,8 @@ class Backlog:
         self._most_wait_s, self._processes = most_wait_s, processes
         self._behind, self._coming_s = Behind(), 0.0
         self._late_since: float | None = None
+        self._stood_at = -math.inf
+        self._refusals = 0
         self.standing = False
         """Whether anyone may be refused at all."""
         self._step, self._most = -1, 0.0
@@ -132,7 +138,8 @@ class Backlog:
             return
         if self._late_since is None:
             self._late_since = now_s
-        self.standing = now_s - self._late_since >= PATIENCE_S
+        patience_s = PATIENCE_S if now_s > self._stood_at + REMEMBERED_S else 0.0
+        self.standing = now_s - self._late_since >= patience_s
 
     def refusal(self, tenant: str, now_s: float) -> Refusal | None:
         """Why a submission is not let in now; None when it is."""
@@ -142,10 +149,18 @@ class Backlog:
         self._seen.add(tenant)
         if not self._kept_out(tenant):
             return None
-        # Of what gets done a part comes in anew meanwhile.
-        after = min(COME_BACK_MOST_S, (self._coming_s - self._most_wait_s) / (1 - PART))
+        self._stood_at = now_s
         why = f"Accepted jobs wait {self._behind.wait_s:.0f} s for the platform just now; it catches up first."
-        return Refusal(why, max(1, math.ceil(after)))
+        return Refusal(why, self._come_back_s())
+
+    def _come_back_s(self) -> int:
+        """When to come back: spread over the time until it has caught up, or else all would come back together.
+
+        Of what gets done a part comes in anew meanwhile, so that some may come back before, and have to.
+        """
+        self._refusals += 1
+        most_s = min(COME_BACK_MOST_S, (self._coming_s - self._most_wait_s) / (1 - PART))
+        return max(1, math.ceil(most_s * (self._refusals * GOLDEN % 1)))
 
     def _kept_out(self, tenant: str) -> bool:
         """The first half is for whoever comes. Of the second nobody has more than an equal share, and everybody that.

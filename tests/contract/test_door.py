@@ -148,7 +148,7 @@ async def test_while_the_platform_catches_up_it_is_the_door_that_says_so(
     backlog.took("flood", 1_000_000, now_s)
     passed = list(crowd.passed)
     answer = await crowd.tell(crowd.request(token))
-    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "overloaded", "20")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "overloaded", "13")
     assert crowd.passed == passed
     assert crowd.under_way() == 0
 

@@ -80,7 +80,8 @@ async def test_while_accepted_jobs_wait_too_long_for_the_platform_few_come_in(
         assert (reply.status_code, reply.json()["accepted"]) == (200, 50)
         for path, body in (("/v1/jobs", SIEVE), ("/v1/jobs:batch", many)):
             reply = await stage.ask("POST", path, token, body, Idempotency_Key=new_key())
-            assert (reply.status_code, reply.json()["code"], reply.headers["retry-after"]) == (503, "overloaded", "14")
+            assert (reply.status_code, reply.json()["code"]) == (503, "overloaded")
+            assert 1 <= int(reply.headers["retry-after"]) <= 14
             assert "wait 12 s" in reply.json()["detail"]
         assert (await stage.ask("GET", "/v1/jobs", token)).status_code == 200, "submissions alone"
 
