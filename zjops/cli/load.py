@@ -25,6 +25,7 @@ load = typer.Typer()
 DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|)")
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 WORKERS_MOST = 64
+STALLS_TOLD_S = 0.1
 STEP = ("achieved_rps", "p50_ms", "p99_ms", "lag_p99_ms", "shed", "errors", "trusted", "verdict")
 """What is shown of each step of a search."""
 RATIOS = ("percentile", "first_ms", "second_ms", "ratio", "low", "high", "verdict")
@@ -136,6 +137,9 @@ def _people(outcome: Outcome) -> dict[str, str]:
         if cost.us_a_job is not None:
             roles = f" ({', '.join(cost.roles)})" if cost.roles else ""
             lines[f"cost {cost.process}"] = f"{cost.us_a_job:,.0f} us of a core a job, {cost.core:.0%} of a core{roles}"
+    if outcome.stalls is not None and outcome.stalls.total_s >= STALLS_TOLD_S:
+        total_s, most_s = outcome.stalls
+        lines["disk"] = f"kept this machine waiting for {total_s:,.1f} s, {most_s:.2f} s in half a second"
     if outcome.audit is not None:
         lines["audit"] = _audit_line(outcome.audit)
     lines["trusted"] = "yes" if outcome.trusted else "no"

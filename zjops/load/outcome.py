@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from zjops.load.gate import Flaw, figures
 from zjops.load.histogram import Histogram
 from zjops.load.measured import Measured, Tally
+from zjops.load.pressure import Stalls
 from zjops.load.records import TenantMade
 from zjops.load.roles import Cost
 from zjops.load.thresholds import Judged, Verdict, as_record
@@ -31,6 +32,7 @@ class Outcome(NamedTuple):
     interrupted: bool
     gave_up: str | None
     began_ms: int
+    stalls: Stalls | None = None
 
     @property
     def trusted(self) -> bool:
@@ -79,6 +81,7 @@ def detail(outcome: Outcome) -> dict[str, Any]:
         "phases": phase_rows(outcome), "operations": operation_rows(measured),
         "thresholds": [as_record(one, names) for one in outcome.judged],
         "flaws": [flaw._asdict() for flaw in outcome.flaws],
+        "disk_stalls": outcome.stalls._asdict() if outcome.stalls else None,
         "hops": hop_rows(outcome), "costs": [cost.as_json() for cost in outcome.costs],
         "generator": {"processes": measured.head.workers if measured.head else 0, "cpu_us_a_request": _own(measured)},
         "tenants": [{"tenant": one.tenant, "plan": one.plan, "values": one.values} for one in outcome.tenants],

@@ -17,6 +17,7 @@ from zjops.load.health import healthy_since
 from zjops.load.histogram import Histogram
 from zjops.load.measured import Measured
 from zjops.load.outcome import Outcome
+from zjops.load.pressure import DiskWatch, Stalls
 from zjops.load.roles import Cost, Usage, costs, usage
 from zjops.load.scenario import Scenario, find
 from zjops.load.thresholds import HEALTHY, After, Threshold, hopeless, judge, of_scenario
@@ -53,6 +54,7 @@ class Ended(NamedTuple):
     interrupted: bool
     gave_up: str | None
     failed: str | None = None
+    stalls: Stalls | None = None
 
 
 class Behind(NamedTuple):
@@ -112,10 +114,10 @@ def _generate(asked: Asked, folder: Path, thresholds: list[Threshold], clock: Sy
         home=asked.context.home,
     )  # fmt: skip
     measured = Measured(asked.scenario)
-    interrupted, gave_up = False, None
+    interrupted, gave_up, disk = False, None, DiskWatch()
     generator.start()
     try:
-        gave_up = _watch(asked, generator, measured, thresholds, clock)
+        gave_up = _watch(asked, generator, measured, thresholds, clock, disk)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -123,7 +125,7 @@ def _generate(asked: Asked, folder: Path, thresholds: list[Threshold], clock: Sy
         measured.read(generator.news())
         generator.close()
     failed = _failure(generator, measured, ended_early=interrupted or gave_up is not None)
-    return Ended(measured, interrupted, gave_up, failed)
+    return Ended(measured, interrupted, gave_up, failed, disk.stalls())
 
 
 def _failure(generator: Generator, measured: Measured, *, ended_early: bool) -> str | None:
@@ -140,13 +142,15 @@ def _failure(generator: Generator, measured: Measured, *, ended_early: bool) -> 
 
 
 def _watch(
-    asked: Asked, generator: Generator, measured: Measured, thresholds: list[Threshold], clock: SystemClock
+    asked: Asked, generator: Generator, measured: Measured, thresholds: list[Threshold], clock: SystemClock,
+    disk: DiskWatch,
 ) -> str | None:  # fmt: skip
     """Follow the run to its end, or until it cannot pass any more; then says which threshold is lost."""
     turn, began = 0, clock.monotonic()
     lines, heard = 0, began
     while generator.running:
         clock.pause(LOOK_S)
+        disk.look()
         measured.read(generator.news())
         turn += 1
         if generator.lines > lines:
@@ -224,6 +228,7 @@ def _outcome(asked: Asked, ended: Ended, thresholds: list[Threshold], behind: Be
     return Outcome(
         measured, judged, flaws, verdict(judged, flaws), figures.get("final_within_s"), figures.get("jobs_per_s"), hops,
         list(behind.costs), behind.audit, asked.seed, asked.command, ended.interrupted, ended.gave_up, began_ms,
+        ended.stalls,
     )  # fmt: skip
 
 
