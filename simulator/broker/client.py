@@ -21,6 +21,8 @@ from zjops.domain.errors import UsageError
 
 VERSION = "NATS/1.0"
 _STATUS = f"{VERSION} ".encode()
+_WORDS = {b"MSG": (4, 5), b"HMSG": (5, 6)}
+"""How many words a line has, without and with a reply's subject."""
 SUBJECTS_MOST = 1_000
 """How many subjects are remembered as sound; there are as many as types of events, work and answers."""
 
@@ -94,7 +96,7 @@ class QuickParser(Parser):
         while True:
             end = block.find(b"\r\n", at)
             words = block[at:end].split() if end >= 0 else []
-            if len(words) < 4 or words[0] not in (b"MSG", b"HMSG") or not words[-1].isdigit():
+            if not words or len(words) not in _WORDS.get(words[0], ()) or not words[-1].isdigit():
                 break
             start, last = end + 2, end + 2 + int(words[-1])
             if last + 2 > len(block):

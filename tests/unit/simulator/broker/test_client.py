@@ -1,13 +1,17 @@
-"""Headers over the wire: ours are what the library writes, and what it reads is what ours say."""
+"""Headers and messages over the wire: what is written and read here is what the library writes and reads."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nats.aio.client import Client
+from nats.errors import ProtocolError
+from nats.protocol.parser import Parser
 
-from simulator.broker.client import Headers, QuickClient, header_block
+from simulator.broker.client import Headers, QuickClient, QuickParser, header_block
 from zjops.domain.errors import UsageError
 
 LINES = {"Nats-Msg-Id": "ev_1", "Zjops-Outbox": "17", "traceparent": "00-ab-cd-01", "Empty": "", "Odd": "a: b"}
@@ -47,3 +51,80 @@ def test_how_others_write_their_lines_is_read_as_the_library_does() -> None:
 )
 def test_a_status_of_the_server_is_the_librarys_matter(block: bytes) -> None:
     assert asyncio.run(QuickClient()._process_headers(block)) == read(block)
+
+
+class Wire:
+    """What a client is told by its parser, whichever that is."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def handed_over(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> bool:
+        """Every other one is attended to."""
+        if sid % 2:
+            return False
+        self.told.append((sid, subject, reply, data, headers))
+        return True
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
+        self.told.append((sid, subject, reply, data, headers))
+
+    async def _process_ping(self) -> None:
+        self.told.append(("PING",))
+
+    async def _process_pong(self) -> None:
+        self.told.append(("PONG",))
+
+    async def _process_err(self, text: str) -> None:
+        self.told.append((text,))
+
+    async def _process_info(self, info: dict[str, object]) -> None:
+        self.told.append(tuple(info))
+
+
+async def _read(parser: Parser, blocks: list[bytes]) -> None:
+    for block in blocks:
+        await parser.parse(block)
+
+
+def _message(number: int, size: int, *, reply: bool, headed: bool) -> bytes:
+    # A payload may look like the protocol itself.
+    payload = (b"MSG a 1 2\r\nHMSG b 1 2 3\r\nPING\r\n+OK\r\n" * (size // 30 + 1))[:size]
+    words = [b"a.b", str(number).encode(), *([b"_INBOX.x"] if reply else [])]
+    if headed:
+        block = header_block({"N": str(number)})
+        sizes = f"{len(block)} {len(block) + size}".encode()
+        return b"HMSG " + b" ".join([*words, sizes]) + b"\r\n" + block + payload + b"\r\n"
+    return b"MSG " + b" ".join([*words, str(size).encode()]) + b"\r\n" + payload + b"\r\n"
+
+
+PIECES = st.one_of(
+    st.builds(
+        _message,
+        st.integers(0, 9),
+        st.sampled_from([0, 1, 7, 30, 200, 5_000]),
+        reply=st.booleans(),
+        headed=st.booleans(),
+    ),
+    st.sampled_from([b"PING\r\n", b"PONG\r\n", b"+OK\r\n", b"-ERR 'Slow Consumer'\r\n", b'INFO {"a":1}\r\n']),
+)
+
+
+@given(st.lists(PIECES, max_size=30), st.lists(st.integers(1, 4_000), max_size=60))
+def test_wherever_the_bytes_are_cut_what_comes_is_what_the_library_reads(pieces: list[bytes], cuts: list[int]) -> None:
+    whole, blocks, at = b"".join(pieces), [], 0
+    for size in [*cuts, max(1, len(b"".join(pieces)))]:
+        blocks.append(whole[at : at + size])
+        at += size
+    blocks = [block for block in blocks if block]
+    theirs, ours = Wire(), Wire()
+    asyncio.run(_read(Parser(theirs), blocks))
+    asyncio.run(_read(QuickParser(ours), blocks))
+    assert ours.told == theirs.told
+
+
+@pytest.mark.parametrize("line", [b"MSG a 1 x\r\n", b"HMSG a 1 2\r\nxx\r\n", b"MSG a\r\n", b"nonsense\r\n"])
+def test_what_is_no_protocol_is_refused_as_the_library_does(line: bytes) -> None:
+    for parser in (Parser(Wire()), QuickParser(Wire())):
+        with pytest.raises(ProtocolError):
+            asyncio.run(_read(parser, [line]))
