@@ -47,9 +47,10 @@ class RequestContext:
     """Trace, address, caller and plan of one request, and the headers that its answer must carry.
 
     `given` holds the request's own headers, names in lower case; of one that stands twice the last. `answer` sends a
-    whole answer in one step. `seat` is how it is counted while it is under way, `room` where it will be once its body
-    has come, `jobs` how many were stored for it. `waited_s` is how long the caller was waited for, because it preferred
-    that or sent its body late. `trial` says that by this request the tenant's breaker sees whether to close.
+    whole answer in one step. `seat` is how it is counted while it is under way; `late` that it is only once its body
+    has come, in `room`; `jobs` how many were stored for it. `waited_s` is how long the caller was waited for, because
+    it preferred that or sent its body late. `trial` says that by this request the tenant's breaker sees whether to
+    close.
     """
 
     traceparent: str
@@ -64,6 +65,7 @@ class RequestContext:
     admitted: bool = False
     seat: Seat | None = None
     waited_s: float = 0.0
+    late: bool = False
     room: Capacity | None = None
     jobs: int = 0
     trial: bool = False

@@ -149,7 +149,7 @@ class TenantGuard:
         """One whose body comes late is let in once more when it has come; what is full now it need not send to."""
         assert context.tenant is not None
         tenant, now_s = context.tenant.tenant, self._clock.monotonic()
-        context.room = room
+        context.late, context.room = True, room
         backlog = self._watch.backlog
         refused = None if tenant == PROBER_TENANT else backlog.refusal(tenant, now_s)
         return refused or (room.refusal(tenant, now_s) if room is not None else None)
@@ -204,8 +204,8 @@ class TenantGuard:
 
     def whole(self, context: RequestContext) -> None:
         """The body that was late has come. Raises `Problem` (503) where there is no room for it any more."""
-        room, context.room = context.room, None
-        refused = None if room is None else self._let_in(context, room)
+        late, context.late = context.late, False
+        refused = self._let_in(context, context.room) if late else None
         if refused is not None:
             context.admitted = False
             raise overloaded(refused)

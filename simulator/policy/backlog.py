@@ -124,8 +124,11 @@ class Backlog:
         """The step that runs, and how many jobs may come in during it, here."""
         self._taken: Counter[str] = Counter()
         self._total = 0
-        self._recent: frozenset[str] = frozenset()
-        self._seen: set[str] = set()
+        self._owed: Counter[str] = Counter()
+        """What was taken beyond the shares of steps that are over, by tenant."""
+        self._seen = set[str]()
+        self._sharers = set[str]()
+        """Who asks in this step, who did in the last one, and who owes."""
 
     def see(self, behind: Behind, active_jobs: int, now_s: float) -> None:
         """What the platform says of itself now, and how many jobs it has to do."""
@@ -134,7 +137,7 @@ class Backlog:
         self._behind = behind._replace(wait_s=min(behind.wait_s, self._coming_s))
         if self._behind.wait_s <= self._most_wait_s:
             self._late_since, self.standing = None, False
-            self._taken, self._total = Counter(), 0
+            self._owed, self._taken, self._total = Counter(), Counter(), 0
             return
         if self._late_since is None:
             self._late_since = now_s
@@ -147,6 +150,7 @@ class Backlog:
             return None
         self._move(now_s)
         self._seen.add(tenant)
+        self._sharers.add(tenant)
         if not self._kept_out(tenant):
             return None
         self._stood_at = now_s
@@ -165,27 +169,38 @@ class Backlog:
     def _kept_out(self, tenant: str) -> bool:
         """The first half is for whoever comes. Of the second nobody has more than an equal share, and everybody that.
 
-        What somebody took beyond that, by a large submission, is at nobody else's cost.
+        Who took more than a step's share, by a large submission, has none until that is paid; it is at nobody else's
+        cost.
         """
+        owed, taken = self._owed[tenant], self._taken[tenant]
+        if owed >= self._share:
+            return True
         if self._total < self._most / 2:
             return False
-        taken = self._taken[tenant]
-        return taken >= self._share if taken > 0 else len(self._taken) >= max(1.0, self._most)
+        return owed + taken >= self._share if taken else len(self._taken) >= max(1.0, self._most)
 
     @property
     def _share(self) -> float:
-        return max(1.0, self._most / len(self._recent | self._seen or "."))
+        return max(1.0, self._most / max(1, len(self._sharers)))
 
     def forgo(self, tenant: str) -> None:
         """One that was let in will bring nothing."""
-        if self._taken[tenant] > 0:
-            self._taken[tenant] -= 1
-            self._total -= 1
+        for counts in (self._taken, self._owed):
+            if counts[tenant] > 0:
+                counts[tenant] -= 1
+                self._total -= counts is self._taken
+                if not counts[tenant]:
+                    del counts[tenant]
+                return
 
     def took(self, tenant: str, jobs: int, now_s: float) -> None:
-        """So many jobs of a tenant were let in, or so many fewer than were counted."""
-        if self.standing and jobs:
-            self._move(now_s)
+        """So many jobs of a tenant were let in; fewer than none where one that was counted brought nothing."""
+        if not self.standing or not jobs:
+            return
+        self._move(now_s)
+        if jobs < 0:
+            self.forgo(tenant)
+        else:
             self._taken[tenant] += jobs
             self._total += jobs
 
@@ -193,9 +208,9 @@ class Backlog:
         step = int(now_s / STEP_S)
         if step == self._step:
             return
-        # What one large submission took beyond its tenant's share is owed by the next ones.
         paid = (step - self._step) * self._share
-        owed = {tenant: math.ceil(jobs - paid) for tenant, jobs in self._taken.items() if jobs > paid}
-        self._step, self._taken, self._total = step, Counter(owed), sum(owed.values())
-        self._recent, self._seen = frozenset(self._seen), set()
+        due = self._owed + self._taken
+        self._owed = Counter({tenant: math.ceil(jobs - paid) for tenant, jobs in due.items() if jobs > paid})
+        self._step, self._taken, self._total = step, Counter(), 0
+        self._sharers, self._seen = self._seen | self._owed.keys(), set()
         self._most = max(LEAST, PART * self._behind.rate) * STEP_S / self._processes

@@ -133,7 +133,7 @@ class Worker:
     async def _pull(self, job_type: JobType, priority: Priority) -> None:
         durable = work_durable(job_type, priority)
         while True:
-            if self._queue.count(job_type, priority) >= self._prefetch:
+            if self._queue.count(job_type, priority) > self._prefetch // 2:
                 await self._wait_for_room(job_type, priority)
             room = self._prefetch - self._queue.count(job_type, priority)
             try:
@@ -258,10 +258,12 @@ class Worker:
                 sent = self._reports[:]
                 await self._broker.publish(RESULTS, [out for out, _ in sent])
                 del self._reports[: len(sent)]
-                for _, message in sent:
-                    if message is not None:
-                        self._held.pop(message.sequence, None)
-                        await message.ack()
+                done = [message for _, message in sent if message is not None]
+                for message in done:
+                    self._held.pop(message.sequence, None)
+                # Should one fail, the others come again, and nobody here holds them any more.
+                for message in done:
+                    await message.ack()
             self._reported.clear()
 
     async def _extend_claims(self) -> None:

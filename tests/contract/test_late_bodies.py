@@ -28,9 +28,9 @@ Late = tuple[asyncio.StreamReader, bytes, asyncio.StreamWriter]
 
 
 @contextlib.asynccontextmanager
-async def half_sent(crowd: Crowd, token: str) -> AsyncIterator[Late]:
+async def half_sent(crowd: Crowd, token: str, *lines: str) -> AsyncIterator[Late]:
     """A submission of which half the body has come, and the application waits for the rest."""
-    whole, before = crowd.request(token), len(crowd.passed)
+    whole, before = crowd.request(token, *lines), len(crowd.passed)
     async with crowd.connected() as (reader, writer):
         writer.write(whole[: -len(BODY) // 2])
         await eventually(lambda: len(crowd.passed) > before)
@@ -99,6 +99,10 @@ async def test_while_accepted_work_waits_each_counts_once_and_when_it_is_whole(
     refused = await crowd.tell(crowd.request(token, body=b"{"))
     assert refused.status_code == 400
     assert watch.backlog._total == 1, "nothing came of it"
+    async with half_sent(crowd, token, "Prefer: wait=0") as (reader, rest, writer):
+        writer.write(rest)
+        assert (await hear(reader)).status_code == 202
+    assert watch.backlog._total == 2, "who would wait for the end counts too"
 
 
 def opened(crowd: Crowd, tenant: str) -> Breaker:

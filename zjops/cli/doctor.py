@@ -190,7 +190,7 @@ def _relayer(view: RelayerView) -> Row:
 
 
 def doctor(home: Home = None, output: Output = Format.TABLE, json: Json = False) -> None:
-    """Look at Python, packages, folder and ports, then at the platform if one runs."""
+    """Look at Python, packages, folder, disk and ports, then at the platform if one runs."""
     folder = find_home(home)
     rows, context = list(_machine(folder)), None
     try:

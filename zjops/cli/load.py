@@ -139,7 +139,7 @@ def _people(outcome: Outcome) -> dict[str, str]:
             lines[f"cost {cost.process}"] = f"{cost.us_a_job:,.0f} us of a core a job, {cost.core:.0%} of a core{roles}"
     if outcome.stalls is not None and outcome.stalls.total_s >= STALLS_TOLD_S:
         total_s, most_s = outcome.stalls
-        lines["disk"] = f"kept this machine waiting for {total_s:,.1f} s, {most_s:.2f} s in half a second"
+        lines["disk"] = f"kept this machine waiting for {total_s:,.1f} s, {most_s:.2f} s between two looks at most"
     if outcome.audit is not None:
         lines["audit"] = _audit_line(outcome.audit)
     lines["trusted"] = "yes" if outcome.trusted else "no"

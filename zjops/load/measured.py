@@ -39,7 +39,7 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """Arrivals that were neither accepted nor told to come back."""
+        """Arrivals that were neither accepted nor shed."""
         return self["errors"] + self["timeouts"] + self["dropped"]
 
     def take(self, tick: Tick) -> None:

@@ -121,6 +121,7 @@ def _generate(asked: Asked, folder: Path, thresholds: list[Threshold], clock: Sy
     except KeyboardInterrupt:
         interrupted = True
     finally:
+        disk.look()
         generator.stop()
         measured.read(generator.news())
         generator.close()

@@ -3,7 +3,7 @@
 p(99)<200                 a percentile of the latency, in milliseconds; also avg and max
 accepted>=99.9%           a share of what was offered; also shed, timeouts, dropped, and errors,
                           which counts these three and every other refusal
-failed<0.1%               the same without what was shed: told to come back, and when, by 429 or 503
+failed<0.1%               the same without what was shed: answered by 429 or 503, for whatever reason
 available>=99.9%          a share of what was offered that met no fault of the server's (C78)
 within(300)>=95%          the share of accepted requests within so many milliseconds
 jobs_per_s>=2500          jobs that became final on chain, a second

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 
-from simulator.broker.client import Headers, QuickClient, QuickParser, header_block
+from simulator.broker.client import Arrived, Headers, QuickClient, QuickParser, header_block
 from zjops.domain.errors import UsageError
 
 LINES = {"Nats-Msg-Id": "ev_1", "Zjops-Outbox": "17", "traceparent": "00-ab-cd-01", "Empty": "", "Odd": "a: b"}
@@ -128,3 +128,20 @@ def test_what_is_no_protocol_is_refused_as_the_library_does(line: bytes) -> None
     for parser in (Parser(Wire()), QuickParser(Wire())):
         with pytest.raises(ProtocolError):
             asyncio.run(_read(parser, [line]))
+
+
+def test_a_message_that_cannot_be_taken_does_not_hold_up_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> list[bytes]:
+        client, taken = QuickClient(), list[bytes]()
+
+        def take(message: Arrived) -> None:
+            if message.data == b"bad":
+                raise ValueError("not mine")
+            taken.append(message.data)
+
+        client._takers[1] = take
+        await client._ps.parse(b"MSG a 1 1\r\nA\r\nMSG a 1 3\r\nbad\r\nMSG a 1 1\r\nC\r\n")
+        return taken
+
+    assert asyncio.run(story()) == [b"A", b"C"]
+    assert "could not be taken" in caplog.text

@@ -197,6 +197,38 @@ def test_what_is_owed_is_of_whoever_took_it_and_is_over_with_the_wait() -> None:
     assert backlog.refusal("a", 137.0) is None
 
 
+def test_many_that_owe_keep_nobody_out_who_took_nothing() -> None:
+    backlog = Backlog(MOST_S)
+    for at in (0.0, PATIENCE_S):
+        backlog.see(Behind(9.0, 2 * LEAST), MANY, at)
+    for number in range(200):
+        backlog.took(f"bulk-{number}", 100, 100.0)
+    for step in range(1, 20):
+        assert [backlog.refusal(f"new-{step}-{n}", 100.0 + step) for n in range(5)] == [None] * 5
+        for n in range(5):
+            backlog.took(f"new-{step}-{n}", 1, 100.0 + step)
+        assert backlog.refusal(f"bulk-{step}", 100.0 + step) is not None
+
+
+def test_what_brings_nothing_in_the_end_is_no_credit() -> None:
+    backlog = Backlog(MOST_S)
+    for at in (0.0, PATIENCE_S):
+        backlog.see(Behind(9.0, 2 * LEAST), MANY, at)
+    for _ in range(50):
+        backlog.took("a", 1, 100.0)
+    for _ in range(50):
+        backlog.took("a", -1, 101.0)
+    let_in = 0
+    while backlog.refusal("a", 101.0) is None:
+        backlog.took("a", 1, 101.0)
+        let_in += 1
+    assert let_in == LEAST
+    for number in range(200):
+        backlog.took(f"t{number}", 1, 102.0)
+        backlog.took(f"t{number}", -1, 102.0)
+    assert backlog.refusal("new", 102.0) is None
+
+
 def test_one_that_is_given_up_leaves_its_place() -> None:
     backlog = Backlog(MOST_S)
     for at in (0.0, PATIENCE_S):

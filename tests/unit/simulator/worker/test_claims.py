@@ -16,10 +16,21 @@ from simulator.worker.executor import Executor
 from simulator.worker.slots import InlineSlots
 from simulator.worker.worker import Claim, Worker
 from zjops.domain.clock import VirtualClock, run_virtual
-from zjops.domain.events import DURABLES, RESULT_DONE, STREAMS, WORK, WORK_ACK_WAIT_S, Outcome, Work, work_subject
+from zjops.domain.events import (
+    DURABLES,
+    RESULT_DONE,
+    STREAMS,
+    WORK,
+    WORK_ACK_WAIT_S,
+    Outcome,
+    Work,
+    work_durable,
+    work_subject,
+)
 from zjops.domain.jobs import MAX_ATTEMPTS, JobType, OutcomeKind, Priority
 
 TYPE = JobType.COMPUTE_HEAVY
+PREFETCH = 32
 LONG_MS = round(WORK_ACK_WAIT_S * (MAX_ATTEMPTS + 2) * 1000)
 """Longer than it takes claims to lapse more often than a job has attempts."""
 
@@ -59,6 +70,45 @@ def test_a_job_that_only_waited_has_used_no_attempt_up() -> None:
     found = {one.job_id: one for one in run_virtual(_run())}
     assert (found["waits"].kind, found["waits"].attempt) == (OutcomeKind.DONE, 1)
     assert found["long"].attempt > MAX_ATTEMPTS, "what has begun goes on under the later delivery"
+
+
+class _Asked(MemoryBroker):
+    """Notes how much work of the type is asked for at once, and hands out a little later, as over a wire."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock)
+        self.slow, self.asked = clock, list[int]()
+
+    async def fetch(self, durable: str, batch: int, wait_s: float) -> list[Message]:
+        if durable == work_durable(TYPE, Priority.NORMAL):
+            self.asked.append(batch)
+            await self.slow.sleep(0.015)
+        return await super().fetch(durable, batch, wait_s)
+
+
+def test_work_is_asked_for_by_half_of_what_is_held_ready() -> None:
+    """Not for each place as it becomes free, which would be a request a job."""
+
+    async def story() -> list[int]:
+        clock = VirtualClock(0)
+        broker = _Asked(clock)
+        await broker.start()
+        await broker.ensure(STREAMS, DURABLES)
+        executor = Executor(InlineSlots(), MemoryBlobs(), clock)
+        telemetry = Telemetry("worker", clock, io.StringIO())
+        await broker.publish(WORK, [_work(f"job-{number}", 10) for number in range(500)])
+        worker = Worker(
+            broker, InlineSlots(), executor, clock, telemetry, concurrency=2, idle_s=1.0, prefetch=PREFETCH
+        )  # fmt: skip
+        await worker.start()
+        await clock.sleep(2)
+        await worker.stop()
+        await broker.stop()
+        return broker.asked
+
+    asked = run_virtual(story())
+    assert len(asked) > 10
+    assert all(PREFETCH // 2 <= batch <= PREFETCH for batch in asked)
 
 
 class _Delivery:
