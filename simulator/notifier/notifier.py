@@ -143,8 +143,12 @@ class Notifier(Looped):
             request = http.build_request(
                 "POST", target.url, content=row["body"], headers=headers, extensions=extensions
             )
-            # Only the head of the answer counts; its body is a stranger's and is not read.
-            response = await http.send(request, stream=True)
+            try:
+                # Only the head of the answer counts; its body is a stranger's and is not read.
+                response = await http.send(request, stream=True)
+            except AttributeError as exc:
+                # So anyio ends that asks who is at the other end of a connection which was lost as it was made.
+                raise httpx2.ConnectError("the connection was lost as it was made") from exc
             await response.aclose()
         return Outcome(response.status_code, None, 0, _seconds(response.headers.get("retry-after", "")))
 

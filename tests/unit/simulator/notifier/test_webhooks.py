@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from anyio._backends._asyncio import SocketStream
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from simulator.notifier.notifier import TENANT_SHARE
@@ -234,6 +235,36 @@ async def test_no_answer_of_a_stranger_ends_the_loop(tmp_path: Path, answer: byt
         await eventually(lambda: bool(stranger.heads))
         await stage.submit(token, SIEVE | {"callbackUrl": next_one.url})
         await eventually(lambda: len(next_one.heads) == 2)
+
+
+async def test_a_connection_that_is_lost_as_it_is_made_fails_its_attempt_alone(
+    tmp_path: Path, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The loop takes the socket away from a transport that is closed, and the HTTP client asks it for its peer.
+    lost = iter([True])
+    there = SocketStream._raw_socket.fget
+    assert there is not None
+
+    def raw_socket(one: SocketStream) -> Any:
+        if next(lost, False):
+            one._transport.abort()
+            return None
+        return there(one)
+
+    monkeypatch.setattr(SocketStream, "_raw_socket", property(raw_socket))
+    async with staged(tmp_path) as stage:
+        token = await stage.client("acme")
+        ear.receiver.secret = (await stage.ask("GET", "/v1/webhooks/callback-secret", token)).json()["secret"]
+        await stage.submit(token, SIEVE | {"callbackUrl": ear.url})
+
+        async def noted() -> bool:
+            log = (await stage.ask("GET", "/v1/webhooks/deliveries", token)).json()["deliveries"]
+            errors = [attempt.get("error") for one in log for attempt in one["attempts"]]
+            return "ConnectError: the connection was lost as it was made" in errors
+
+        await eventually(noted)
+        await stage.submit(token, SIEVE | {"callbackUrl": ear.url})
+        await eventually(lambda: len(ear.heard) >= 3)
 
 
 async def test_an_address_that_no_header_can_hold_fails_its_delivery_alone(tmp_path: Path, ear: Ear) -> None:
