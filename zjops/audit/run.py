@@ -83,14 +83,19 @@ def audit(
     history: list[Record], take_export: Callable[[], Path], log_dir: Path | None, chain: Chain | None, *,
     expect_settled: bool, wait_s: float, clock: SystemClock, part: Part = WHOLE,
 ) -> Report:  # fmt: skip
-    """Audit until what is found cannot be cured by waiting, or `wait_s` seconds have gone.
+    """Audit until what is found cannot be cured by waiting, or `wait_s` seconds have gone since it was first found.
 
-    Where only events are late, the log is waited for; a fresh export would be ahead of it again while jobs come.
+    Where only events are late, the log is waited for; a fresh export would be ahead of it again while jobs come. With
+    many jobs a look takes longer than the wait: so what the log has got meanwhile is looked at once in any case.
     """
-    deadline = clock.monotonic() + wait_s
+    deadline: float | None = None
     while True:
         look = _Look(history, take_export, log_dir, chain, expect_settled, part)
-        while look.report.only_missing and clock.monotonic() < deadline:
+        if deadline is None:
+            deadline = clock.monotonic() + wait_s
+        first = True
+        while look.report.only_missing and wait_s and (first or clock.monotonic() < deadline):
+            first = False
             clock.pause(AGAIN_S)
             look.again()
         if not look.report.only_late or clock.monotonic() >= deadline:

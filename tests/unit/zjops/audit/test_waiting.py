@@ -37,6 +37,7 @@ class _Scene:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self.world, self.exports = folder, World([*OLD, *NEW]), 0
+        self.clock, self.takes_s = _Clock(lambda: None), 0.0
         self._events = self.world.events
         known = {row.accepted_at for row in self.world.rows[: len(OLD)]}
         self.told = [event for event in self._events if event["accepted_at"] in known]
@@ -53,6 +54,7 @@ class _Scene:
     def export(self) -> Path:
         """The first jobs, as of their last event."""
         self.exports += 1
+        self.clock.seconds += self.takes_s
         rows, last = self.world.rows[: len(OLD)], self.told[-1]["outbox_no"]
         head = ExportHead(at_ms=START_MS, jobs=len(rows), batches=0, outbox_last=last, outbox_unpublished=0)
         lines: list[Any] = [head, *({"job": row} for row in rows)]
@@ -61,9 +63,9 @@ class _Scene:
         return path
 
     def audit(self, meanwhile: Callable[[], None], wait_s: float = 3) -> Report:
-        clock = _Clock(meanwhile)
+        self.clock = _Clock(meanwhile)
         return audit(
-            [], self.export, self._folder / "log", None, expect_settled=False, wait_s=wait_s, clock=clock
+            [], self.export, self._folder / "log", None, expect_settled=False, wait_s=wait_s, clock=self.clock
         )  # fmt: skip
 
 
@@ -74,6 +76,20 @@ def test_the_log_catches_up_with_the_export_while_more_jobs_come(tmp_path: Path)
     assert report.findings == []
     assert report.counts["accepted"] == len(OLD)
     assert scene.exports == 1
+
+
+def test_of_so_many_jobs_that_a_look_takes_longer_than_the_wait_the_log_is_looked_at_again(tmp_path: Path) -> None:
+    scene = _Scene(tmp_path)
+    scene.log(scene.told[:-2])
+    scene.takes_s = 60.0
+    assert scene.audit(lambda: scene.log(scene.told)).findings == []
+
+
+def test_without_a_wait_nothing_is_waited_for(tmp_path: Path) -> None:
+    scene = _Scene(tmp_path)
+    scene.log(scene.told[:-2])
+    report = scene.audit(lambda: scene.log(scene.told), wait_s=0)
+    assert {finding.kind for finding in report.findings} == {"event_missing"}
 
 
 def test_a_log_that_never_gets_an_event_is_found_out_when_the_time_is_up(tmp_path: Path) -> None:
