@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from simulator.policy.backlog import FRESH_S
 from simulator.policy.placing import Load, apart
 from simulator.service import Looped, T
 from simulator.supervisor.asking import Asked, asking
@@ -20,8 +21,6 @@ from zjops.domain.processors import beside, keep_to, mine
 OK = 200
 LOOK_EVERY_S, ASK_EVERY_S, ANSWER_WITHIN_S = 0.25, 1.0, 0.25
 BEHIND = Asked("GET", "/behind")
-FRESH_S = 5.0
-"""What was said longer ago says nothing of now."""
 
 
 class Placing(Looped):

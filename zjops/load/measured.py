@@ -35,7 +35,7 @@ class Tally:
     @property
     def refused(self) -> int:
         """Arrivals that were not accepted, for whatever reason."""
-        return self["shed"] + self["errors"] + self["timeouts"] + self["dropped"]
+        return self["shed"] + self.failed
 
     @property
     def failed(self) -> int:

@@ -291,6 +291,24 @@ def test_while_only_the_store_was_away_work_is_not_sent_again() -> None:
     _play(story)
 
 
+def test_a_place_that_was_kept_is_not_behind_what_another_relay_has_marked() -> None:
+    async def story(world: World) -> None:
+        other = world.relay("other")
+        await other.start()
+        await world.tell(other, "first", "second")
+        await _soon(world)
+        await other.stop()
+        await world.clock.sleep(30)
+        relay = world.relay()
+        # As after an absence of the store, in which the lease went to the other and came back.
+        relay._cursors = {WORK: 0}
+        assert await relay._lease.hold()
+        assert await relay.publish_once() == 0
+        assert len(await world.left(WORK)) == 2
+
+    _play(story)
+
+
 def test_what_left_long_ago_goes_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "PURGE_MOST", 3)
 

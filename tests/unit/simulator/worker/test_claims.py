@@ -48,14 +48,19 @@ def _work(name: str, duration_ms: int) -> Outgoing:
     return Outgoing(work_subject(TYPE.value, Priority.NORMAL), msgspec.json.encode(work))
 
 
+def _worker(broker: MemoryBroker, clock: VirtualClock, *, concurrency: int) -> Worker:
+    executor, telemetry = Executor(InlineSlots(), MemoryBlobs(), clock), Telemetry("worker", clock, io.StringIO())
+    return Worker(
+        broker, InlineSlots(), executor, clock, telemetry, concurrency=concurrency, idle_s=1.0, prefetch=PREFETCH
+    )  # fmt: skip
+
+
 async def _run() -> list[Outcome]:
     clock = VirtualClock(0)
     broker = _Unextended(clock)
     await broker.start()
     await broker.ensure(STREAMS, DURABLES)
-    executor = Executor(InlineSlots(), MemoryBlobs(), clock)
-    telemetry = Telemetry("worker", clock, io.StringIO())
-    worker = Worker(broker, InlineSlots(), executor, clock, telemetry, concurrency=1, idle_s=1.0)
+    worker = _worker(broker, clock, concurrency=1)
     await worker.start()
     await broker.publish(WORK, [_work("long", LONG_MS), _work("waits", 10)])
     await clock.sleep(LONG_MS / 1000 + 2)
@@ -94,12 +99,8 @@ def test_work_is_asked_for_by_half_of_what_is_held_ready() -> None:
         broker = _Asked(clock)
         await broker.start()
         await broker.ensure(STREAMS, DURABLES)
-        executor = Executor(InlineSlots(), MemoryBlobs(), clock)
-        telemetry = Telemetry("worker", clock, io.StringIO())
         await broker.publish(WORK, [_work(f"job-{number}", 10) for number in range(500)])
-        worker = Worker(
-            broker, InlineSlots(), executor, clock, telemetry, concurrency=2, idle_s=1.0, prefetch=PREFETCH
-        )  # fmt: skip
+        worker = _worker(broker, clock, concurrency=2)
         await worker.start()
         await clock.sleep(2)
         await worker.stop()
