@@ -4,12 +4,21 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.unit.zjops.audit.world import START_MS, World
+from zjops.analytics.warehouse import sql
+from zjops.audit import altered
 from zjops.audit.findings import Finding
 
 OUTCOMES = ["done", "fault", "crash", "early", "late", "done", "running"]
+
+
+@pytest.fixture(autouse=True, params=[3, 100_000])
+def _parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is summed up in many parts or in one."""
+    monkeypatch.setattr(altered, "PART_EVENTS", request.param)
 
 
 def _name(event: dict[str, Any]) -> str:
@@ -151,3 +160,14 @@ def test_numbers_that_the_mark_of_a_synthetic_log_promises_are_missed(log: str, 
         world.begins = {log: 2}
     (gap,) = _found(world, tmp_path, "gap")
     assert gap.text == f"{one} {held + 1 if which == 'last' else 1} of {stream} is not in the log"
+
+
+@pytest.mark.parametrize("memory", ["48MB", "128MB", "160MB"])
+def test_shared_numbers_of_a_long_log_are_found_in_little_memory(memory: str) -> None:
+    with duckdb.connect(config={"memory_limit": memory, "threads": 1}) as db:
+        db.execute("""CREATE TABLE events AS SELECT n AS stream_seq, 300001 - n AS outbox_no,
+            from_hex(lpad(hex(n), 32, '0')) AS event_id FROM range(1, 300001) numbers (n)""")
+        db.execute("CREATE TABLE ops AS SELECT * FROM events WHERE stream_seq = 7")
+        db.execute("UPDATE ops SET event_id = '\\x05'::BLOB")
+        found = db.execute(sql("shared_numbers")).fetchall()
+    assert found == [("outbox", 299_994, [b"\x00" * 15 + b"\x07", b"\x05"])]
