@@ -109,6 +109,8 @@ class Generator:
         """What one connection does from the beginning to the end."""
         self._ready.wait()
         wire = Wire(self._target, self._now)
+        if self.plan.scenario.connected:
+            wire.open(self.plan.scenario.timeout_s)
         try:
             if self.plan.scenario.model == "closed":
                 self._on_and_on(wire)

@@ -7,6 +7,7 @@ more: one request at a time, no redirects, no cookies.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -68,6 +69,12 @@ class Wire:
     def __init__(self, target: Target, now: Callable[[], float]) -> None:
         self._target, self._now = target, now
         self._socket: Any = None
+
+    def open(self, within_s: float) -> None:
+        """Open it beforehand. One that cannot be opened is tried again when it is needed, and counted there."""
+        with contextlib.suppress(OSError, TimedOut):
+            if self._socket is None:
+                self._socket = self._open(self._now() + within_s)
 
     def close(self) -> None:
         """Let go of the connection."""

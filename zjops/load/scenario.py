@@ -83,7 +83,8 @@ class Scenario(Part, frozen=True, kw_only=True):
     """One scenario. `connections` are those of each process of the generator; times are in seconds.
 
     An arrival that finds all connections taken waits, and its wait is latency; one that waited `drop_after_s` is
-    dropped. In the `closed` model each connection sends as soon as it was answered.
+    dropped. In the `closed` model each connection sends as soon as it was answered. Where the scenario begins
+    `connected`, all connections are opened before it begins; else each is when it is first needed.
     """
 
     name: Name
@@ -92,6 +93,7 @@ class Scenario(Part, frozen=True, kw_only=True):
     model: Model = "open"
     arrivals: Arrivals = "poisson"
     connections: Annotated[int, Meta(ge=1, le=10_000)] = 256
+    connected: bool = False
     timeout_s: Seconds = 5.0
     drop_after_s: Seconds = 5.0
     final_within_s: Seconds = 60.0

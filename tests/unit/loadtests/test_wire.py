@@ -83,6 +83,28 @@ def test_a_kept_connection_is_used_again(serve: Callable[[Serve], Wire]) -> None
     assert opened == [0]
 
 
+def test_a_connection_that_was_opened_beforehand_is_used(serve: Callable[[Serve], Wire]) -> None:
+    opened: list[int] = []
+
+    def handle(socket: Any, number: int) -> None:
+        opened.append(number)
+        always(OK)(socket, number)
+
+    wire = serve(handle)
+    wire.open(2.0)
+    gevent.sleep(0.05)
+    assert opened == [0]
+    assert ask(wire) == (202, b"hello")
+    assert opened == [0]
+
+
+def test_one_that_cannot_be_opened_beforehand_fails_when_it_is_needed() -> None:
+    wire = Wire(Target.of("http://127.0.0.1:1"), now)
+    wire.open(2.0)
+    with pytest.raises(Broken):
+        ask(wire)
+
+
 def test_a_request_that_is_larger_than_the_buffers_arrives_whole(serve: Callable[[Serve], Wire]) -> None:
     sent, come = bytes(range(256)) * 40_000, bytearray()
 
