@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -120,7 +121,7 @@ async def local(
     ports = Ports(
         store=faulty[0], broker=faulty[1],
         blobs=FaultyBlobs(FileBlobs(home / "blobs"), faults), slots=ProcessSlots(settings.worker_slots), clock=clock,
-        ids=ids, chain=FaultyChain(chain, faults), offload=asyncio.to_thread,
+        ids=ids, chain=FaultyChain(chain, faults), offload=asyncio.to_thread, used_s=time.thread_time,
     )  # fmt: skip
     return Platform(
         ports, settings, telemetry, home / "log", f"{run.run_id}-{ids.token(4).hex()}", roles, _ports_of(run),

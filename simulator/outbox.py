@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
 
 from simulator.broker.port import Broker, Outgoing
 from simulator.lease import Lease
+from simulator.policy.yielding import LOOK_S, Yielding
 from simulator.service import Looped
 from simulator.store.port import Row, Store, Tx
 from simulator.telemetry import Telemetry
@@ -111,12 +113,17 @@ class Relay(Looped):
     def __init__(
         self, store: Store, broker: Broker, clock: Clock, telemetry: Telemetry, lease: Lease, *,
         poll_s: float, keep_s: int, mark_s: float = 0.0, linger_s: float = 0.0,
+        used_s: Callable[[], float] | None = None, crowded: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
-        """`mark_s` is how long what has left may stay unmarked."""
+        """`mark_s` is how long what has left may stay unmarked.
+
+        `used_s` is the processor time of a process that has other work, which is more urgent, and `crowded` says that
+        much of it waits.
+        """
         super().__init__("outbox relay")
         self._store, self._broker, self._clock, self._telemetry = store, broker, clock, telemetry
         self._lease, self._poll_s, self._keep_s, self._mark_s = lease, poll_s, keep_s, mark_s
-        self._linger_s = linger_s
+        self._linger_s, self._used_s, self._crowded, self._yielding = linger_s, used_s, crowded, Yielding()
         self._wake = asyncio.Event()
         self._cursors: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
@@ -150,6 +157,8 @@ class Relay(Looped):
                 if not await self._lease.hold():
                     self._cursors.clear()
                     await self._clock.sleep(self._poll_s)
+                elif self._gives_way():
+                    await self._clock.sleep(LOOK_S)
                 else:
                     if await self._publish_next() >= BUSY and not self._more and self._linger_s:
                         await self._clock.sleep(self._linger_s)
@@ -164,6 +173,16 @@ class Relay(Looped):
                 self._telemetry.log("warning", "relay waits", reason=str(exc))
                 self._forget_places(exc)
                 await self._clock.sleep(self._poll_s)
+
+    def _gives_way(self) -> bool:
+        """Whether what is more urgent in this process needs all of its time now."""
+        if self._used_s is None:
+            return False
+        before = self._yielding.gives_way
+        gives_way = self._yielding.look(self._used_s(), self._clock.monotonic(), crowded=self._crowded())
+        if gives_way != before:
+            self._telemetry.log("info", "relay gives way to submissions" if gives_way else "relay goes on")
+        return gives_way
 
     def _forget_places(self, exc: UnreachableError) -> None:
         """Ask the streams anew where to go on. Where only the store was away, work has left as far as it has.

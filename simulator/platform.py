@@ -49,7 +49,10 @@ STALLED_AFTER_BLOCKS, STALLED_AFTER_S = 10, 10.0
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything that differs between one environment and another."""
+    """Everything that differs between one environment and another.
+
+    `used_s` is the processor time that the thread of the event loop has used.
+    """
 
     store: Store
     broker: Broker
@@ -59,6 +62,7 @@ class Ports:
     clock: Clock
     ids: Ids
     offload: Any
+    used_s: Callable[[], float] | None = None
 
 
 class Platform:
@@ -104,7 +108,8 @@ class Platform:
         return Relay(
             ports.store, ports.broker, ports.clock, self.telemetry, self._lease("outbox"),
             poll_s=settings.poll_s, keep_s=settings.outbox_keep_s, mark_s=settings.outbox_mark_s,
-            linger_s=settings.linger_s,
+            linger_s=settings.linger_s, used_s=ports.used_s if "api" in self.roles else None,
+            crowded=lambda: self.intake.crowded,
         )  # fmt: skip
 
     def _settlement(self) -> Service:

@@ -52,6 +52,11 @@ class Intake:
         self._groups = Groups(store, clock, keep_s)
         self._running: dict[bytes, None] = {}
 
+    @property
+    def crowded(self) -> bool:
+        """Whether many submissions wait for their commit."""
+        return self._groups.crowded
+
     async def submit(self, tenant: Tenant, body: bytes, key: uuid.UUID, traceparent: str | None) -> Accepted:
         """Accept one job, or replay the answer to the same key and payload. Raises `Problem`."""
         scope_hash = self._claim(tenant, key)

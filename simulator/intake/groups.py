@@ -16,6 +16,7 @@ from zjops.domain.clock import Clock
 GROUP_MOST = 500
 """How many submissions share one transaction."""
 BUSY, LINGER_S = 3, 0.004
+CROWD, LINGER_LONGER_S = 32, 0.010
 """After a group of so many the next one waits a little: under load fewer and larger groups cost less, and an idle
 platform answers at once."""
 
@@ -36,6 +37,8 @@ class Groups:
         self._store, self._clock, self._keep_s = store, clock, keep_s
         self._waiting: list[_Waiting] = []
         self._runner: asyncio.Task[None] | None = None
+        self.crowded = False
+        """Whether many wait at once."""
 
     async def accept(self, new: Submission) -> Accepted:
         """Commit one submission with whatever else waits. Raises `Problem`, `StoreUnavailable`."""
@@ -57,15 +60,15 @@ class Groups:
             size = 0
             while self._waiting:
                 if size >= BUSY:
-                    await self._clock.sleep(LINGER_S)
+                    await self._clock.sleep(LINGER_LONGER_S if self.crowded else LINGER_S)
                 group = self._next()
-                size = sum(len(waiting.new) for waiting in group)
+                size, self.crowded = sum(len(waiting.new) for waiting in group), len(group) >= CROWD
                 for waiting, told in zip(group, await self._commit_all(group), strict=True):
                     if not waiting.told.done():
                         # Where the client has gone, what was committed stays, and its key tells it of it.
                         waiting.told.set_result(told)
         finally:
-            self._runner = None
+            self._runner, self.crowded = None, False
 
     def _next(self) -> list[_Waiting]:
         """As many requests as fit into one transaction, but at least one."""

@@ -12,6 +12,7 @@ from simulator import outbox
 from simulator.broker.memory import MemoryBroker
 from simulator.lease import Lease
 from simulator.outbox import OPS, Relay, enqueue_ops, work_row
+from simulator.policy.yielding import MOST_S
 from simulator.store.port import T, Work
 from simulator.store.sqlite import MemorySqliteStore
 from simulator.telemetry import Telemetry
@@ -50,11 +51,14 @@ class World:
         self.ids = SeededIds(self.clock, 1)
         self.store, self.broker = CountingStore(), MemoryBroker(self.clock)
 
-    def relay(self, owner: str = "a", mark_s: float = MARK_S, poll_s: float = 10.0) -> Relay:
+    def relay(
+        self, owner: str = "a", mark_s: float = MARK_S, poll_s: float = 10.0, used_s: Callable[[], float] | None = None
+    ) -> Relay:  # fmt: skip
         lease = Lease(self.store, self.clock, "outbox", owner, 1.0)
         telemetry = Telemetry("t", self.clock, stream=None)
         return Relay(
-            self.store, self.broker, self.clock, telemetry, lease, poll_s=poll_s, keep_s=3600, mark_s=mark_s
+            self.store, self.broker, self.clock, telemetry, lease, poll_s=poll_s, keep_s=3600, mark_s=mark_s,
+            used_s=used_s,
         )  # fmt: skip
 
     async def tell(self, relay: Relay | None, *names: str) -> None:
@@ -325,6 +329,37 @@ def test_what_left_long_ago_goes_a_part_at_a_time(monkeypatch: pytest.MonkeyPatc
         await world.tell(relay, "another")
         await _soon(world)
         assert await world.left() == [*[f"n{number}" for number in range(10)], "another"]
+        await relay.stop()
+
+    _play(story)
+
+
+def test_a_relay_waits_while_its_process_is_full_and_then_sends_all_in_order() -> None:
+    async def story(world: World) -> None:
+        began = world.clock.monotonic()
+        relay = world.relay(poll_s=0.1, used_s=lambda: min(4.0, world.clock.monotonic() - began))
+        await relay.start()
+        await world.clock.sleep(1.0)
+        await world.tell(relay, "one", "two")
+        await world.clock.sleep(2.0)
+        assert await world.left() == [], "what is more urgent has all of the processor"
+        await world.clock.sleep(2.0)
+        await world.tell(relay, "three")
+        await world.clock.sleep(1.0)
+        assert await world.left() == ["one", "two", "three"]
+        await relay.stop()
+
+    _play(story)
+
+
+def test_a_relay_whose_process_stays_full_sends_all_the_same() -> None:
+    async def story(world: World) -> None:
+        relay = world.relay(poll_s=0.1, used_s=world.clock.monotonic)
+        await relay.start()
+        await world.clock.sleep(1.0)
+        await world.tell(relay, "one")
+        await world.clock.sleep(MOST_S + 5.0)
+        assert await world.left() == ["one"]
         await relay.stop()
 
     _play(story)

@@ -1,0 +1,63 @@
+"""How submissions wait for each other, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from simulator.intake.groups import CROWD, LINGER_LONGER_S, LINGER_S, Groups
+from simulator.intake.records import Submission
+from simulator.store.port import T, Work
+from simulator.store.sqlite import MemorySqliteStore
+from zjops.domain.clock import VirtualClock, run_virtual
+
+COMMIT_S = 0.001
+
+
+class _Slow(MemorySqliteStore):
+    """Takes a while for each commit, and says when it began and how many it had. It stores nothing."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.begun: list[float] = []
+
+    async def transact(self, work: Work[T]) -> T:
+        self.begun.append(self._clock.monotonic())
+        await self._clock.sleep(COMMIT_S)
+        return cast(Any, ["accepted"] * len(work.keywords["group"]))  # type: ignore[attr-defined]
+
+
+async def _crowds(clock: VirtualClock, store: _Slow, each: int) -> tuple[Groups, list[asyncio.Task[Any]]]:
+    """Three crowds of so many, each while the one before is committed."""
+    groups, new = Groups(store, clock, 60), cast(Submission, object())
+    tasks: list[asyncio.Task[Any]] = []
+    for number in range(3):
+        tasks += [asyncio.create_task(groups.accept(new)) for _ in range(each)]
+        await clock.sleep(COMMIT_S / 2 if number == 0 else COMMIT_S)
+    return groups, tasks
+
+
+def _pauses(each: int) -> tuple[list[float], bool, bool]:
+    """How long after each commit the next one begins, and whether it was crowded then and at the end."""
+
+    async def work() -> tuple[list[float], bool, bool]:
+        clock = VirtualClock(0)
+        store = _Slow(clock)
+        groups, tasks = await _crowds(clock, store, each)
+        then = groups.crowded
+        assert await asyncio.gather(*tasks) == ["accepted"] * len(tasks)
+        await clock.sleep(1.0)
+        pauses = [later - one - COMMIT_S for one, later in zip(store.begun, store.begun[1:], strict=False)]
+        return [round(pause, 6) for pause in pauses], then, groups.crowded
+
+    return run_virtual(work())
+
+
+def test_after_a_group_the_next_one_gathers_for_a_little_and_after_a_large_one_longer() -> None:
+    assert _pauses(CROWD - 1) == ([LINGER_S], False, False)
+    assert _pauses(CROWD) == ([LINGER_LONGER_S], True, False)
+
+
+def test_single_submissions_do_not_wait() -> None:
+    assert _pauses(1)[0] == [0.0, 0.0]
