@@ -55,7 +55,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """`refusal` may end a request when its head is there: the rest of an answer 503, or None."""
         super().__init__(*args, **kwargs)
         self._refusal, self._ended_by = refusal, b""
-        self._phase, self._waited_for = HEAD, HEAD
+        self._phase, self._waited_for = IDLE, IDLE
         self._head_bytes = self._framing_bytes = self._body_bytes = 0
         self._body_since = 0.0
         self._tail = b""
@@ -65,7 +65,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
-        self._expect(HEAD_WITHIN_S)
+        # One that was opened beforehand waits as one that is kept. A 408 to it would be taken for the answer to what
+        # its client sends a moment later.
+        self._rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)

@@ -301,3 +301,26 @@ def test_the_date_is_that_of_now_though_the_server_was_stopped_meanwhile() -> No
     (now,) = [line.removeprefix(b"date: ") for line in lines.split(b"\r\n") if line.startswith(b"date: ")]
     assert before <= parsedate_to_datetime(now.decode()).timestamp() <= SystemClock().now_ms() / 1000
     assert lines.endswith(b"x-other: 1\r\n")
+
+
+async def test_a_connection_that_was_opened_beforehand_waits_as_one_that_is_kept(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_WITHIN_S", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(1), 0.2)
+    writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+async def test_one_that_never_asks_is_closed_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "KEEP_ALIVE_S", 0.05)
+    with listen(20_000) as listener:
+        server = WebServer(_echo, listener)
+        await server.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        await server.stop()
