@@ -14,11 +14,12 @@ from collections import Counter, deque
 
 from simulator.policy.admission import Refusal
 
-LEAST = 256
-"""What may be under way however little was done lately: an idle process takes a burst."""
+LEAST, LEAST_KNOWN = 512, 256
+"""What may be under way however little was done lately: an idle process takes a burst, and of one that has just refused
+it is known what it can do."""
 STANDING_WAIT_S, STANDING_LEAST = 0.06, 128
 """Both for a crowd that stays: enough to be at work while a commit is made."""
-STANDING_OF, STANDING_FROM = 8, 3
+STANDING_OF, STANDING_FROM = 12, 8
 """A crowd stays when of so many steps so many had a refusal, and until none of them has."""
 STEP_S = 0.25
 STEPS = 40
@@ -40,7 +41,7 @@ class Capacity:
         self._done = 0
         self._rates: deque[float] = deque(maxlen=STEPS)
         self._best = 0.0
-        self._refused, self._standing = False, False
+        self._refused, self._refusing, self._standing = False, False, False
         self._refusals: deque[bool] = deque(maxlen=STANDING_OF)
         self._recent: frozenset[str] = frozenset()
         self._seen: set[str] = set()
@@ -54,6 +55,8 @@ class Capacity:
     def limit(self) -> int:
         """How many may be under way."""
         least, wait_s = self._least, self._wait_s
+        if self._refusing:
+            least = min(least, LEAST_KNOWN)
         if self._standing:
             least, wait_s = min(least, STANDING_LEAST), min(wait_s, STANDING_WAIT_S)
         return max(least, round(self._best * wait_s))
@@ -84,7 +87,9 @@ class Capacity:
         limit, sharers = self.limit, len(self._recent | self._seen)
         full = self._total >= limit
         share = limit // sharers if full else round(CROWDED * limit)
-        return ((sharers > 1 or full) and self._under_way[tenant] >= max(1, share)) or self._total >= 2 * limit
+        # A limit that has just become lower keeps nobody out for what the former one let in.
+        most = 2 * max(limit, self._least)
+        return ((sharers > 1 or full) and self._under_way[tenant] >= max(1, share)) or self._total >= most
 
     def end(self, tenant: str, now_s: float) -> None:
         """One has been answered."""
@@ -112,6 +117,7 @@ class Capacity:
         self._refusals.append(self._refused)
         self._refusals.extend([False] * min(STANDING_OF, step - self._step - 1))
         self._refused = False
-        self._standing = sum(self._refusals) >= (1 if self._standing else STANDING_FROM)
+        self._refusing = any(self._refusals)
+        self._standing = self._refusing if self._standing else sum(self._refusals) >= STANDING_FROM
         self._step, self._done = step, 0
         self._recent, self._seen = frozenset(self._seen), set()

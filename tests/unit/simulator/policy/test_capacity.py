@@ -97,7 +97,8 @@ def test_below_what_it_can_do_nobody_is_refused() -> None:
 def test_a_flood_of_one_tenant_makes_another_wait_little_and_keeps_it_out_never() -> None:
     waits = served(1_000, {"flood": 8_000.0, "calm": 20.0}, 20)
     assert len(waits["calm"]) == 400
-    assert max(waits["calm"]) <= 0.25 * CROWDED + 0.05
+    assert max(waits["calm"]) <= CROWDED * LEAST / 1_000 + 0.05, "at first an idle process takes a burst"
+    assert max(waits["calm"][20:]) <= 0.25 * CROWDED + 0.05
     assert len(waits["flood"]) > 0.9 * 20 * (1_000 - 20)
 
 
