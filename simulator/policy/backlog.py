@@ -139,10 +139,13 @@ class Backlog:
             self._late_since, self.standing = None, False
             self._owed, self._taken, self._total = Counter(), Counter(), 0
             return
-        if self._late_since is None:
-            self._late_since = now_s
         patience_s = PATIENCE_S if now_s > self._stood_at + REMEMBERED_S else 0.0
-        self.standing = now_s - self._late_since >= patience_s
+        if self._late_since is None:
+            # What is settled now was too late so long ago already. How much gets done is known from the next time on.
+            self._late_since = now_s - (self._behind.wait_s - self._most_wait_s)
+            self.standing = not patience_s
+        else:
+            self.standing = now_s - self._late_since >= patience_s
 
     def refusal(self, tenant: str, now_s: float) -> Refusal | None:
         """Why a submission is not let in now; None when it is."""

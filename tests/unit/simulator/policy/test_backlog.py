@@ -96,17 +96,27 @@ def test_a_flood_keeps_nobody_else_out() -> None:
 
 
 def test_nobody_is_refused_before_the_wait_has_been_long_for_a_while() -> None:
-    backlog = Backlog(MOST_S)
-    backlog.see(LATE, MANY, 0.0)
+    backlog, late = Backlog(MOST_S), Behind(MOST_S + 0.01, 1_000)
+    backlog.see(late, MANY, 0.0)
     assert not backlog.standing
-    backlog.see(LATE, MANY, PATIENCE_S - 0.1)
+    backlog.see(late, MANY, PATIENCE_S - 0.1)
     assert not backlog.standing
-    backlog.see(LATE, MANY, PATIENCE_S)
+    backlog.see(late, MANY, PATIENCE_S)
     assert backlog.standing
     backlog.see(Behind(MOST_S, 1_000), MANY, PATIENCE_S + 1)
     assert not backlog.standing
-    backlog.see(LATE, MANY, PATIENCE_S + 2)
+    backlog.see(late, MANY, PATIENCE_S + 2)
     assert not backlog.standing, "patience begins anew"
+
+
+def test_what_has_waited_long_when_it_is_settled_was_late_long_before() -> None:
+    backlog = Backlog(MOST_S)
+    for second in range(11):
+        backlog.see(Behind(), MANY, second)
+    backlog.see(Behind(MOST_S + PATIENCE_S + 1, 100), MANY, 11)
+    assert not backlog.standing, "how much gets done is not known yet"
+    backlog.see(Behind(MOST_S + PATIENCE_S + 1, 1_700), MANY, 12)
+    assert backlog.standing
 
 
 @pytest.mark.parametrize(("wait_s", "most_s"), [(5.2, 1), (9.5, 9), (1_000.0, COME_BACK_MOST_S)])
