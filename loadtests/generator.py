@@ -110,7 +110,8 @@ class Generator:
         self._ready.wait()
         wire = Wire(self._target, self._now)
         if self.plan.scenario.connected:
-            wire.open(self.plan.scenario.timeout_s)
+            # One that is not there in time is opened when it is needed, and counted then.
+            wire.open(self.began - self._now())
         try:
             if self.plan.scenario.model == "closed":
                 self._on_and_on(wire)

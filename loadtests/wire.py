@@ -64,7 +64,10 @@ class Target(NamedTuple):
 
 
 class Wire:
-    """One connection, opened when it is first needed. `now` is a monotonic clock in seconds; so are deadlines."""
+    """One connection, opened beforehand or when it is first needed.
+
+    `now` is a monotonic clock in seconds; so are deadlines.
+    """
 
     def __init__(self, target: Target, now: Callable[[], float]) -> None:
         self._target, self._now = target, now

@@ -115,10 +115,10 @@ class Relay(Looped):
         poll_s: float, keep_s: int, mark_s: float = 0.0, linger_s: float = 0.0,
         used_s: Callable[[], float] | None = None, crowded: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
-        """`mark_s` is how long what has left may stay unmarked.
+        """`mark_s` is how long what has left may stay unmarked, and longer only while way is given.
 
-        `used_s` is the processor time of a process that has other work, which is more urgent, and `crowded` says that
-        much of it waits.
+        `used_s` is the processor time of the loop's thread where that has other work, which is more urgent, and
+        `crowded` says that much of it waits.
         """
         super().__init__("outbox relay")
         self._store, self._broker, self._clock, self._telemetry = store, broker, clock, telemetry

@@ -219,7 +219,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._rest()
 
     def _rest(self) -> None:
-        """Nothing is asked any more: the connection is kept for a while."""
+        """Nothing is asked now: the connection is kept for a while."""
         self._phase = self._waited_for = IDLE
         self._expect(self.timeout_keep_alive)
 

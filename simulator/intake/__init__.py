@@ -54,7 +54,7 @@ class Intake:
 
     @property
     def crowded(self) -> bool:
-        """Whether many submissions wait for their commit."""
+        """Whether many requests are committed together."""
         return self._groups.crowded
 
     async def submit(self, tenant: Tenant, body: bytes, key: uuid.UUID, traceparent: str | None) -> Accepted:

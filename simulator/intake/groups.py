@@ -16,9 +16,10 @@ from zjops.domain.clock import Clock
 GROUP_MOST = 500
 """How many submissions share one transaction."""
 BUSY, LINGER_S = 3, 0.004
+"""After a group of so many submissions the next one waits a little: under load fewer and larger groups cost less, and
+an idle platform answers at once."""
 CROWD, LINGER_LONGER_S = 32, 0.010
-"""After a group of so many the next one waits a little: under load fewer and larger groups cost less, and an idle
-platform answers at once."""
+"""After one of so many requests, each of somebody who waits, it waits longer."""
 
 Told = list[Accepted | Exception]
 
@@ -38,7 +39,7 @@ class Groups:
         self._waiting: list[_Waiting] = []
         self._runner: asyncio.Task[None] | None = None
         self.crowded = False
-        """Whether many wait at once."""
+        """Whether the group that was taken last was of many requests."""
 
     async def accept(self, new: Submission) -> Accepted:
         """Commit one submission with whatever else waits. Raises `Problem`, `StoreUnavailable`."""

@@ -33,6 +33,8 @@ PART = 0.5
 LEAST = 50.0
 """Jobs a second that may come in however little gets done."""
 STEP_S = 1.0
+LEARNT_S = 2 * STEP_S
+"""So long after work goes on it is known how much gets done."""
 SLOTS_IN_USE = 0.5
 """From this share of the workers' slots on, jobs wait for each other and not for the platform."""
 COME_BACK_MOST_S = 30
@@ -141,8 +143,9 @@ class Backlog:
             return
         patience_s = PATIENCE_S if now_s > self._stood_at + REMEMBERED_S else 0.0
         if self._late_since is None:
-            # What is settled now was too late so long ago already. How much gets done is known from the next time on.
-            self._late_since = now_s - (self._behind.wait_s - self._most_wait_s)
+            # What is settled now was too late so long ago already. But how much gets done is not known at once.
+            late_s = min(self._behind.wait_s - self._most_wait_s, PATIENCE_S - LEARNT_S)
+            self._late_since = now_s - late_s
             self.standing = not patience_s
         else:
             self.standing = now_s - self._late_since >= patience_s

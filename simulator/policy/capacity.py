@@ -42,6 +42,8 @@ class Capacity:
         self._rates: deque[float] = deque(maxlen=STEPS)
         self._best = 0.0
         self._refused, self._refusing, self._standing = False, False, False
+        self._before = 0
+        """The limit of the step before."""
         self._refusals: deque[bool] = deque(maxlen=STANDING_OF)
         self._recent: frozenset[str] = frozenset()
         self._seen: set[str] = set()
@@ -88,7 +90,7 @@ class Capacity:
         full = self._total >= limit
         share = limit // sharers if full else round(CROWDED * limit)
         # A limit that has just become lower keeps nobody out for what the former one let in.
-        most = 2 * max(limit, self._least)
+        most = 2 * max(limit, self._before)
         return ((sharers > 1 or full) and self._under_way[tenant] >= max(1, share)) or self._total >= most
 
     def end(self, tenant: str, now_s: float) -> None:
@@ -111,6 +113,7 @@ class Capacity:
             return
         if step - self._step > STEPS:
             self._rates.clear()
+        self._before = self.limit
         self._rates.append(self._done / STEP_S)
         self._rates.extend([0.0] * min(STEPS, step - self._step - 1))
         self._best = max(self._rates)

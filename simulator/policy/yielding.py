@@ -11,12 +11,13 @@ LOOK_S = 0.05
 FULL, NEARLY = 0.9, 0.65
 """From the first share of a processor on, a process whose work is done in one thread has too little time; it has again
 below the second, if nothing waits either: while it waits for the disk, it uses no processor."""
-MOST_S, SAVED = 10.0, 0.1
-"""For how long way is given at most, and how much of that is saved up again each second."""
+MOST_S, LEAST_S, SAVED = 10.0, 1.0, 0.1
+"""For how long way is given at most at once; what must be left of that to begin; and how much is saved up again each
+second in which none is given."""
 
 
 class Yielding:
-    """Told from time to time how much processor time its process used, it says whether to give way now."""
+    """Told from time to time how much processor time its thread has used, it says whether to give way now."""
 
     def __init__(self, most_s: float = MOST_S) -> None:
         self._most_s = self._left_s = most_s
@@ -36,9 +37,11 @@ class Yielding:
             return self.gives_way
         share = (used_s - self._seen[0]) / passed_s
         self._seen = used_s, now_s
-        self._left_s = min(self._most_s, self._left_s + SAVED * passed_s)
         if self.gives_way:
-            self._left_s -= passed_s
-        short = share >= FULL or (self.gives_way and (crowded or share >= NEARLY))
-        self.gives_way = short and self._left_s > 0
+            # Nobody may have looked for a while.
+            self._left_s = max(0.0, self._left_s - passed_s)
+            self.gives_way = self._left_s > 0 and (crowded or share >= NEARLY)
+        else:
+            self._left_s = min(self._most_s, self._left_s + SAVED * passed_s)
+            self.gives_way = self._left_s >= LEAST_S and share >= FULL
         return self.gives_way

@@ -32,7 +32,7 @@ MOST = 10_000
 """How many jobs are looked at event by event."""
 PART_EVENTS = 100_000
 """About so many events are summed up at once."""
-AFTER_ALL = 2**63 - 1
+BEFORE_ALL, AFTER_ALL = -(2**63), 2**63 - 1
 
 
 def check_events(log_dir: Path, export: Export, part: Part = WHOLE) -> list[Finding]:
@@ -44,16 +44,18 @@ def check_events(log_dir: Path, export: Export, part: Part = WHOLE) -> list[Find
     with Warehouse(log_dir, whole=False) as warehouse:
         found = [*_gaps(warehouse), *_shared(warehouse), *_acts_twice(warehouse)]
     with part.open(log_dir) as warehouse:
-        suspects = [row["job_id"] for row in _facts(warehouse) if told.doubts(row)][:MOST]
+        suspects = [row["job_id"] for row in _facts(warehouse, part) if told.doubts(row)][:MOST]
         events = warehouse.rows("events_of_jobs", jobs=suspects) if suspects else []
     return found + list(_copies(events)) + [one for event in events if (one := told.altered(event)) is not None]
 
 
-def _facts(warehouse: Warehouse) -> Iterator[Event]:
+def _facts(warehouse: Warehouse, part: Part) -> Iterator[Event]:
     """What each job's events say together, those of some jobs at a time: what a sum has of text stays in memory."""
-    parts = 1 + sum(file.last - file.first for file in warehouse.files["events"]) // PART_EVENTS
-    (found,) = warehouse.rows("event_times", fractions=[part / parts for part in range(1, parts)])
-    for since, until in pairwise([0, *dict.fromkeys(found["moments"] or ()), AFTER_ALL]):
+    through = AFTER_ALL if part.through is None else part.through
+    held = (min(file.last, through) - max(file.first - 1, part.after) for file in warehouse.files["events"])
+    parts = 1 + sum(max(0, events) for events in held) // PART_EVENTS
+    (found,) = warehouse.rows("part_moments", fractions=[number / parts for number in range(1, parts)])
+    for since, until in pairwise([BEFORE_ALL, *dict.fromkeys(found["moments"] or ()), AFTER_ALL]):
         yield from warehouse.rows_within("facts", since, until, once=False)
 
 
@@ -81,13 +83,13 @@ def _missing(one: str, stream: str, first: int, last: int) -> str:
 def _shared(warehouse: Warehouse) -> Iterator[Finding]:
     """Numbers that are there once by nature and that several events have."""
     for row in warehouse.rows("shared_numbers"):
-        holders = " and ".join(str(uuid.UUID(bytes=bytes(one))) for one in row["holders"])
+        holders = " and ".join("one without an id" if one is None else _id(one) for one in row["holders"])
         yield Finding(DOUBLED, "-", f"number {row['number']} of the {row['what']} is that of {holders}")
 
 
 def _acts_twice(warehouse: Warehouse) -> Iterator[Finding]:
     for row in warehouse.rows("doubled_acts"):
-        act = f"act {uuid.UUID(bytes=bytes(row['event_id']))} ({row['action']}, number {row['stream_seq']})"
+        act = f"act {_id(row['event_id'])} ({row['action']}, number {row['stream_seq']})"
         yield Finding(DOUBLED, "-", f"{act} stands {row['times']} times")
 
 
@@ -95,7 +97,8 @@ def _copies(events: Iterable[Event]) -> Iterator[Finding]:
     """Events that stand more than once."""
     by_id: dict[bytes, list[Event]] = defaultdict(list)
     for event in events:
-        by_id[bytes(event["event_id"])].append(event)
+        if event["event_id"] is not None:
+            by_id[bytes(event["event_id"])].append(event)
     for held in by_id.values():
         if len(held) > 1:
             text = f"{_named(held[0])} stands {len(held)} times"
@@ -134,6 +137,8 @@ class _Told:
         if told is None:
             name = job_id(bytes(event["job_id"]))
             return Finding(ALTERED, name, f"{_named(event)}: the store knows no such job")
+        if event["event_id"] is None:
+            return Finding(ALTERED, told.job_id, _named(event))
         expected = self._expected(told, event)
         wrong = [f"{name} {_shown(event[name])}, the store says {_shown(v)}"
                  for name, v in expected.items() if event[name] != v]  # fmt: skip
@@ -176,5 +181,10 @@ def _shown(value: Any) -> Any:
     return f"0x{value.hex()}" if isinstance(value, bytes) else value
 
 
+def _id(event_id: Any) -> str:
+    return str(uuid.UUID(bytes=bytes(event_id)))
+
+
 def _named(event: Event) -> str:
-    return f"event {uuid.UUID(bytes=bytes(event['event_id']))} ({event['type']}, number {event['stream_seq']})"
+    name = "without an id" if event["event_id"] is None else _id(event["event_id"])
+    return f"event {name} ({event['type']}, number {event['stream_seq']})"

@@ -62,7 +62,8 @@ def _pending(facts: Facts) -> str:
         return away
     if state is not None and state.unpublished and (state.oldest_unpublished_ms or 0) > 1_000:
         held, oldest = numbered(state.unpublished, "row"), span(state.oldest_unpublished_ms)
-        return f"the outbox holds {held}, the oldest for {oldest}: no relay publishes them"
+        why = "no relay publishes them, or it gives way to submissions"
+        return f"the outbox holds {held}, the oldest for {oldest}: {why}"
     if not facts.recent.processing and not facts.depths.get("processing", (0, None))[0]:
         return "no worker takes work: none runs and none was started in 10 s; see zjops status"
     ahead = 0 if depth is None else max(0, depth.jobs - 1)

@@ -51,11 +51,12 @@ class Api:
     """An HTTP server that answers by a function; it keeps every request that it saw."""
 
     def __init__(self, answer: Answer) -> None:
-        self.answer, self.seen = answer, list[tuple[str, dict[str, str]]]()
+        self.answer, self.seen, self.opened = answer, list[tuple[str, dict[str, str]]](), 0
         self.server = StreamServer(("127.0.0.1", 0), self._handle)
         self.server.start()
 
     def _handle(self, socket: Any, _: Any) -> None:
+        self.opened += 1
         data = b""
         while piece := socket.recv(65_536):
             data += piece
@@ -82,7 +83,9 @@ class Bench:
         self.folder, self.deaf = folder, False
         self.apis: list[Api] = []
 
-    def run(self, answer: Answer, *, rate: float = 100, duration_s: float = 0.5, **changes: Any) -> Measured:
+    def run(
+        self, answer: Answer, *, rate: float = 100, duration_s: float = 0.5, in_ms: int = 30, **changes: Any
+    ) -> Measured:  # fmt: skip
         """Go through a schedule, and come back when all is over."""
         api = Api(answer)
         self.apis.append(api)
@@ -94,7 +97,7 @@ class Bench:
         plan = Plan(
             scenario=asked, seed=5, api_url=f"http://127.0.0.1:{api.server.server_port}", token_url="http://x",
             clients=[ClientEntry(tenant="t", plan="e", client_id="c", client_secret="s", scopes=[])], tenants=[],
-            workers=1, began_ms=SystemClock().now_ms() + 30, folder=str(self.folder),
+            workers=1, began_ms=SystemClock().now_ms() + in_ms, folder=str(self.folder),
         )  # fmt: skip
         measured = Measured(asked)
         self.generator = Generator(
@@ -288,3 +291,11 @@ def test_a_run_that_is_ended_early_tells_what_was_under_way(bench: Bench) -> Non
     assert not measured.whole
     assert (tally["started"], tally["accepted"]) == (4, 0)
     assert 4 < tally["offered"] < 1_500
+
+
+@pytest.mark.parametrize(("connected", "opened"), [(True, 8), (False, 1)])
+def test_connections_are_opened_beforehand_where_the_scenario_says_so(
+    bench: Bench, connected: bool, opened: int
+) -> None:
+    bench.run(accept, rate=10, in_ms=1_000, connected=connected)
+    assert bench.apis[0].opened == opened

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simulator import outbox
 from simulator.broker.memory import MemoryBroker
+from simulator.environment import time_skipping
 from simulator.lease import Lease
 from simulator.outbox import OPS, Relay, enqueue_ops, work_row
+from simulator.platform import Platform
 from simulator.policy.yielding import MOST_S
 from simulator.store.port import T, Work
 from simulator.store.sqlite import MemorySqliteStore
@@ -350,6 +354,18 @@ def test_a_relay_waits_while_its_process_is_full_and_then_sends_all_in_order() -
         await relay.stop()
 
     _play(story)
+
+
+@pytest.mark.parametrize(("roles", "gives_way"), [(("api", "outbox"), True), (("outbox", "settlement"), False)])
+def test_only_a_relay_beside_the_interface_gives_way(roles: tuple[str, ...], gives_way: bool, tmp_path: Path) -> None:
+    async def gives() -> bool:
+        made = time_skipping(1, START_MS, tmp_path)
+        ports = dataclasses.replace(made.ports, used_s=made.ports.clock.monotonic)
+        relay = Platform(ports, made.settings, made.telemetry, tmp_path, "a", roles).relay
+        assert isinstance(relay, Relay)
+        return relay._used_s is not None
+
+    assert run_virtual(gives()) is gives_way
 
 
 def test_a_relay_whose_process_stays_full_sends_all_the_same() -> None:

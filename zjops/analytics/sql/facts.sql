@@ -22,7 +22,7 @@ WITH twice AS (
                ELSE status = type END
                AND (type = 'confirmed' OR coalesce(batch_id, chain_sequence, leaf_index, block_number, gas_share) IS NULL
                    AND tx_hash IS NULL AND block_hash IS NULL)
-               AND (ends OR error_code IS NULL)) AS sound,
+               AND (ends OR error_code IS NULL) AND event_id IS NOT NULL) AS sound,
            max(attempt) FILTER (type = 'processing') AS started,
            count(*) FILTER (type = 'confirmed') AS confirmed,
            max(time) FILTER (type = 'confirmed') AS confirmed_at, max(batch_id) AS batch_id,

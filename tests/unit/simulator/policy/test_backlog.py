@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from simulator.policy.backlog import (
     COME_BACK_MOST_S,
+    LEARNT_S,
     LEAST,
     PART,
     PATIENCE_S,
@@ -115,7 +116,9 @@ def test_what_has_waited_long_when_it_is_settled_was_late_long_before() -> None:
         backlog.see(Behind(), MANY, second)
     backlog.see(Behind(MOST_S + PATIENCE_S + 1, 100), MANY, 11)
     assert not backlog.standing, "how much gets done is not known yet"
-    backlog.see(Behind(MOST_S + PATIENCE_S + 1, 1_700), MANY, 12)
+    backlog.see(Behind(MOST_S + PATIENCE_S + 1, 100), MANY, 11.3)
+    assert not backlog.standing, "nor by the same word, heard once more"
+    backlog.see(Behind(MOST_S + PATIENCE_S + 1, 1_700), MANY, 11 + LEARNT_S)
     assert backlog.standing
 
 

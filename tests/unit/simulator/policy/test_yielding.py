@@ -1,8 +1,10 @@
 """When the relay gives way, by a clock that is set."""
 
+from itertools import pairwise
+
 import pytest
 
-from simulator.policy.yielding import FULL, LOOK_S, MOST_S, NEARLY, SAVED, Yielding
+from simulator.policy.yielding import FULL, LEAST_S, LOOK_S, MOST_S, NEARLY, SAVED, Yielding
 
 
 class _Process:
@@ -51,9 +53,11 @@ def test_a_crowd_that_stays_is_passed_on_all_the_same() -> None:
     seconds = 0.0
     while process.step(1.0):
         seconds += 2 * LOOK_S
-    assert seconds == pytest.approx(MOST_S / (1 - SAVED), abs=4 * LOOK_S)
-    later = [process.step(1.0) for _ in range(round(60 / (2 * LOOK_S)))]
-    assert sum(later) / len(later) == pytest.approx(SAVED, abs=0.03), "and from then on as much as is saved up"
+    assert seconds == pytest.approx(MOST_S, abs=4 * LOOK_S)
+    later = [process.step(1.0) for _ in range(round(110 / (2 * LOOK_S)))]
+    assert sum(later) / len(later) == pytest.approx(SAVED / (1 + SAVED), abs=0.03), "then as much as is saved up"
+    changes = sum(one != other for one, other in pairwise(later))
+    assert changes <= 2 * 11, "and not in bits"
 
 
 def test_what_was_spent_is_saved_up_again() -> None:
@@ -65,4 +69,13 @@ def test_what_was_spent_is_saved_up_again() -> None:
     given = 0
     while process.step(1.0):
         given += 1
-    assert given * 2 * LOOK_S == pytest.approx(MOST_S / (1 - SAVED), abs=4 * LOOK_S)
+    assert given * 2 * LOOK_S == pytest.approx(MOST_S, abs=4 * LOOK_S)
+
+
+def test_a_long_time_in_which_nobody_looked_costs_no_more_than_there_was() -> None:
+    process = _Process()
+    process.step(1.0)
+    assert not process.step(1.0, seconds=3_600.0)
+    for _ in range(round(LEAST_S / SAVED / (2 * LOOK_S)) + 1):
+        process.step(0.1)
+    assert process.step(1.0)
