@@ -126,8 +126,8 @@ def test_ballast_fills_step_by_step_to_its_share_and_lets_go() -> None:
     for _ in range(20):
         ballast.act(faults)
     assert ballast.held > PIECE
-    # Not by how many pieces: what the process held before may be taken out of memory meanwhile.
-    assert resident_bytes() <= 0.8 * limit_mb * MB
+    # Not by how many pieces: what the process held before may be taken out of memory meanwhile, or come back.
+    assert resident_bytes() <= 0.8 * limit_mb * MB + PIECE
     clock.advance(1)
     ballast.act(faults)
     assert ballast.held == 0
