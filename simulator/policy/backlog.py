@@ -28,8 +28,9 @@ PATIENCE_S = 5.0
 """For so long the wait must have been too long before anybody is refused."""
 REMEMBERED_S = 60.0
 """For so long after the last refusals there is no patience: it is the same crowd, and each time it would grow anew."""
-PART = 0.5
-"""Of what gets done, this part may come in meanwhile: the rest of the work is for what waits."""
+PART, CALM_PART = 0.5, 0.75
+"""Of what gets done, this part may come in meanwhile: the rest of the work is for what waits. The larger one where no
+more than that is asked: the crowd has passed, and what waits is worked off all the same."""
 LEAST = 50.0
 """Jobs a second that may come in however little gets done."""
 STEP_S = 1.0
@@ -125,7 +126,7 @@ class Backlog:
         self._step, self._most = -1, 0.0
         """The step that runs, and how many jobs may come in during it, here."""
         self._taken: Counter[str] = Counter()
-        self._total = 0
+        self._total = self._asked = 0
         self._owed: Counter[str] = Counter()
         """What was taken beyond the shares of steps that are over, by tenant."""
         self._seen = set[str]()
@@ -155,6 +156,7 @@ class Backlog:
         if not self.standing:
             return None
         self._move(now_s)
+        self._asked += 1
         self._seen.add(tenant)
         self._sharers.add(tenant)
         if not self._kept_out(tenant):
@@ -217,6 +219,8 @@ class Backlog:
         paid = (step - self._step) * self._share
         due = self._owed + self._taken
         self._owed = Counter({tenant: math.ceil(jobs - paid) for tenant, jobs in due.items() if jobs > paid})
-        self._step, self._taken, self._total = step, Counter(), 0
+        done = self._behind.rate * STEP_S / self._processes
+        part = CALM_PART if self._asked <= CALM_PART * done else PART
+        self._step, self._taken, self._total, self._asked = step, Counter(), 0, 0
         self._sharers, self._seen = self._seen | self._owed.keys(), set()
-        self._most = max(LEAST, PART * self._behind.rate) * STEP_S / self._processes
+        self._most = max(LEAST * STEP_S / self._processes, part * done)

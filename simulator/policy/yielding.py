@@ -8,7 +8,7 @@ from __future__ import annotations
 
 LOOK_S = 0.05
 """The processor's time is looked at over steps of so long."""
-FULL, NEARLY = 0.9, 0.65
+FULL, NEARLY = 0.8, 0.6
 """From the first share of a processor on, a process whose work is done in one thread has too little time; it has again
 below the second, if nothing waits either: while it waits for the disk, it uses no processor."""
 MOST_S, LEAST_S, SAVED = 10.0, 1.0, 0.1

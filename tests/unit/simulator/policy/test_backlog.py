@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.policy.backlog import (
+    CALM_PART,
     COME_BACK_MOST_S,
     LEARNT_S,
     LEAST,
@@ -226,7 +227,7 @@ def test_many_that_owe_keep_nobody_out_who_took_nothing() -> None:
 def test_what_brings_nothing_in_the_end_is_no_credit() -> None:
     backlog = Backlog(MOST_S)
     for at in (0.0, PATIENCE_S):
-        backlog.see(Behind(9.0, 2 * LEAST), MANY, at)
+        backlog.see(Behind(9.0, LEAST / CALM_PART), MANY, at)
     for _ in range(50):
         backlog.took("a", 1, 100.0)
     for _ in range(50):
@@ -245,7 +246,7 @@ def test_what_brings_nothing_in_the_end_is_no_credit() -> None:
 def test_one_that_is_given_up_leaves_its_place() -> None:
     backlog = Backlog(MOST_S)
     for at in (0.0, PATIENCE_S):
-        backlog.see(Behind(9.0, 2 * LEAST), MANY, at)
+        backlog.see(Behind(9.0, LEAST / CALM_PART), MANY, at)
     backlog.took("a", round(LEAST), 100.0)
     assert backlog.refusal("a", 100.0) is not None
     backlog.forgo("a")
@@ -258,7 +259,7 @@ def test_one_that_is_given_up_leaves_its_place() -> None:
 def test_a_large_submission_is_owed_by_the_steps_after_it() -> None:
     backlog = Backlog(MOST_S)
     for at in (0.0, PATIENCE_S):
-        backlog.see(Behind(9.0, 2 * LEAST), MANY, at)
+        backlog.see(Behind(9.0, LEAST / CALM_PART), MANY, at)
     assert backlog.refusal("a", 100.0) is None
     backlog.took("a", round(3 * LEAST), 100.0)
     assert [backlog.refusal("a", 100.0 + step) is None for step in range(4)] == [False, False, False, True]
@@ -274,8 +275,28 @@ def test_processes_share_what_may_come_in(processes: int, rate: float) -> None:
         while backlog.refusal("a", 60.0) is None:
             backlog.took("a", 1, 60.0)
             let_in += 1
-    most = max(LEAST, rate / 2)
+    most = max(LEAST, CALM_PART * rate)
     assert most <= let_in < most + processes
+
+
+def test_where_no_more_is_asked_than_can_be_done_nobody_is_refused_while_it_catches_up() -> None:
+    backlog = Backlog(MOST_S)
+    for at in (0.0, PATIENCE_S):
+        backlog.see(Behind(9.0, 1_000), MANY, at)
+
+    def let_in(asked: int, at: float) -> int:
+        count = 0
+        for _ in range(asked):
+            if backlog.refusal("a", at) is None:
+                backlog.took("a", 1, at)
+                count += 1
+        return count
+
+    assert [let_in(700, at) for at in (100.0, 101.0)] == [700, 700]
+    assert let_in(3_000, 102.0) == CALM_PART * 1_000
+    assert [let_in(3_000, at) for at in (103.0, 104.0)] == [PART * 1_000] * 2, "a crowd is told apart by the last step"
+    assert let_in(700, 105.0) == PART * 1_000
+    assert let_in(700, 106.0) == 700
 
 
 def test_a_pace_is_told_once_a_second() -> None:
