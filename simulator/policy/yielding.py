@@ -19,8 +19,8 @@ second in which none is given."""
 class Yielding:
     """Told from time to time how much processor time its thread has used, it says whether to give way now."""
 
-    def __init__(self, most_s: float = MOST_S) -> None:
-        self._most_s = self._left_s = most_s
+    def __init__(self) -> None:
+        self._left_s = MOST_S
         self._seen: tuple[float, float] | None = None
         self.gives_way = False
 
@@ -42,6 +42,6 @@ class Yielding:
             self._left_s = max(0.0, self._left_s - passed_s)
             self.gives_way = self._left_s > 0 and (crowded or share >= NEARLY)
         else:
-            self._left_s = min(self._most_s, self._left_s + SAVED * passed_s)
+            self._left_s = min(MOST_S, self._left_s + SAVED * passed_s)
             self.gives_way = self._left_s >= LEAST_S and share >= FULL
         return self.gives_way

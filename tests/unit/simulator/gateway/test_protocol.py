@@ -202,15 +202,17 @@ async def test_a_kept_connection_serves_again_after_a_pause(port: int, monkeypat
     writer.close()
 
 
-async def test_an_idle_connection_is_closed_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("asks", [True, False], ids=["that was asked", "that never asks"])
+async def test_an_idle_connection_is_closed_without_a_word(asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "KEEP_ALIVE_S", 0.05)
     with listen(20_000) as listener:
         server = WebServer(_echo, listener)
         await server.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
-        writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
-        await reader.readuntil(b"\r\n\r\n")
-        assert await reader.readexactly(1) == b"0"
+        if asks:
+            writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(1) == b"0"
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
         await server.stop()
@@ -313,14 +315,3 @@ async def test_a_connection_that_was_opened_beforehand_waits_as_one_that_is_kept
     writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
     assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 200")
     writer.close()
-
-
-async def test_one_that_never_asks_is_closed_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "KEEP_ALIVE_S", 0.05)
-    with listen(20_000) as listener:
-        server = WebServer(_echo, listener)
-        await server.start()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-        writer.close()
-        await server.stop()
