@@ -14,27 +14,27 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from simulator.store.connecting import (
+    SCHEMA_VERSION,
+    begin_patiently,
+    begun_at_once,
+    check_version,
+    connect,
+    connect_patiently,
+    limit_pages,
+    translate,
+)  # fmt: skip
 from simulator.store.port import Row, T, Work
 from simulator.store.queries import queries, schema
 from zjops.domain.errors import StoreUnavailable
 
 GROUP_ROWS = 500
 """How many transactions may share one commit."""
-BUSY_TIMEOUT_MS = 30_000
 READERS = 2
-CONNECT_TRIES, CONNECT_PAUSE_S = 100, 0.05
-BEGIN_PAUSE_S, BEGIN_PAUSE_MOST_S = 0.0005, 0.003
 QUICK_COMMIT_S, STALLED_COMMIT_S = 0.001, 0.010
 COMMITS_SEEN, QUICKER_ONES = 9, 2
 """Where the disk takes less than the first, a thread would take longer than it. Of the last commits the third quickest
 counts, for what a thread took holds its wait for the interpreter's lock as well; and none may have stalled."""
-CHECKPOINT_PAGES = 8_000
-"""32 MB of log before it is folded into the file: a page that changes often is written there once, not each time."""
-PAGES_MOST = 4_294_967_294
-"""SQLite's own bound of a file."""
-SCHEMA_VERSION = 8
-OTHER_VERSION = "made by another version of this program"
-
 _Job = tuple[Work[Any], "asyncio.Future[Any]"]
 _Read = tuple[Work[Any], "Future[Any]"]
 
@@ -79,91 +79,6 @@ def _note_columns(query: str, cursor: sqlite3.Cursor) -> list[str]:
     return found
 
 
-def _translate(exc: sqlite3.Error, path: str) -> StoreUnavailable:
-    """What SQLite says, as a line for people."""
-    text = str(exc)
-    if OTHER_VERSION in text:
-        hint = "start in a new folder with --home"
-    elif "malformed" in text or "not a database" in text:
-        hint = "the file is damaged; restore a copy or start in a new folder with --home"
-    elif "readonly" in text or "unable to open" in text:
-        hint = "the folder cannot be written; check its rights or choose another with --home"
-    elif "full" in text:
-        hint = "the disk is full; free some space and start again"
-    else:
-        hint = "try again"
-    return StoreUnavailable(f"store {path}: {text}; {hint}")
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=2 * len(queries())
-    )  # fmt: skip
-    try:
-        for pragma in (
-            f"busy_timeout={BUSY_TIMEOUT_MS}",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            # What a savepoint could have to take back would go to a file otherwise, a page at a time.
-            "temp_store=MEMORY",
-            f"wal_autocheckpoint={CHECKPOINT_PAGES}",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def _connect_patiently(path: str) -> sqlite3.Connection:
-    """Connect while others do: turning the log on is the one step for which SQLite does not wait by itself."""
-    for left in range(CONNECT_TRIES - 1, -1, -1):
-        try:
-            return _connect(path)
-        except sqlite3.OperationalError as exc:
-            if "locked" not in str(exc) or not left:
-                raise
-            threading.Event().wait(CONNECT_PAUSE_S)
-    raise AssertionError("unreachable")
-
-
-def _begin_patiently(connection: sqlite3.Connection) -> None:
-    """Begin a transaction that writes, as soon as nobody else does. Raises `sqlite3.OperationalError` after a while.
-
-    SQLite's own handler sleeps longer each time, up to 100 ms, while the lock changes hands many times.
-    """
-    until, pause = time.monotonic() + BUSY_TIMEOUT_MS / 1000, BEGIN_PAUSE_S
-    while not _begun_at_once(connection, last=time.monotonic() >= until):
-        time.sleep(pause)  # noqa: TID251 - another process lets go of a lock without a signal
-        pause = min(BEGIN_PAUSE_MOST_S, 1.5 * pause)
-
-
-def _begun_at_once(connection: sqlite3.Connection, *, last: bool = False) -> bool:
-    """Whether nobody else writes now; the last time that is an error. The connection does not wait by itself."""
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as exc:
-        if last or exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-            raise
-        return False
-    return True
-
-
-def _check_version(connection: sqlite3.Connection) -> None:
-    """Raises `sqlite3.DatabaseError` for a store that another version made."""
-    version, tables = connection.execute(
-        "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
-    ).fetchone()
-    if tables and version != SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"{OTHER_VERSION} ({version}, here {SCHEMA_VERSION})")
-
-
-def _limit_pages(connection: sqlite3.Connection, more: int | None) -> None:
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.execute(f"PRAGMA max_page_count={PAGES_MOST if more is None else pages + more}")
-
-
 class MemorySqliteStore:
     """SQLite in memory, run in the caller's own step: for virtual time, where order must not depend on threads.
 
@@ -177,7 +92,7 @@ class MemorySqliteStore:
 
     async def start(self) -> None:
         if self._connection is None:
-            self._connection = _connect(":memory:")
+            self._connection = connect(":memory:")
             self._connection.executescript(schema())
 
     async def stop(self) -> None:
@@ -240,10 +155,10 @@ class SqliteStore:
 
     def _create(self) -> None:
         try:
-            connection = _connect_patiently(str(self._path))
+            connection = connect_patiently(str(self._path))
             try:
                 self._path.chmod(0o600)
-                _check_version(connection)
+                check_version(connection)
                 # One transaction: another process that opens the same file sees all of it or nothing.
                 connection.executescript(
                     f"BEGIN IMMEDIATE;\n{schema()}\nPRAGMA user_version={SCHEMA_VERSION};\nCOMMIT;"
@@ -255,7 +170,7 @@ class SqliteStore:
                 raise
         except (sqlite3.Error, OSError) as exc:
             error = exc if isinstance(exc, sqlite3.Error) else sqlite3.OperationalError(f"unable to open: {exc}")
-            raise _translate(error, str(self._path)) from exc
+            raise translate(error, str(self._path)) from exc
         self._connection = connection
 
     async def stop(self) -> None:
@@ -276,7 +191,7 @@ class SqliteStore:
         """Let the file grow by so many pages and no further; None for as far as it likes. Only of this process."""
         connection = self._connection
         if connection is not None and self._writer is not None:
-            await asyncio.get_running_loop().run_in_executor(self._writer, _limit_pages, connection, more)
+            await asyncio.get_running_loop().run_in_executor(self._writer, limit_pages, connection, more)
 
     async def transact(self, work: Work[T]) -> T:
         if self._writer is None:
@@ -308,8 +223,8 @@ class SqliteStore:
         assert connection is not None
         told: list[tuple[Any, BaseException | None]] = []
         try:
-            if not _begun_at_once(connection):
-                await loop.run_in_executor(self._writer, _begin_patiently, connection)
+            if not begun_at_once(connection):
+                await loop.run_in_executor(self._writer, begin_patiently, connection)
             run, quick = self._alone if len(group) == 1 else self._in_savepoint, self._quick()
             with self._hurry:
                 for work, _ in group:
@@ -341,7 +256,7 @@ class SqliteStore:
             self._took.append(time.perf_counter() - began)
 
     def _read_loop(self) -> None:
-        connection = _connect(str(self._path))
+        connection = connect(str(self._path))
         while (one := self._reads.get()) is not None:
             self._snapshot(connection, *one)
         connection.close()
@@ -388,7 +303,7 @@ class SqliteStore:
         if isinstance(exc, sqlite3.OperationalError | sqlite3.DatabaseError) and not isinstance(
             exc, sqlite3.IntegrityError | sqlite3.ProgrammingError
         ):
-            return _translate(exc, str(self._path))
+            return translate(exc, str(self._path))
         return exc
 
 

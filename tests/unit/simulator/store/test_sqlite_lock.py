@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from simulator.store import sqlite
+from simulator.store import connecting, sqlite
 from simulator.store.sqlite import SqliteStore
 from zjops.domain.errors import StoreUnavailable
 
@@ -50,7 +50,7 @@ async def test_what_waits_for_the_lock_goes_on_when_it_is_free(
     store: SqliteStore, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries, tried = 0, asyncio.Event()
-    loop, honest = asyncio.get_running_loop(), sqlite._begun_at_once
+    loop, honest = asyncio.get_running_loop(), connecting.begun_at_once
 
     def counted(connection: sqlite3.Connection, *, last: bool = False) -> bool:
         nonlocal tries
@@ -59,7 +59,8 @@ async def test_what_waits_for_the_lock_goes_on_when_it_is_free(
             loop.call_soon_threadsafe(tried.set)
         return honest(connection, last=last)
 
-    monkeypatch.setattr(sqlite, "_begun_at_once", counted)
+    for module in (sqlite, connecting):
+        monkeypatch.setattr(module, "begun_at_once", counted)
     other.execute("BEGIN IMMEDIATE")
     waiting = [asyncio.create_task(store.transact(_put(f"n{number}"))) for number in range(3)]
     await asyncio.wait_for(tried.wait(), 30)
@@ -74,7 +75,7 @@ async def test_what_waits_for_the_lock_goes_on_when_it_is_free(
 async def test_a_lock_that_is_never_free_is_an_error_for_all_who_wait_and_for_nobody_after(
     store: SqliteStore, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr(connecting, "BUSY_TIMEOUT_MS", 20)
     other.execute("BEGIN IMMEDIATE")
     told = await asyncio.gather(*(store.transact(_put(f"n{number}")) for number in range(3)), return_exceptions=True)
     assert [type(error) for error in told] == [StoreUnavailable] * 3
@@ -89,7 +90,7 @@ async def test_an_error_that_is_no_lock_is_told_at_once(store: SqliteStore) -> N
     assert store._connection is not None
     store._connection.execute("BEGIN")
     with pytest.raises(sqlite3.OperationalError, match="within a transaction"):
-        sqlite._begun_at_once(store._connection)
+        connecting.begun_at_once(store._connection)
     store._connection.execute("ROLLBACK")
     assert _timeout(store) == 0, "the loop never waits in the library"
 
