@@ -17,7 +17,7 @@ from loadtests.following import Ear, Followers
 from loadtests.keys import keys
 from loadtests.plan import Plan
 from loadtests.recorder import Recorder
-from loadtests.serve import FOLLOWING, Hands, Service, counted_as
+from loadtests.serve import FLOOD, FOLLOWING, Hands, Service, counted_as
 from loadtests.tokens import Token
 from loadtests.told import HistoryFile
 from loadtests.wire import Target, Wire
@@ -102,8 +102,8 @@ class Generator:
     def _arrivals(self) -> Iterator[Arrival]:
         scenario, began, next_op = self.plan.scenario, self.began, self.service.next_op
         series = arrivals(scenario.phases, scenario.arrivals, self.plan.seed)
-        for at_s, phase in share(series, self.index, self.plan.workers):
-            yield Arrival(began + at_s, int(at_s), phase, next_op())
+        for at_s, phase, flood in share(series, self.index, self.plan.workers):
+            yield Arrival(began + at_s, int(at_s), phase, FLOOD if flood else next_op())
 
     def connection(self) -> None:
         """What one connection does from the beginning to the end."""

@@ -107,7 +107,7 @@ class Run:
         asked, scenario = self._options, self.scenario
         context = resolve(asked.context or None, Path(asked.home) if asked.home else None)
         prefix = asked.tenant_prefix or f"load-{SystemIds(self._clock).token(4).hex()}"
-        clients, made = make(context, scenario.tenants, prefix)
+        clients, made = make(context, scenario.tenants, prefix, more=int(scenario.flooded))
         hook = self._open_hook() if scenario.webhook_every else None
         self._drafted = Plan(
             scenario=scenario, seed=asked.load_seed, api_url=context.api_url, token_url=context.token_url,

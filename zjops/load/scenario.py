@@ -33,13 +33,15 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Phase(Part, frozen=True, kw_only=True):
     """A stretch of time with one rate, or one that changes evenly from `rate` to `to`, in arrivals a second.
 
-    What happens in a `warmup` is measured and shown, and judged by nobody.
+    What happens in a `warmup` is measured and shown, and judged by nobody. `flood` are the submissions a second of one
+    more tenant, beside all that.
     """
 
     name: Name
     duration_s: Seconds
     rate: Rate = 1.0
     to: Rate | None = None
+    flood: Rate | None = None
     warmup: bool = False
     thresholds: tuple[str, ...] = ()
 
@@ -49,9 +51,14 @@ class Phase(Part, frozen=True, kw_only=True):
         return self.rate if self.to is None else self.to
 
     @property
+    def most(self) -> float:
+        """The highest rate of all arrivals in it."""
+        return max(self.rate, self.last_rate) + (self.flood or 0.0)
+
+    @property
     def arrivals(self) -> float:
-        """How many arrivals it has."""
-        return (self.rate + self.last_rate) / 2 * self.duration_s
+        """How many arrivals it has, the flood's included."""
+        return ((self.rate + self.last_rate) / 2 + (self.flood or 0.0)) * self.duration_s
 
 
 class Job(Part, frozen=True, kw_only=True):
@@ -115,7 +122,12 @@ class Scenario(Part, frozen=True, kw_only=True):
     @property
     def rate(self) -> float:
         """The highest rate of all phases."""
-        return max(max(phase.rate, phase.last_rate) for phase in self.phases)
+        return max(phase.most for phase in self.phases)
+
+    @property
+    def flooded(self) -> bool:
+        """Whether one more tenant floods the platform in some phase."""
+        return any(phase.flood for phase in self.phases)
 
     def starts(self) -> list[float]:
         """When each phase begins, in seconds from the first."""
@@ -176,6 +188,8 @@ def faults(scenario: Scenario) -> list[str]:
         found.append("every phase is a warm-up; one must count")
     if sum(scenario.mix.values()) <= 0:
         found.append("mix: at least one kind of request needs a weight above 0")
+    if scenario.flooded and scenario.model == "closed":
+        found.append("flood: only in the open model")
     if sum(job.weight for job in scenario.jobs) <= 0:
         found.append("jobs: at least one needs a weight above 0")
     if scenario.search_to is not None and len(scenario.judged()) != 1:
@@ -198,6 +212,7 @@ def changed(
         msgspec.structs.replace(
             phase, duration_s=phase.duration_s * longer, rate=phase.rate * faster,
             to=None if phase.to is None else phase.to * faster,
+            flood=None if phase.flood is None else phase.flood * faster,
         )
         for phase in scenario.phases
     )  # fmt: skip

@@ -14,13 +14,16 @@ from zjops.load.scenario import Tenants
 PLAN = "enterprise"
 
 
-def make(context: Context, asked: Tenants, name: str) -> tuple[list[ClientEntry], list[TenantMade]]:
-    """Make the tenants, each called after a run, and tell their credentials. Raises `Problem`, `UnreachableError`."""
+def make(context: Context, asked: Tenants, name: str, more: int = 0) -> tuple[list[ClientEntry], list[TenantMade]]:
+    """Make the tenants, each called after a run, and so many more; tell their credentials.
+
+    Raises `Problem`, `UnreachableError`.
+    """
     values = asked.negotiated()
     clients, made = [], []
     admin = Admin(context)
     with closing(admin.http):
-        for number in range(1, asked.count + 1):
+        for number in range(1, asked.count + more + 1):
             tenant = f"{name}-{number}"
             created = admin.add(TenantCreate(tenant_id=tenant, plan=PLAN, name="load test", overrides=dict(values)))
             clients.append(

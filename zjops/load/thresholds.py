@@ -10,7 +10,8 @@ jobs_per_s>=2500          jobs that became final on chain, a second
 final_within_s<60         seconds from the last acceptance until every job is final
 healthy_within_s<10       seconds from the end of the load until each process is ready and a no-op job
                           is done within 5 s
-submit:p(99)<200          of one kind: submit, bulk, list, read, status, told
+submit:p(99)<200          of one kind: submit, bulk, list, read, status, told, flood
+submit:raised(99)<=1.5    how many times a percentile of the first phase that counts: for one phase
 final:p(95)<15000         of a hop, from acceptance: started, completed, mined, final, webhook
 
 A request that was given up counts in p, avg and max with the time after which it was, and in `within` not at all. So
@@ -34,12 +35,14 @@ from zjops.load.scenario import Scenario
 from zjops.slo.model import MILLION, Objective
 
 HOPS = ("started", "completed", "mined", "final", "webhook")
-OPS = ("submit", "bulk", "list", "read", "status", "told")
+OPS = ("submit", "bulk", "list", "read", "status", "told", "flood")
+RAISED = "raised"
 TIMES = frozenset({"p", "avg", "max"})
 SHARES = frozenset({"accepted", "shed", "errors", "failed", "timeouts", "dropped", "available", "within"})
 HEALTHY = "healthy_within_s"
 AFTER = frozenset({"jobs_per_s", "final_within_s", HEALTHY})
 """What is known only when the jobs have ended."""
+KNOWN = TIMES | SHARES | AFTER | {RAISED}
 CHANCE = 5
 """So many standard deviations more arrivals than planned may come yet."""
 _TEXT = re.compile(r"(?:([a-z]+):)?([a-z_]+)(?:\(([0-9]+(?:\.[0-9]+)?)\))? *(<=|>=|<|>) *([0-9]+(?:\.[0-9]+)?)(%?)")
@@ -113,13 +116,15 @@ def parse(text: str, phase: int | None = None) -> Threshold:
 
 
 def _fault(made: Threshold, argued: bool, percent: bool) -> str:
-    if made.metric not in TIMES | SHARES | AFTER:
-        return f"there is no {made.metric}; there are {', '.join(sorted(TIMES | SHARES | AFTER))}"
+    if made.metric not in KNOWN:
+        return f"there is no {made.metric}; there are {', '.join(sorted(KNOWN))}"
     if made.scope and made.scope not in (*HOPS, *OPS):
         return f"there is no {made.scope}; there are {', '.join((*OPS, *HOPS))}"
-    if argued != (made.metric in ("p", "within")):
+    if argued != (made.metric in ("p", "within", RAISED)):
         return f"{made.metric} takes {'a number in brackets' if not argued else 'no brackets'}"
-    if made.metric == "p" and not 0 < made.argument <= 100:
+    if made.metric == RAISED and made.phase is None:
+        return "raised is of one phase: write it there"
+    if made.metric in ("p", RAISED) and not 0 < made.argument <= 100:
         return "a percentile lies above 0 and at most at 100"
     if percent != (made.metric in SHARES):
         return f"{made.metric} is {'a share: write it with %' if not percent else 'no share'}"
@@ -194,9 +199,17 @@ def _value(one: Threshold, measured: Measured, after: After | None) -> float | N
         hop = after.hops.get(one.scope) if after else None
         return of_times(hop, one.metric, one.argument) if hop else None
     tally = _tally(one, measured)
+    if one.metric == RAISED:
+        return _raised(tally, measured.phase(measured.scenario.judged()[0], one.scope), one.argument)
     if one.metric in TIMES or one.metric == "within":
         return of_times(tally.latency, one.metric, one.argument, tally["timeouts"])
     return share_of(tally, one.metric)
+
+
+def _raised(now: Tally, before: Tally, percentile: float) -> float | None:
+    """How many times what it was before a percentile is."""
+    late, usual = now.latency.ms(percentile), before.latency.ms(percentile)
+    return late / usual if late is not None and usual else None
 
 
 def _tally(one: Threshold, measured: Measured) -> Tally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,8 @@ class Bench:
         self.apis: list[Api] = []
 
     def run(
-        self, answer: Answer, *, rate: float = 100, duration_s: float = 0.5, in_ms: int = 30, **changes: Any
+        self, answer: Answer, *, rate: float = 100, duration_s: float = 0.5, in_ms: int = 30,
+        tenants: tuple[str, ...] = ("t",), **changes: Any
     ) -> Measured:  # fmt: skip
         """Go through a schedule, and come back when all is over."""
         api = Api(answer)
@@ -96,7 +98,8 @@ class Bench:
         asked = Scenario(**values | changes)
         plan = Plan(
             scenario=asked, seed=5, api_url=f"http://127.0.0.1:{api.server.server_port}", token_url="http://x",
-            clients=[ClientEntry(tenant="t", plan="e", client_id="c", client_secret="s", scopes=[])], tenants=[],
+            clients=[ClientEntry(tenant=t, plan="e", client_id="c", client_secret="s", scopes=[]) for t in tenants],
+            tenants=[],
             workers=1, began_ms=SystemClock().now_ms() + in_ms, folder=str(self.folder),
         )  # fmt: skip
         measured = Measured(asked)
@@ -142,6 +145,18 @@ def test_every_arrival_is_a_job_of_its_own_and_stands_in_the_history_once(bench:
     assert tally.latency.total == tally.service.total == tally.lag.total == 50
     assert len({record.key for record in bench.history}) == len({record.job_id for record in bench.history}) == 50
     assert {(record.outcome, record.status, record.tenant) for record in bench.history} == {("ok", 202, "t")}
+
+
+def test_a_flood_is_of_the_last_tenant_and_counted_apart(bench: Bench) -> None:
+    phases = Phase(name="p", duration_s=0.5, rate=40), Phase(name="q", duration_s=0.5, rate=40, flood=200)
+    measured = bench.run(accept, phases=phases, tenants=("calm", "flood"), connections=64)
+    assert measured.whole
+    calm, beside = (measured.phase(number, "submit") for number in (0, 1))
+    flood = measured.phase(1, "flood")
+    assert (calm["accepted"], beside["accepted"], flood["accepted"]) == (20, 20, 100)
+    assert not measured.phase(0, "flood")["offered"]
+    assert measured.phase(1)["offered"] == 120
+    assert Counter(record.tenant for record in bench.history) == {"calm": 40, "flood": 100}
 
 
 def test_nobody_answers_and_every_request_counts_at_its_timeout(bench: Bench) -> None:

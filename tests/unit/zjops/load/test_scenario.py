@@ -29,6 +29,7 @@ def test_the_shipped_ones_are_those_that_were_asked_for() -> None:
         "throughput",
         "knee",
         "overload",
+        "neighbour",
     }
     assert all(name == found.name for name, found in shipped().items())
 
@@ -55,6 +56,8 @@ def test_their_bars() -> None:
     assert set(burst.thresholds) == {"p(50)<25", "p(99)<200", "accepted>=99.9%"}
     assert "final_within_s<60" in known["burst"].thresholds
     assert "jobs_per_s>=2500" in known["throughput"].thresholds
+    (beside,) = (phase for phase in known["neighbour"].phases if phase.flood)
+    assert beside.thresholds == ("submit:raised(99)<=1.5",)
 
 
 def test_another_rate_and_length_keep_the_proportions() -> None:
@@ -137,3 +140,12 @@ def test_the_scenario_of_the_guide_is_one() -> None:
     found = parse(example, "README.md")
     for text in (*found.thresholds, *(one for phase in found.phases for one in phase.thresholds)):
         assert parse_threshold(text).text == text
+
+
+def test_a_flood_is_part_of_the_rate_and_scales_with_it() -> None:
+    asked = parse(HEAD + PHASE + "rate = 10\nflood = 90\n", "x.toml")
+    assert (asked.rate, asked.flooded, asked.phases[0].arrivals) == (100, True, 100)
+    slower = changed(asked, rate=50)
+    assert (slower.phases[0].rate, slower.phases[0].flood) == (5, 45)
+    with pytest.raises(UsageError, match="flood: only in the open model"):
+        parse(HEAD + 'model = "closed"\n' + PHASE + "flood = 90\n", "x.toml")

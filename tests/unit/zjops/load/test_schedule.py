@@ -6,6 +6,7 @@ import heapq
 import itertools
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,3 +82,16 @@ def test_the_seed_decides_and_nothing_else() -> None:
 
     assert series(7) == series(7)
     assert series(7) != series(8)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "poisson"])
+def test_a_flood_comes_beside_the_others_and_changes_nothing_of_them(kind: Arrivals) -> None:
+    calm = [Phase(name=name, duration_s=20, rate=50) for name in ("alone", "beside", "after")]
+    flooded = [calm[0], msgspec.structs.replace(calm[1], flood=500.0), calm[2]]
+    found = list(arrivals(flooded, kind, 5))
+    assert [due.at_s for due in found] == sorted(due.at_s for due in found)
+    assert [due for due in found if not due.flood] == list(arrivals(calm, kind, 5))
+    flood = [due for due in found if due.flood]
+    assert len(flood) == pytest.approx(10_000, abs=5 * math.sqrt(10_000))
+    assert {due.phase for due in flood} == {1}
+    assert all(20 <= due.at_s < 40 for due in flood)

@@ -24,6 +24,7 @@ from zjops.slo.model import Objective
         ("errors<0.1%", "errors", 0, "<", 0.001), ("within(300)>=95%", "within", 300, ">=", 0.95),
         ("jobs_per_s>=2500", "jobs_per_s", 0, ">=", 2500), ("final_within_s<60", "final_within_s", 0, "<", 60),
         ("healthy_within_s<10", "healthy_within_s", 0, "<", 10),
+        ("submit:p(99)<=200", "p", 99, "<=", 200),
     ],
 )  # fmt: skip
 def test_a_threshold_is_read(text: str, metric: str, argument: float, comparison: str, bound: float) -> None:
@@ -40,7 +41,8 @@ def test_a_threshold_is_read(text: str, metric: str, argument: float, comparison
         ("p(99)<", "not written like"), ("p<200", "a number in brackets"), ("avg(5)<200", "no brackets"),
         ("p(0)<200", "above 0"), ("p(101)<200", "above 0"), ("speed<5", "there is no speed"),
         ("accepted>=0.999", "write it with %"), ("p(99)<20%", "is no share"), ("gone:p(99)<5", "there is no gone"),
-        ("final:accepted>=9%", "a hop has"), ("submit:jobs_per_s>5", "of the whole run"),
+        ("raised(99)<=1.5", "of one phase"), ("final:accepted>=9%", "a hop has"),
+        ("submit:jobs_per_s>5", "of the whole run"),
     ],
 )  # fmt: skip
 def test_what_is_no_threshold_is_refused_with_a_reason(text: str, why: str) -> None:
@@ -85,6 +87,21 @@ def test_one_kind_of_request_has_thresholds_of_its_own() -> None:
     (judged,) = judge([parse("list:p(99)<50")], measured, None)
     assert judged.value == pytest.approx(80, rel=0.001)
     assert not judged.ok
+
+
+def test_a_percentile_is_compared_with_that_of_the_first_phase_that_counts() -> None:
+    phases = tuple(Phase(name=name, duration_s=2, rate=100, warmup=name == "a") for name in ("a", "b", "c"))
+    ticks = [tick(2 * phase, phase=phase, times_ms=[ms] * 100) for phase, ms in ((0, 1.0), (1, 10.0), (2, 14.0))]
+    flood = tick(4, phase=2, op="flood", times_ms=[900.0] * 500)
+    measured = run(*ticks, flood, of=scenario(phases=phases))
+    texts = ("submit:raised(99)<=1.5", "submit:raised(50)<=1.3", "raised(99)<=1.5", "list:raised(99)<=1.5")
+    close, slow, all_of_them, none = judge([parse(text, 2) for text in texts], measured, None)
+    assert close.value == pytest.approx(1.4, rel=0.01)
+    assert close.ok
+    assert not slow.ok
+    assert all_of_them.value == pytest.approx(90, rel=0.01)
+    assert none.value is None
+    assert hopeless([parse("raised(99)<=1.5", 2)], measured) is None, "it is known at the end"
 
 
 def test_what_was_not_measured_did_not_hold() -> None:
