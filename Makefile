@@ -58,9 +58,11 @@ bench: $(LOAD)
 	$(BIN)/python -m tests.bench.terminal
 	$(BIN)/python -m tests.bench.load
 
-# Every experiment under load, on a platform of its own, then each with its controller killed half way: half an hour.
+# Every experiment under load, on a platform of its own; the design's in full length; then each with its controller
+# killed half way: an hour and a quarter.
 chaos: $(LOAD)
 	$(BIN)/zjops chaos suite --fresh $(ARGS)
+	$(BIN)/zjops chaos suite --fresh --full --tag design $(ARGS)
 	ZJOPS_LONG=1 $(BIN)/python -m pytest -q --timeout 300 tests/acceptance/test_chaos.py
 
 fuzz: $(STAMP)
