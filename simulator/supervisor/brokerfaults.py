@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from simulator.faults.catalogue import Kind
 from simulator.supervisor.children import Child
 from simulator.supervisor.faultkeepers import Fault, Repeating, release
 from zjops.domain.clock import Clock
@@ -30,7 +31,7 @@ class BrokerKeeper:
         self._child, self._home, self._run, self._clock = child, home, run, clock
         self._repeating = Repeating(clock)
 
-    def targets(self) -> list[str]:
+    def targets(self, kind: Kind) -> list[str]:
         return [self._child.spec.name]
 
     async def begin(self, fault: Fault) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from simulator.config import STORE_FILE
+from simulator.faults.catalogue import Kind
 from simulator.faults.proxy import Conditions, TcpProxy
 from simulator.faults.switchboard import ActiveFault, write_faults
 from simulator.service import background
@@ -54,8 +55,8 @@ class Fault(msgspec.Struct):
 class Keeper(Protocol):
     """Does and undoes faults of one scope. `others` are those that stay active."""
 
-    def targets(self) -> list[str]:
-        """What these faults can be done to."""
+    def targets(self, kind: Kind) -> list[str]:
+        """What a fault of its scope can be done to."""
         ...
 
     async def begin(self, fault: Fault) -> None:
@@ -111,7 +112,7 @@ class ProcessKeeper:
         self._stopped: dict[str, str] = {}
         """The targets of faults that stop them, by the faults' ids."""
 
-    def targets(self) -> list[str]:
+    def targets(self, kind: Kind) -> list[str]:
         return list(self._children)
 
     async def begin(self, fault: Fault) -> None:
@@ -195,7 +196,7 @@ class LinkKeeper:
         self._repeating = Repeating(clock)
         self._chances: dict[str, random.Random] = {}
 
-    def targets(self) -> list[str]:
+    def targets(self, kind: Kind) -> list[str]:
         return list(self._proxies)
 
     async def begin(self, fault: Fault) -> None:
@@ -234,8 +235,8 @@ class RoleKeeper:
         self._children, self._home = children, home
         self._told: dict[str, list[Fault]] = {}
 
-    def targets(self) -> list[str]:
-        return [name for name, child in self._children.items() if set(child.spec.roles) - {"broker", "chain"}]
+    def targets(self, kind: Kind) -> list[str]:
+        return [name for name, child in self._children.items() if kind.acts_in(child.spec.roles)]
 
     async def begin(self, fault: Fault) -> None:
         self._tell(fault.target, [*self._told.get(fault.target, []), fault])
@@ -261,7 +262,7 @@ class StoreKeeper:
         self._home, self._clock = home, clock
         self._lockers: dict[str, asyncio.subprocess.Process] = {}
 
-    def targets(self) -> list[str]:
+    def targets(self, kind: Kind) -> list[str]:
         return ["store"]
 
     async def begin(self, fault: Fault) -> None:

@@ -92,7 +92,7 @@ class Faults:
 
     def _targets(self, kind: Kind) -> list[str]:
         keeper = self._keepers.get(kind.scope)
-        return [] if keeper is None else keeper.targets()
+        return [] if keeper is None else keeper.targets(kind)
 
     def _no_target(self, kind: Kind, target: str) -> str:
         there = self._targets(kind)

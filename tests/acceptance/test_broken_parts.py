@@ -26,7 +26,7 @@ FAULTS: tuple[tuple[str, str, dict[str, float]], ...] = (
     ("relayer", "store.slow_commit", {"ms": 100}),
     ("outbox", "broker.lose_acks", {"share": 0.1}),
     ("settlement", "broker.duplicate", {"share": 0.5}),
-    ("meter", "broker.late", {"share": 0.2}),
+    ("settlement", "broker.late", {"share": 0.2}),
     ("worker", "broker.duplicate", {"share": 0.3}),
     ("broker", "broker.full", {}),
     ("broker", "broker.cut_tail", {"bytes": 2048}),
@@ -89,6 +89,8 @@ def test_the_catalogue_says_what_each_fault_takes_and_where_it_can_be_put(stage:
         ("api", "store.delay", {"mss": 1.0}, "store.delay has no parameter mss; it takes ms, jitter_ms"),
         ("api", "store.delay", {"ms": -1.0}, "ms of store.delay must lie between 0 and 60000"),
         ("broker", "store.delay", {}, "store.delay cannot be done to broker; it can be done to api, outbox"),
+        ("api", "chain.rate_limited", {}, "chain.rate_limited cannot be done to api; it can be done to relayer"),
+        ("meter", "broker.late", {}, "broker.late cannot be done to meter; it can be done to settlement, worker"),
         ("api", "boil", {}, "There is no fault boil; there are kill"),
     ],
 )

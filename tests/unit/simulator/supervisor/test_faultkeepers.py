@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from simulator.faults.catalogue import SEED_MOST
+from simulator import platform
+from simulator.faults import catalogue
+from simulator.faults.catalogue import KINDS, SEED_MOST, Kind
 from simulator.faults.proxy import Conditions
 from simulator.faults.switchboard import Switchboard, read_faults
 from simulator.supervisor.brokerfaults import BrokerKeeper
@@ -23,6 +25,7 @@ from zjops.domain.errors import Problem
 from zjops.domain.ids import SeededIds
 
 LATE, HOLD = "broker.late", "link.hold"
+ROLES = ("api", "outbox", "settlement", "relayer", "meter", "worker", "broker", "chain")
 
 
 class Bench:
@@ -30,7 +33,7 @@ class Bench:
 
     def __init__(self, home: Path) -> None:
         self.home, self.clock = home, SystemClock()
-        roles: Any = {name: SimpleNamespace(spec=SimpleNamespace(roles=(name,))) for name in ("meter", "worker")}
+        roles: Any = {name: SimpleNamespace(spec=SimpleNamespace(roles=(name,))) for name in ROLES}
         self.link = Conditions()
         links: Any = {"broker": SimpleNamespace(conditions=self.link)}
         keepers: Any = {"role": RoleKeeper(roles, home), "link": LinkKeeper(links, self.clock)}
@@ -59,9 +62,9 @@ def bench(tmp_path: Path) -> Bench:
 async def test_a_seed_reaches_each_process_and_decides_the_same_there_again(bench: Bench) -> None:
     seen = []
     for seed in (7, 7, 8):
-        for process in ("meter", "worker"):
+        for process in ("settlement", "worker"):
             await bench.put(process, LATE, seed)
-        seen.append((bench.strikes("meter"), bench.strikes("worker")))
+        seen.append((bench.strikes("settlement"), bench.strikes("worker")))
         assert await bench.faults.heal_all() == 2
     assert seen[0] == seen[1] != seen[2]
     assert seen[0][0] != seen[0][1]
@@ -85,8 +88,41 @@ async def test_a_seed_reaches_a_link_and_another_fault_of_its_kind_does_not_dist
 @pytest.mark.parametrize("seed", [-1, SEED_MOST + 1])
 async def test_a_seed_out_of_bounds_is_refused(bench: Bench, seed: int) -> None:
     with pytest.raises(Problem, match="seed must lie between 0 and 2147483648"):
-        await bench.put("meter", LATE, seed)
+        await bench.put("worker", LATE, seed)
     assert bench.faults.active() == []
+
+
+@pytest.mark.parametrize(
+    ("target", "fault", "there"),
+    [
+        ("api", "chain.rate_limited", "relayer"), ("meter", "broker.late", "settlement, worker"),
+        ("worker", "store.delay", "api, outbox, settlement, relayer"),
+        ("settlement", "broker.lose_acks", "api, outbox, worker"),
+        ("broker", "clock.skew", "api, outbox, settlement, relayer, meter, worker"),
+    ],
+    ids=lambda given: given,
+)  # fmt: skip
+async def test_a_fault_that_can_do_nothing_to_a_process_is_refused_with_where_it_can(
+    bench: Bench, target: str, fault: str, there: str
+) -> None:
+    with pytest.raises(Problem, match=f"{fault} cannot be done to {target}; it can be done to {there}\\.$"):
+        await bench.faults.inject(FaultRequest(target, fault, {}, 60))
+    assert bench.faults.active() == []
+
+
+def test_who_uses_the_store_is_said_as_the_platform_says_it() -> None:
+    assert catalogue.STORING == platform.STORING
+
+
+def test_a_process_of_several_roles_takes_what_any_of_them_takes(tmp_path: Path) -> None:
+    hosts: Any = {name: SimpleNamespace(spec=SimpleNamespace(roles=roles)) for name, roles in (
+        ("api", ("api", "outbox")), ("backend", ("settlement", "relayer", "meter", "worker")), ("worker-2", ("worker",))
+    )}  # fmt: skip
+    keeper = RoleKeeper(hosts, tmp_path)
+    assert keeper.targets(KINDS["chain.fee_spike"]) == ["backend"]
+    assert keeper.targets(KINDS["broker.duplicate"]) == ["backend", "worker-2"]
+    assert keeper.targets(KINDS["store.page_limit"]) == ["api", "backend"]
+    assert keeper.targets(KINDS["memory.ballast"]) == ["api", "backend", "worker-2"]
 
 
 class Slow:
@@ -95,7 +131,7 @@ class Slow:
     def __init__(self) -> None:
         self.broken, self.may = False, asyncio.Event()
 
-    def targets(self) -> list[str]:
+    def targets(self, kind: Kind) -> list[str]:
         return ["store"]
 
     async def begin(self, fault: Fault) -> None:
