@@ -79,15 +79,15 @@ def beside(platform: Platform, log_dir: Path, roles: Sequence[str]) -> Platform:
     return Platform(own, platform.settings, Telemetry(name, ports.clock, stream=None), log_dir, f"beside-{name}", roles)
 
 
-def faults_of(home: Path, process: str) -> tuple[Switchboard, Service]:
+def faults_of(home: Path, process: str, telemetry: Telemetry) -> tuple[Switchboard, Service]:
     """The faults of a role process, and the service that hears of them."""
-    from simulator.faults.inside import Ballast
+    from simulator.faults.ballast import Ballast, teller
     from simulator.faults.switchboard import FaultWatch
 
     clock = SystemClock()
     faults = Switchboard(clock)
     watch = FaultWatch(faults, home, process, clock)
-    watch.also(Ballast().act)
+    watch.also(Ballast(teller(home, process, telemetry.log)).act)
     return faults, watch
 
 

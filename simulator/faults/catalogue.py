@@ -101,8 +101,9 @@ KINDS: dict[str, Kind] = dict((
           blocks=Param(8, 1, 1000, "how many blocks")),
     _kind("chain.fee_spike", "role", "the price of gas is multiplied", roles=CHAIN,
           factor=Param(1000, 1, 1e9, "by how much")),
-    _kind("memory.ballast", "role", "fill the process up to a share of its own limit",
-          share=Param(0.8, 0, 1, "which share"), limit_mb=Param(256, 32, 65_536, "the limit in MB")),
+    _kind("memory.ballast", "role", "fill a process up to a share of its own limit; refused if it is that full already",
+          share=Param(0.8, 0, 1, "which share"),
+          limit_mb=Param(256, 32, 65_536, "the limit in MB where the kernel sets this process none of its own")),
     _kind("clock.skew", "role", "the process's clock is wrong",
           seconds=Param(5, -86_400, 86_400, "how far ahead; negative for behind")),
 ))  # fmt: skip

@@ -33,7 +33,7 @@ FAULTS: tuple[tuple[str, str, dict[str, float]], ...] = (
     ("relayer", "chain.rate_limited", {"share": 0.5}),
     ("relayer", "chain.stale_head", {"blocks": 4}),
     ("relayer", "chain.fee_spike", {"factor": 1e6}),
-    ("api", "memory.ballast", {"share": 0.8, "limit_mb": 200}),
+    ("api", "memory.ballast", {"share": 0.8, "limit_mb": 400}),
     ("settlement", "clock.skew", {"seconds": 4}),
     ("relayer", "clock.skew", {"seconds": -4}),
 )
