@@ -113,7 +113,7 @@ async def local(
     store = SqliteStore(home / STORE_FILE, hurry)
     chain = await _web3_chain(home, run, settings, clock, ids) if "relayer" in roles else NoChain()
     faulty: tuple[Store, Broker] = (
-        FaultyStore(store, faults, clock, store.limit_pages),
+        FaultyStore(store, faults, clock, SystemClock().pause),
         FaultyBroker(NatsBroker(run.nats_url, run.nats_user, run.nats_password), faults),
     )
     if SWITCH in os.environ:

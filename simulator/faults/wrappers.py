@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 from simulator.blobs.port import Blobs
 from simulator.broker.port import Broker, Callback, Logged, Message, Outgoing, Unlisten
@@ -14,14 +15,26 @@ from zjops.domain.errors import BrokerUnavailable, StoreUnavailable
 from zjops.domain.events import DurableSpec, StreamSpec
 
 FULL = "database or disk is full; the disk is full; free some space and start again"
-LimitPages = Callable[[int | None], Awaitable[None]]
+
+
+class OnDisk(Store, Protocol):
+    """A store on a file, which may be kept from growing and from committing as quickly as it would."""
+
+    before_commit: Callable[[], None] | None
+
+    async def limit_pages(self, more: int | None) -> None:
+        """Let the file grow by so many pages, None for as far as it likes."""
+        ...
 
 
 class FaultyStore:
-    """A store that is slow or full. `limit_pages` bounds how far its file may grow, None for as it likes."""
+    """A store that is slow or full."""
 
-    def __init__(self, inner: Store, faults: Switchboard, clock: Clock, limit_pages: LimitPages) -> None:
-        self._inner, self._faults, self._clock, self._limit_pages = inner, faults, clock, limit_pages
+    def __init__(self, inner: OnDisk, faults: Switchboard, clock: Clock, pause: Callable[[float], None]) -> None:
+        """`pause` is how the thread that commits waits, with the lock of the store held."""
+        self._inner, self._faults, self._clock, self._pause = inner, faults, clock, pause
+        self._changed = False
+        """Whether the inner store is not as it was."""
         self._limited = False
 
     async def start(self) -> None:
@@ -31,17 +44,14 @@ class FaultyStore:
         await self._inner.stop()
 
     async def transact(self, work: Work[T]) -> T:
-        if self._faults.idle and not self._limited:
+        if self._faults.idle and not self._changed:
             return await self._inner.transact(work)
         await self._delay()
         await self._limit()
+        self._slow()
         if self._faults.params("store.full") is not None:
             raise StoreUnavailable(f"store: {FULL}")
-        value = await self._inner.transact(work)
-        slow = self._faults.params("store.slow_commit")
-        if slow is not None:
-            await self._clock.sleep(slow["ms"] / 1000)
-        return value
+        return await self._inner.transact(work)
 
     async def read(self, work: Work[T]) -> T:
         if not self._faults.idle:
@@ -59,10 +69,16 @@ class FaultyStore:
         params = self._faults.params("store.page_limit")
         if params is not None and not self._limited:
             self._limited = True
-            await self._limit_pages(int(params["pages"]))
+            await self._inner.limit_pages(int(params["pages"]))
         elif params is None and self._limited:
-            await self._limit_pages(None)
+            await self._inner.limit_pages(None)
             self._limited = False
+
+    def _slow(self) -> None:
+        """Where a slow disk is felt: by whoever waits for the commit, for its lock, and for the group's next one."""
+        params = self._faults.params("store.slow_commit")
+        self._inner.before_commit = None if params is None else partial(self._pause, params["ms"] / 1000)
+        self._changed = self._limited or params is not None
 
 
 class FaultyBlobs:
