@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -105,7 +106,7 @@ async def local(
     from simulator.faults.breaking import SWITCH, broken
     from simulator.faults.chains import FaultyChain
     from simulator.faults.inside import FaultyClock
-    from simulator.faults.wrappers import FaultyBlobs, FaultyBroker, FaultyStore
+    from simulator.faults.wrappers import FaultyBlobs, FaultyBroker, FaultyStore, full_log
     from simulator.store.sqlite import SqliteStore
 
     clock = FaultyClock(SystemClock(), faults)
@@ -122,6 +123,7 @@ async def local(
         store=faulty[0], broker=faulty[1],
         blobs=FaultyBlobs(FileBlobs(home / "blobs"), faults), slots=ProcessSlots(settings.worker_slots), clock=clock,
         ids=ids, chain=FaultyChain(chain, faults), offload=asyncio.to_thread, used_s=time.thread_time,
+        around_log=partial(full_log, faults=faults),
     )  # fmt: skip
     return Platform(
         ports, settings, telemetry, home / "log", f"{run.run_id}-{ids.token(4).hex()}", roles, _ports_of(run),

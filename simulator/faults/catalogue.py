@@ -50,7 +50,7 @@ WRITING = STORING | {"worker"}
 PUBLISHING = frozenset({"api", "outbox", "worker"})
 FETCHING = frozenset({"settlement", "worker"})
 """Those that acknowledge what they are handed; the meter follows its streams and acknowledges nothing."""
-CHAIN = frozenset({"relayer"})
+CHAIN, LOGGING = frozenset({"relayer"}), frozenset({"meter"})
 SHARE = "how often, as a share of 1"
 MS = "milliseconds"
 
@@ -84,6 +84,8 @@ KINDS: dict[str, Kind] = dict((
           ms=Param(200, 0, 60_000, f"how long, in {MS}")),
     _kind("store.full", "role", "every write to the store and to blobs fails for want of space (ENOSPC)",
           roles=WRITING),
+    _kind("log.full", "role", "no file of the event, request and OPS logs can be written for want of space (ENOSPC)",
+          roles=LOGGING),
     _kind("store.page_limit", "role", "the store's file may not grow: SQLite itself says that it is full",
           roles=STORING,
           pages=Param(0, 0, 1_000_000, "how many pages it may still grow")),

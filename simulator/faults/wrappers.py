@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from simulator.blobs.port import Blobs
@@ -97,6 +98,17 @@ class FaultyBlobs:
 
     async def exists(self, digest: str) -> bool:
         return await self._inner.exists(digest)
+
+
+def full_log(write: Callable[..., Path], faults: Switchboard) -> Callable[..., Path]:
+    """What writes a file of the log, on a disk that may be full."""
+
+    def written(frame: Any, folder: Path, *args: Any, **kwargs: Any) -> Path:
+        if not faults.idle and faults.params("log.full") is not None:
+            raise StoreUnavailable(f"log folder {folder}: No space left on device; free some space")
+        return write(frame, folder, *args, **kwargs)
+
+    return written
 
 
 class _LateMessage:

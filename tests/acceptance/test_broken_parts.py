@@ -22,6 +22,8 @@ FAULTS: tuple[tuple[str, str, dict[str, float]], ...] = (
     ("store", "store.lock", {}),
     ("api", "store.delay", {"ms": 100, "jitter_ms": 50}),
     ("settlement", "store.full", {}),
+    ("worker", "store.full", {}),
+    ("meter", "log.full", {}),
     ("settlement", "store.page_limit", {"pages": 0}),
     ("relayer", "store.slow_commit", {"ms": 100}),
     ("outbox", "broker.lose_acks", {"share": 0.1}),
