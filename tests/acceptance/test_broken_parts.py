@@ -27,6 +27,7 @@ FAULTS: tuple[tuple[str, str, dict[str, float]], ...] = (
     ("settlement", "store.page_limit", {"pages": 0}),
     ("relayer", "store.slow_commit", {"ms": 100}),
     ("outbox", "broker.lose_acks", {"share": 0.1}),
+    ("worker", "broker.lose_acks", {"share": 0.5}),
     ("settlement", "broker.duplicate", {"share": 0.5}),
     ("settlement", "broker.late", {"share": 0.2}),
     ("worker", "broker.duplicate", {"share": 0.3}),

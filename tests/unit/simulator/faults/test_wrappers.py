@@ -176,6 +176,22 @@ def test_a_lost_acknowledgement_leaves_the_message_stored() -> None:
     run_virtual(run())
 
 
+def test_acknowledgements_are_lost_by_the_call_however_many_messages_go_in_it() -> None:
+    async def run() -> None:
+        _, broker, faults = await _brokers()
+        faults.replace([ActiveFault("a", "broker.lose_acks", {"share": 0.1}, 10**9, "7")])
+        lost = 0
+        for call in range(200):
+            try:
+                await broker.publish("LOG", [Outgoing("log.a", b"1", f"m{call}-{n}") for n in range(50)])
+            except BrokerUnavailable:
+                lost += 1
+        assert 8 < lost < 40
+        assert await broker.last("LOG") == (10_000, "m199-49")
+
+    run_virtual(run())
+
+
 def test_a_duplicate_is_delivered_at_once() -> None:
     async def run() -> None:
         _, broker, faults = await _brokers()
