@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from zjops.domain.events import EVENTS
 from zjops.domain.runfile import RunFile
 
 ASK_WITHIN_S = 5.0
-GONE_EVERY_S, GONE_TRIES = 0.02, 250
+GONE_WITHIN_S = 5.0
 UNLIMITED = -1
 AGAIN_S = 0.5
 LIMIT = "limit of the stream"
@@ -90,13 +89,10 @@ class BrokerKeeper:
             raise Problem("unavailable", f"The broker does not answer: {exc}") from exc
 
     async def _cut(self, fault: Fault) -> None:
-        self._child.hold()
-        pid = self._child.pid
-        self._child.signal(signal.SIGKILL)
-        for _ in range(GONE_TRIES):
-            if pid is None or self._child.pid != pid:
-                break
-            await self._clock.sleep(GONE_EVERY_S)
+        if not await self._child.put_down(GONE_WITHIN_S):
+            raise Problem(
+                "conflict", f"The broker did not end in {GONE_WITHIN_S:.0f} s; its files are left as they are."
+            )
         files = sorted(self._home.glob(f"broker/jetstream/*/streams/{EVENTS}/msgs/*.blk"), key=_number)
         if not files:
             raise Problem("conflict", "The event stream has no file yet.")

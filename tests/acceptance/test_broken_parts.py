@@ -80,6 +80,20 @@ async def test_a_fault_of_a_part_that_is_down_when_its_lease_ends_is_taken_back_
     assert stage.audit().findings == []
 
 
+@pytest.mark.timeout(180)
+async def test_a_broker_that_is_just_starting_loses_its_tail_too(stage: Stage) -> None:
+    before = stage.told()
+    threads = stage.submit_many(JOBS, 2)
+    stage.control.fault("broker", "kill")
+    stage.control.fault("broker", "broker.cut_tail", params={"bytes": 2048})
+    for thread in threads:
+        thread.join()
+    await eventually(lambda: stage.process("broker")["ready"], 30)
+    assert not stage.control.faults()["active"]
+    assert stage.told() == before + JOBS
+    assert stage.audit().findings == []
+
+
 def test_the_catalogue_says_what_each_fault_takes_and_where_it_can_be_put(stage: Stage) -> None:
     kinds: list[dict[str, Any]] = stage.control.faults()["kinds"]
     assert {kind["fault"] for kind in kinds} >= {fault for _, fault, _ in FAULTS}
