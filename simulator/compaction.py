@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from simulator.logfiles import drop_parts, write_file
+from simulator.logfiles import WriteFile, drop_parts, write_file
 from simulator.policy.compaction import KEEP_REPLACED_MS, Part, folds, is_to_fold, merges
 from simulator.service import Looped, Offload
 from simulator.telemetry import Telemetry
@@ -72,10 +72,13 @@ def _read(files: list[LogFile]) -> pl.DataFrame:
 class Compactor(Looped):
     """Looks every few minutes for files of an hour or day that has ended."""
 
-    def __init__(self, log_dir: Path, clock: Clock, telemetry: Telemetry, *, every_s: float, offload: Offload) -> None:
+    def __init__(
+        self, log_dir: Path, clock: Clock, telemetry: Telemetry, *, every_s: float, offload: Offload,
+        write: WriteFile = write_file,
+    ) -> None:  # fmt: skip
         super().__init__("compaction")
         self._log_dir, self._clock, self._telemetry = log_dir, clock, telemetry
-        self._every_s, self._offload = every_s, offload
+        self._every_s, self._offload, self._write_file = every_s, offload, write
         self._parts: dict[Path, Part | None] = {}
         self._replaced: dict[Path, int] = {}
         self._begun = False
@@ -142,7 +145,7 @@ class Compactor(Looped):
         except (pl.exceptions.PolarsError, OSError) as exc:
             self._telemetry.log("error", "files of the log cannot be merged", first=str(first.path), reason=str(exc))
             return 0
-        write_file(frame, folder, FOLDED if fold else first.prefix, first.first, last.last, beside=BESIDE)
+        self._write_file(frame, folder, FOLDED if fold else first.prefix, first.first, last.last, beside=BESIDE)
         self._telemetry.log(
             "info", "files of the log were merged", folder=str(folder), files=len(files), rows=len(frame)
         )

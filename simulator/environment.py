@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -79,15 +80,15 @@ def beside(platform: Platform, log_dir: Path, roles: Sequence[str]) -> Platform:
     return Platform(own, platform.settings, Telemetry(name, ports.clock, stream=None), log_dir, f"beside-{name}", roles)
 
 
-def faults_of(home: Path, process: str) -> tuple[Switchboard, Service]:
+def faults_of(home: Path, process: str, telemetry: Telemetry) -> tuple[Switchboard, Service]:
     """The faults of a role process, and the service that hears of them."""
-    from simulator.faults.inside import Ballast
+    from simulator.faults.ballast import Ballast, teller
     from simulator.faults.switchboard import FaultWatch
 
     clock = SystemClock()
     faults = Switchboard(clock)
     watch = FaultWatch(faults, home, process, clock)
-    watch.also(Ballast().act)
+    watch.also(Ballast(teller(home, process, telemetry.log)).act)
     return faults, watch
 
 
@@ -105,7 +106,7 @@ async def local(
     from simulator.faults.breaking import SWITCH, broken
     from simulator.faults.chains import FaultyChain
     from simulator.faults.inside import FaultyClock
-    from simulator.faults.wrappers import FaultyBlobs, FaultyBroker, FaultyStore
+    from simulator.faults.wrappers import FaultyBlobs, FaultyBroker, FaultyStore, full_log
     from simulator.store.sqlite import SqliteStore
 
     clock = FaultyClock(SystemClock(), faults)
@@ -113,7 +114,7 @@ async def local(
     store = SqliteStore(home / STORE_FILE, hurry)
     chain = await _web3_chain(home, run, settings, clock, ids) if "relayer" in roles else NoChain()
     faulty: tuple[Store, Broker] = (
-        FaultyStore(store, faults, clock, store.limit_pages),
+        FaultyStore(store, faults, clock, SystemClock().pause),
         FaultyBroker(NatsBroker(run.nats_url, run.nats_user, run.nats_password), faults),
     )
     if SWITCH in os.environ:
@@ -122,6 +123,7 @@ async def local(
         store=faulty[0], broker=faulty[1],
         blobs=FaultyBlobs(FileBlobs(home / "blobs"), faults), slots=ProcessSlots(settings.worker_slots), clock=clock,
         ids=ids, chain=FaultyChain(chain, faults), offload=asyncio.to_thread, used_s=time.thread_time,
+        around_log=partial(full_log, faults=faults),
     )  # fmt: skip
     return Platform(
         ports, settings, telemetry, home / "log", f"{run.run_id}-{ids.token(4).hex()}", roles, _ports_of(run),

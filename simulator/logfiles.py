@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +20,10 @@ REQUEST_SCHEMA: dict[str, pl.DataType] = {
     "latency_ms_histogram": pl.List(pl.Int64()),
 }  # fmt: skip
 """The request log's columns: those of `zjops.domain.requests.Rollup`."""
+
+
+WriteFile = Callable[..., Path]
+"""`write_file`, or what stands around it."""
 
 
 def day_folder(log: Path, at_ms: int) -> Path:

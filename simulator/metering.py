@@ -23,7 +23,7 @@ from simulator.broker.port import Broker, Logged, matches
 from simulator.eventlog import EVENT_SCHEMA, event_frame, uuid_bytes
 from simulator.hold import Hold
 from simulator.indicators import Counts, JobJudge, announce, judge_requests, tell
-from simulator.logfiles import REQUEST_SCHEMA, drop_parts, write_file
+from simulator.logfiles import REQUEST_SCHEMA, WriteFile, drop_parts, write_file
 from simulator.outbox import OUTBOX_HEADER
 from simulator.service import Offload, background
 from simulator.telemetry import Telemetry
@@ -86,11 +86,11 @@ class LogWriter:
 
     def __init__(
         self, folder: Path, prefix: str, frame_of: FrameOf, offload: Offload, *,
-        judge: Judge | None = None, tell: Callable[[Counts], None] | None = None,
+        judge: Judge | None = None, tell: Callable[[Counts], None] | None = None, write: WriteFile = write_file,
     ) -> None:  # fmt: skip
         """`judge` counts indicators in the rows of a file, off the loop; `tell` takes the counts once it is there."""
         self._folder, self._prefix, self._frame_of, self._offload = folder, prefix, frame_of, offload
-        self._judge, self._tell = judge, tell
+        self._judge, self._tell, self._write_file = judge, tell, write
         self._taken: list[Logged] = []
         self._anew: list[int] = []
         self._last = 0
@@ -157,7 +157,7 @@ class LogWriter:
 
     def _write(self, day: str, part: list[Logged], first: int) -> tuple[int, Counts]:
         frame = self._frame_of(part)
-        write_file(frame, self._folder / f"date={day}", self._prefix, first, part[-1].sequence)
+        self._write_file(frame, self._folder / f"date={day}", self._prefix, first, part[-1].sequence)
         return frame.height, self._judge(frame) if self._judge is not None else Counts()
 
 
@@ -166,17 +166,17 @@ class Meter:
 
     def __init__(
         self, broker: Broker, log_dir: Path, clock: Clock, telemetry: Telemetry, *,
-        flush_s: float, requests_flush_s: float, idle_s: float, offload: Offload,
+        flush_s: float, requests_flush_s: float, idle_s: float, offload: Offload, write: WriteFile = write_file,
     ) -> None:  # fmt: skip
         self._broker, self._clock, self._telemetry = broker, clock, telemetry
         self._idle_s = idle_s
         self._flush_s = {EVENTS_DURABLE: flush_s, OPS_DURABLE: flush_s, REQUESTS_DURABLE: requests_flush_s}
-        count = partial(tell, telemetry)
+        made, count = partial(LogWriter, offload=offload, write=write), partial(tell, telemetry)
         self._writers = {
-            EVENTS_DURABLE: LogWriter(log_dir / "events", "events", event_frame, offload, judge=JobJudge(), tell=count),
-            OPS_DURABLE: LogWriter(log_dir / "ops", "ops", ops_frame, offload),
-            REQUESTS_DURABLE: LogWriter(
-                log_dir / REQUEST_LOG, "requests", self._request_frame, offload, judge=judge_requests, tell=count
+            EVENTS_DURABLE: made(log_dir / "events", "events", event_frame, judge=JobJudge(), tell=count),
+            OPS_DURABLE: made(log_dir / "ops", "ops", ops_frame),
+            REQUESTS_DURABLE: made(
+                log_dir / REQUEST_LOG, "requests", self._request_frame, judge=judge_requests, tell=count
             ),
         }
         announce(telemetry)

@@ -51,7 +51,8 @@ STALLED_AFTER_BLOCKS, STALLED_AFTER_S = 10, 10.0
 class Ports:
     """Everything that differs between one environment and another.
 
-    `used_s` is the processor time that the thread of the event loop has used.
+    `used_s` is the processor time that the thread of the event loop has used; `around_log` puts something around what
+    writes a file of the log.
     """
 
     store: Store
@@ -63,6 +64,7 @@ class Ports:
     ids: Ids
     offload: Any
     used_s: Callable[[], float] | None = None
+    around_log: Callable[[Callable[..., Path]], Callable[..., Path]] = lambda write: write
 
 
 class Platform:
@@ -169,16 +171,19 @@ class Platform:
 
     def _meter(self) -> Service:
         from simulator.compaction import Compactor
+        from simulator.logfiles import write_file
         from simulator.metering import Meter
 
         ports, settings = self.ports, self.settings
+        write = ports.around_log(write_file)
         meter = Meter(
             ports.broker, self._log_dir, ports.clock, self.telemetry, flush_s=settings.meter_flush_s,
             requests_flush_s=settings.requests_flush_s, idle_s=settings.idle_s, offload=ports.offload,
+            write=write,
         )  # fmt: skip
         every_s = settings.compact_every_s
         return Stack(meter, Compactor(
-            self._log_dir, ports.clock, self.telemetry, every_s=every_s, offload=ports.offload
+            self._log_dir, ports.clock, self.telemetry, every_s=every_s, offload=ports.offload, write=write
         ))  # fmt: skip
 
     def _worker(self) -> Service:

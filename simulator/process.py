@@ -80,7 +80,7 @@ class RoleProcess:
             node = environment.devnet(self._home, settings)
             return Stack(node, WebServer(node.app, self._listener))
 
-        faults, watch = environment.faults_of(self._home, self._name)
+        faults, watch = environment.faults_of(self._home, self._name, self._telemetry)
         platform = await environment.local(
             self._home, run, self._roles, settings, self._telemetry, faults, self._hurry(settings)
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,21 +24,41 @@ class Param:
 
 @dataclass(frozen=True)
 class Kind:
-    """A fault: the one sentence that says what it does, and how long it lasts when nothing is said."""
+    """A fault: the one sentence that says what it does, and how long it lasts when nothing is said.
+
+    Of scope `role`, it acts in processes that host one of `roles`; where there are none named, in every role process.
+    """
 
     name: str
     scope: Scope
     meaning: str
     params: dict[str, Param]
     lease_s: float = 30.0
+    roles: frozenset[str] = frozenset()
+
+    def acts_in(self, roles: Iterable[str]) -> bool:
+        """Whether it can do anything in a process of these roles."""
+        there = frozenset(roles)
+        return bool(there & self.roles if self.roles else there - PARTS)
 
 
+PARTS = frozenset({"broker", "chain"})
+"""Processes of these are programs of their own, around whose ports nothing of ours stands."""
+STORING = frozenset({"api", "outbox", "settlement", "relayer"})
+WRITING = STORING | {"worker"}
+"""A worker uses no store, but keeps large results as blobs."""
+PUBLISHING = frozenset({"api", "outbox", "worker"})
+FETCHING = frozenset({"settlement", "worker"})
+"""Those that acknowledge what they are handed; the meter follows its streams and acknowledges nothing."""
+CHAIN, LOGGING = frozenset({"relayer"}), frozenset({"meter"})
 SHARE = "how often, as a share of 1"
 MS = "milliseconds"
 
 
-def _kind(name: str, scope: Scope, meaning: str, lease_s: float = 30.0, **params: Param) -> tuple[str, Kind]:
-    return name, Kind(name, scope, meaning, params, lease_s)
+def _kind(
+    name: str, scope: Scope, meaning: str, lease_s: float = 30.0, roles: frozenset[str] = frozenset(), **params: Param
+) -> tuple[str, Kind]:
+    return name, Kind(name, scope, meaning, params, lease_s, roles)
 
 
 KINDS: dict[str, Kind] = dict((
@@ -56,27 +77,36 @@ KINDS: dict[str, Kind] = dict((
           every_s=Param(30, 0, 3600, "and again so often until the lease ends; 0 for once")),
     _kind("link.cut", "link", "carry nothing and refuse new connections"),
     _kind("store.lock", "store", "another process holds the store's write lock"),
-    _kind("store.delay", "role", "every call of the store takes longer",
+    _kind("store.delay", "role", "every call of the store takes longer", roles=STORING,
           ms=Param(300, 0, 60_000, f"how long, in {MS}"), jitter_ms=Param(50, 0, 60_000, "more or less by up to this")),
-    _kind("store.slow_commit", "role", "what is committed is told late, as by a slow disk",
+    _kind("store.slow_commit", "role", "every commit takes longer, as on a slow disk; whoever writes waits as long",
+          roles=STORING,
           ms=Param(200, 0, 60_000, f"how long, in {MS}")),
-    _kind("store.full", "role", "every write to the store and to blobs fails for want of space (ENOSPC)"),
+    _kind("store.full", "role", "every write to the store and to blobs fails for want of space (ENOSPC)",
+          roles=WRITING),
+    _kind("log.full", "role", "no file of the event, request and OPS logs can be written for want of space (ENOSPC)",
+          roles=LOGGING),
     _kind("store.page_limit", "role", "the store's file may not grow: SQLite itself says that it is full",
+          roles=STORING,
           pages=Param(0, 0, 1_000_000, "how many pages it may still grow")),
-    _kind("broker.lose_acks", "role", "the broker stores, and some of its acknowledgements never arrive",
-          share=Param(0.1, 0, 1, SHARE)),
-    _kind("broker.duplicate", "role", "some messages are delivered twice at once", share=Param(0.2, 0, 1, SHARE)),
-    _kind("broker.late", "role", "some acknowledgements are lost on the way, so that messages come again",
+    _kind("broker.lose_acks", "role", "the broker stores, and of some calls that publish no acknowledgement arrives",
+          roles=PUBLISHING, share=Param(0.1, 0, 1, f"{SHARE}, of the calls")),
+    _kind("broker.duplicate", "role", "some messages are delivered twice at once", roles=FETCHING,
           share=Param(0.2, 0, 1, SHARE)),
+    _kind("broker.late", "role", "some acknowledgements are lost on the way, so that messages come again",
+          roles=FETCHING, share=Param(0.2, 0, 1, SHARE)),
     _kind("broker.full", "broker", "the stream of events takes nothing more (its own limit)"),
     _kind("broker.cut_tail", "broker", "kill the broker, cut the tail of the event stream's file, start it again", 0.0,
           bytes=Param(4096, 1, 10_000_000, "how many bytes are lost")),
-    _kind("chain.rate_limited", "role", "the node refuses some calls with 429", share=Param(0.5, 0, 1, SHARE)),
-    _kind("chain.stale_head", "role", "the node's newest block lies behind",
+    _kind("chain.rate_limited", "role", "the node refuses some calls with 429", roles=CHAIN,
+          share=Param(0.5, 0, 1, SHARE)),
+    _kind("chain.stale_head", "role", "the node's newest block lies behind", roles=CHAIN,
           blocks=Param(8, 1, 1000, "how many blocks")),
-    _kind("chain.fee_spike", "role", "the price of gas is multiplied", factor=Param(1000, 1, 1e9, "by how much")),
-    _kind("memory.ballast", "role", "fill the process up to a share of its own limit",
-          share=Param(0.8, 0, 1, "which share"), limit_mb=Param(256, 32, 65_536, "the limit in MB")),
+    _kind("chain.fee_spike", "role", "the price of gas is multiplied", roles=CHAIN,
+          factor=Param(1000, 1, 1e9, "by how much")),
+    _kind("memory.ballast", "role", "fill a process up to a share of its own limit; refused if it is that full already",
+          share=Param(0.8, 0, 1, "which share"),
+          limit_mb=Param(256, 32, 65_536, "the limit in MB where the kernel sets this process none of its own")),
     _kind("clock.skew", "role", "the process's clock is wrong",
           seconds=Param(5, -86_400, 86_400, "how far ahead; negative for behind")),
 ))  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
 
 from simulator.blobs.port import Blobs
 from simulator.broker.port import Broker, Callback, Logged, Message, Outgoing, Unlisten
@@ -14,14 +16,26 @@ from zjops.domain.errors import BrokerUnavailable, StoreUnavailable
 from zjops.domain.events import DurableSpec, StreamSpec
 
 FULL = "database or disk is full; the disk is full; free some space and start again"
-LimitPages = Callable[[int | None], Awaitable[None]]
+
+
+class OnDisk(Store, Protocol):
+    """A store on a file, which may be kept from growing and from committing as quickly as it would."""
+
+    before_commit: Callable[[], None] | None
+
+    async def limit_pages(self, more: int | None) -> None:
+        """Let the file grow by so many pages, None for as far as it likes."""
+        ...
 
 
 class FaultyStore:
-    """A store that is slow or full. `limit_pages` bounds how far its file may grow, None for as it likes."""
+    """A store that is slow or full."""
 
-    def __init__(self, inner: Store, faults: Switchboard, clock: Clock, limit_pages: LimitPages) -> None:
-        self._inner, self._faults, self._clock, self._limit_pages = inner, faults, clock, limit_pages
+    def __init__(self, inner: OnDisk, faults: Switchboard, clock: Clock, pause: Callable[[float], None]) -> None:
+        """`pause` is how the thread that commits waits, with the lock of the store held."""
+        self._inner, self._faults, self._clock, self._pause = inner, faults, clock, pause
+        self._changed = False
+        """Whether the inner store is not as it was."""
         self._limited = False
 
     async def start(self) -> None:
@@ -31,17 +45,14 @@ class FaultyStore:
         await self._inner.stop()
 
     async def transact(self, work: Work[T]) -> T:
-        if self._faults.idle and not self._limited:
+        if self._faults.idle and not self._changed:
             return await self._inner.transact(work)
         await self._delay()
         await self._limit()
+        self._slow()
         if self._faults.params("store.full") is not None:
             raise StoreUnavailable(f"store: {FULL}")
-        value = await self._inner.transact(work)
-        slow = self._faults.params("store.slow_commit")
-        if slow is not None:
-            await self._clock.sleep(slow["ms"] / 1000)
-        return value
+        return await self._inner.transact(work)
 
     async def read(self, work: Work[T]) -> T:
         if not self._faults.idle:
@@ -59,10 +70,16 @@ class FaultyStore:
         params = self._faults.params("store.page_limit")
         if params is not None and not self._limited:
             self._limited = True
-            await self._limit_pages(int(params["pages"]))
+            await self._inner.limit_pages(int(params["pages"]))
         elif params is None and self._limited:
-            await self._limit_pages(None)
+            await self._inner.limit_pages(None)
             self._limited = False
+
+    def _slow(self) -> None:
+        """Where a slow disk is felt: by whoever waits for the commit, for its lock, and for the group's next one."""
+        params = self._faults.params("store.slow_commit")
+        self._inner.before_commit = None if params is None else partial(self._pause, params["ms"] / 1000)
+        self._changed = self._limited or params is not None
 
 
 class FaultyBlobs:
@@ -81,6 +98,17 @@ class FaultyBlobs:
 
     async def exists(self, digest: str) -> bool:
         return await self._inner.exists(digest)
+
+
+def full_log(write: Callable[..., Path], faults: Switchboard) -> Callable[..., Path]:
+    """What writes a file of the log, on a disk that may be full."""
+
+    def written(frame: Any, folder: Path, *args: Any, **kwargs: Any) -> Path:
+        if not faults.idle and faults.params("log.full") is not None:
+            raise StoreUnavailable(f"log folder {folder}: No space left on device; free some space")
+        return write(frame, folder, *args, **kwargs)
+
+    return written
 
 
 class _LateMessage:
@@ -113,7 +141,8 @@ class FaultyBroker:
 
     async def publish(self, stream: str, messages: Sequence[Outgoing], *, expected_last: int | None = None) -> int:
         last = await self._inner.publish(stream, messages, expected_last=expected_last)
-        if not self._faults.idle and any(self._faults.strikes("broker.lose_acks") for _ in messages):
+        # Once a call, however many go in it: one acknowledgement that is lost fails them all.
+        if self._faults.strikes("broker.lose_acks"):
             raise BrokerUnavailable("the broker does not answer: an acknowledgement was lost")
         return last
 

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -143,6 +143,8 @@ class SqliteStore:
         self._threads: list[threading.Thread] = []
         self._took: deque[float] = deque(maxlen=COMMITS_SEEN)
         self._changes = -1
+        self.before_commit: Callable[[], None] | None = None
+        """Called in the writer's thread, with the lock held, before what has changed is committed: it may take long."""
 
     async def start(self) -> None:
         if self._writer is not None:
@@ -244,11 +246,15 @@ class SqliteStore:
         _tell(group, told)
 
     def _quick(self) -> bool:
+        if self.before_commit is not None:
+            return False
         took = sorted(self._took)
         return len(took) == COMMITS_SEEN and took[QUICKER_ONES] < QUICK_COMMIT_S and took[-1] < STALLED_COMMIT_S
 
     def _commit(self, connection: sqlite3.Connection) -> None:
-        began, changes = time.perf_counter(), connection.total_changes
+        began, changes, wait = time.perf_counter(), connection.total_changes, self.before_commit
+        if wait is not None and changes != self._changes:
+            wait()
         connection.execute("COMMIT")
         # One that changed nothing says nothing of the disk.
         if changes != self._changes:

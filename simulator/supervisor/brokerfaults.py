@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from simulator.faults.catalogue import Kind
 from simulator.supervisor.children import Child
 from simulator.supervisor.faultkeepers import Fault, Repeating, release
 from zjops.domain.clock import Clock
@@ -17,7 +17,7 @@ from zjops.domain.events import EVENTS
 from zjops.domain.runfile import RunFile
 
 ASK_WITHIN_S = 5.0
-GONE_EVERY_S, GONE_TRIES = 0.02, 250
+GONE_WITHIN_S = 5.0
 UNLIMITED = -1
 AGAIN_S = 0.5
 LIMIT = "limit of the stream"
@@ -30,7 +30,7 @@ class BrokerKeeper:
         self._child, self._home, self._run, self._clock = child, home, run, clock
         self._repeating = Repeating(clock)
 
-    def targets(self) -> list[str]:
+    def targets(self, kind: Kind) -> list[str]:
         return [self._child.spec.name]
 
     async def begin(self, fault: Fault) -> None:
@@ -89,13 +89,10 @@ class BrokerKeeper:
             raise Problem("unavailable", f"The broker does not answer: {exc}") from exc
 
     async def _cut(self, fault: Fault) -> None:
-        self._child.hold()
-        pid = self._child.pid
-        self._child.signal(signal.SIGKILL)
-        for _ in range(GONE_TRIES):
-            if pid is None or self._child.pid != pid:
-                break
-            await self._clock.sleep(GONE_EVERY_S)
+        if not await self._child.put_down(GONE_WITHIN_S):
+            raise Problem(
+                "conflict", f"The broker did not end in {GONE_WITHIN_S:.0f} s; its files are left as they are."
+            )
         files = sorted(self._home.glob(f"broker/jetstream/*/streams/{EVENTS}/msgs/*.blk"), key=_number)
         if not files:
             raise Problem("conflict", "The event stream has no file yet.")

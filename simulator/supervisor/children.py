@@ -45,6 +45,7 @@ class Child:
         self._released = asyncio.Event()
         self._released.set()
         self._spawned = asyncio.Event()
+        self._starting = asyncio.Lock()
         self._wanted = False
         self._ever_ready = False
 
@@ -146,10 +147,13 @@ class Child:
             delay_s = FIRST_DELAY_S if self._clock.monotonic() - began > HEALTHY_AFTER_S else delay_s
             await self._clock.sleep(delay_s)
             delay_s = min(delay_s * 2, MOST_DELAY_S)
-            await self._released.wait()
+            # Held again before this task had its turn, it is not released.
+            while not self._released.is_set():
+                await self._released.wait()
             self.restarts += 1
             self._tell(Notice(event="restarted", name=self.spec.name, restarts=self.restarts, exit=_reason(status)))
-            await self._spawn()
+            async with self._starting:
+                await self._spawn()
             self._restarted = asyncio.create_task(self._become_ready(), name=f"probe {self.spec.name}")
 
     async def _become_ready(self) -> None:
@@ -171,6 +175,16 @@ class Child:
     def hold(self) -> None:
         """Do not start it again until `release`."""
         self._released.clear()
+
+    async def put_down(self, within_s: float) -> bool:
+        """Kill and hold it, also one that is being started just then; whether no process of it is left by then."""
+        self.hold()
+        async with self._starting:
+            self.signal(signal.SIGKILL)
+        if self._process is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), within_s)
+        return self.pid is None
 
     def release(self) -> None:
         """It may be started again."""

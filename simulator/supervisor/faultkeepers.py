@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import msgspec
 
 from simulator.config import STORE_FILE
+from simulator.faults.ballast import BALLAST, read_told
+from simulator.faults.catalogue import Kind
 from simulator.faults.proxy import Conditions, TcpProxy
 from simulator.faults.switchboard import ActiveFault, write_faults
 from simulator.service import background
@@ -25,11 +27,13 @@ from zjops.domain.errors import Problem
 THERE_WITHIN_S = 8.0
 """How long a kill without a lease waits for a process that is between two starts: longer than the longest back-off."""
 
+LISTEN_EVERY_S = 0.2
+
 
 class Fault(msgspec.Struct):
     """A fault that is active, until a moment in Unix ms; the same `seed` has it strike the same, None by chance.
 
-    `struck` counts how many processes a kill has killed; None of all others.
+    `struck` counts how many processes a kill has killed, `held_mb` is how much ballast there is; None of all others.
     """
 
     id: str
@@ -39,6 +43,7 @@ class Fault(msgspec.Struct):
     params: dict[str, float] = {}
     seed: int | None = None
     struck: int | None = None
+    held_mb: float | None = None
 
     @property
     def holds_down(self) -> bool:
@@ -54,8 +59,8 @@ class Fault(msgspec.Struct):
 class Keeper(Protocol):
     """Does and undoes faults of one scope. `others` are those that stay active."""
 
-    def targets(self) -> list[str]:
-        """What these faults can be done to."""
+    def targets(self, kind: Kind) -> list[str]:
+        """What a fault of its scope can be done to."""
         ...
 
     async def begin(self, fault: Fault) -> None:
@@ -111,7 +116,7 @@ class ProcessKeeper:
         self._stopped: dict[str, str] = {}
         """The targets of faults that stop them, by the faults' ids."""
 
-    def targets(self) -> list[str]:
+    def targets(self, kind: Kind) -> list[str]:
         return list(self._children)
 
     async def begin(self, fault: Fault) -> None:
@@ -195,7 +200,7 @@ class LinkKeeper:
         self._repeating = Repeating(clock)
         self._chances: dict[str, random.Random] = {}
 
-    def targets(self) -> list[str]:
+    def targets(self, kind: Kind) -> list[str]:
         return list(self._proxies)
 
     async def begin(self, fault: Fault) -> None:
@@ -230,17 +235,43 @@ class LinkKeeper:
 class RoleKeeper:
     """Tells a role process which faults are around its ports; the process keeps the leases itself."""
 
-    def __init__(self, children: Mapping[str, Child], home: Path) -> None:
-        self._children, self._home = children, home
+    def __init__(self, children: Mapping[str, Child], home: Path, clock: Clock) -> None:
+        self._children, self._home, self._clock = children, home, clock
         self._told: dict[str, list[Fault]] = {}
+        self._repeating = Repeating(clock)
 
-    def targets(self) -> list[str]:
-        return [name for name, child in self._children.items() if set(child.spec.roles) - {"broker", "chain"}]
+    def targets(self, kind: Kind) -> list[str]:
+        return [name for name, child in self._children.items() if kind.acts_in(child.spec.roles)]
 
     async def begin(self, fault: Fault) -> None:
         self._tell(fault.target, [*self._told.get(fault.target, []), fault])
+        if fault.fault == BALLAST:
+            await self._hear(fault)
+
+    async def _hear(self, fault: Fault) -> None:
+        """Wait until the process holds ballast, and listen on. Raises `Problem` when there is nothing to fill."""
+        heard = asyncio.Event()
+        self._repeating.run(fault.id, self._listen(fault, heard))
+        try:
+            await asyncio.wait_for(heard.wait(), THERE_WITHIN_S)
+        except TimeoutError:
+            text = f"{fault.target} did not say in {THERE_WITHIN_S:.0f} s that it holds any ballast."
+            raise Problem("conflict", text) from None
+        if not fault.held_mb:
+            told = read_told(self._home, fault.target)
+            size = f" has {told.used_mb:g} MB of {told.limit_mb:g} already" if told else " is so large already"
+            raise Problem("conflict", f"{fault.target}{size}: no room for ballast up to {fault.params['share']:.0%}.")
+
+    async def _listen(self, fault: Fault, heard: asyncio.Event) -> None:
+        while True:
+            told = read_told(self._home, fault.target)
+            if told is not None and told.id == fault.id:
+                fault.held_mb = told.held_mb
+                heard.set()
+            await self._clock.sleep(LISTEN_EVERY_S)
 
     async def end(self, fault: Fault, others: list[Fault]) -> None:
+        await self._repeating.end(fault.id)
         left = [other for other in self._told.get(fault.target, []) if other.id != fault.id]
         with contextlib.suppress(Problem):
             self._tell(fault.target, left)
@@ -261,7 +292,7 @@ class StoreKeeper:
         self._home, self._clock = home, clock
         self._lockers: dict[str, asyncio.subprocess.Process] = {}
 
-    def targets(self) -> list[str]:
+    def targets(self, kind: Kind) -> list[str]:
         return ["store"]
 
     async def begin(self, fault: Fault) -> None:

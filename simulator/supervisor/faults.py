@@ -92,7 +92,7 @@ class Faults:
 
     def _targets(self, kind: Kind) -> list[str]:
         keeper = self._keepers.get(kind.scope)
-        return [] if keeper is None else keeper.targets()
+        return [] if keeper is None else keeper.targets(kind)
 
     def _no_target(self, kind: Kind, target: str) -> str:
         there = self._targets(kind)
@@ -113,8 +113,7 @@ class Faults:
         if fault is None:
             return False
         await self._keepers[KINDS[fault.fault].scope].end(fault, self.active())
-        struck = "" if fault.struck is None else f", which struck {fault.struck} time{'' if fault.struck == 1 else 's'}"
-        self._tell(Notice(event="note", name=fault.target, message=f"healed: {fault.fault}{struck}"))
+        self._tell(Notice(event="note", name=fault.target, message=f"healed: {fault.fault}{_came_to(fault)}"))
         return True
 
     async def heal_all(self) -> int:
@@ -140,9 +139,16 @@ def keepers(
     """Who keeps the faults of each scope on a platform of these children."""
     return {
         "process": ProcessKeeper(children, clock), "link": LinkKeeper(proxies, clock),
-        "role": RoleKeeper(children, home), "store": StoreKeeper(home, clock),
+        "role": RoleKeeper(children, home, clock), "store": StoreKeeper(home, clock),
         "broker": BrokerKeeper(children["broker"], home, run, clock),
     }  # fmt: skip
+
+
+def _came_to(fault: Fault) -> str:
+    """What a fault says of what it did."""
+    if fault.held_mb is not None:
+        return f", which held {fault.held_mb:g} MB"
+    return "" if fault.struck is None else f", which struck {fault.struck} time{'' if fault.struck == 1 else 's'}"
 
 
 def _lease_s(kind: Kind, asked: FaultRequest) -> float:

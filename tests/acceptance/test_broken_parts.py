@@ -22,18 +22,21 @@ FAULTS: tuple[tuple[str, str, dict[str, float]], ...] = (
     ("store", "store.lock", {}),
     ("api", "store.delay", {"ms": 100, "jitter_ms": 50}),
     ("settlement", "store.full", {}),
+    ("worker", "store.full", {}),
+    ("meter", "log.full", {}),
     ("settlement", "store.page_limit", {"pages": 0}),
     ("relayer", "store.slow_commit", {"ms": 100}),
     ("outbox", "broker.lose_acks", {"share": 0.1}),
+    ("worker", "broker.lose_acks", {"share": 0.5}),
     ("settlement", "broker.duplicate", {"share": 0.5}),
-    ("meter", "broker.late", {"share": 0.2}),
+    ("settlement", "broker.late", {"share": 0.2}),
     ("worker", "broker.duplicate", {"share": 0.3}),
     ("broker", "broker.full", {}),
     ("broker", "broker.cut_tail", {"bytes": 2048}),
     ("relayer", "chain.rate_limited", {"share": 0.5}),
     ("relayer", "chain.stale_head", {"blocks": 4}),
     ("relayer", "chain.fee_spike", {"factor": 1e6}),
-    ("api", "memory.ballast", {"share": 0.8, "limit_mb": 200}),
+    ("api", "memory.ballast", {"share": 0.8, "limit_mb": 400}),
     ("settlement", "clock.skew", {"seconds": 4}),
     ("relayer", "clock.skew", {"seconds": -4}),
 )
@@ -77,6 +80,20 @@ async def test_a_fault_of_a_part_that_is_down_when_its_lease_ends_is_taken_back_
     assert stage.audit().findings == []
 
 
+@pytest.mark.timeout(180)
+async def test_a_broker_that_is_just_starting_loses_its_tail_too(stage: Stage) -> None:
+    before = stage.told()
+    threads = stage.submit_many(JOBS, 2)
+    stage.control.fault("broker", "kill")
+    stage.control.fault("broker", "broker.cut_tail", params={"bytes": 2048})
+    for thread in threads:
+        thread.join()
+    await eventually(lambda: stage.process("broker")["ready"], 30)
+    assert not stage.control.faults()["active"]
+    assert stage.told() == before + JOBS
+    assert stage.audit().findings == []
+
+
 def test_the_catalogue_says_what_each_fault_takes_and_where_it_can_be_put(stage: Stage) -> None:
     kinds: list[dict[str, Any]] = stage.control.faults()["kinds"]
     assert {kind["fault"] for kind in kinds} >= {fault for _, fault, _ in FAULTS}
@@ -89,6 +106,8 @@ def test_the_catalogue_says_what_each_fault_takes_and_where_it_can_be_put(stage:
         ("api", "store.delay", {"mss": 1.0}, "store.delay has no parameter mss; it takes ms, jitter_ms"),
         ("api", "store.delay", {"ms": -1.0}, "ms of store.delay must lie between 0 and 60000"),
         ("broker", "store.delay", {}, "store.delay cannot be done to broker; it can be done to api, outbox"),
+        ("api", "chain.rate_limited", {}, "chain.rate_limited cannot be done to api; it can be done to relayer"),
+        ("meter", "broker.late", {}, "broker.late cannot be done to meter; it can be done to settlement, worker"),
         ("api", "boil", {}, "There is no fault boil; there are kill"),
     ],
 )

@@ -67,6 +67,22 @@ async def test_a_paused_relayer_confirms_nothing_until_it_goes_on(api: Api) -> N
     await eventually(lambda: status("confirmed"))
 
 
+class Consumer:
+    """Adds up the compute units of completed jobs, once for each CloudEvents id however often that is told."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, bytes] = {}
+        self.told, self.units = 0, 0
+
+    async def take(self, subject: str, data: bytes) -> None:
+        """One event, by whatever way it comes."""
+        event = json.loads(data)
+        self.told += 1
+        if event["id"] not in self.taken:
+            self.taken[event["id"]] = data
+            self.units += event["data"]["compute_units"] if subject.endswith("completed") else 0
+
+
 class TestReplay:
     """Events of the log once more, beside it."""
 
@@ -111,6 +127,30 @@ class TestReplay:
         await eventually(lambda: len(heard) == len(log))
         assert heard == [(f"replay.repair.{event.subject}", event.data) for event in log]
         assert await api.platform.ports.broker.read("EVENTS", 1_000) == log
+
+    async def test_a_consumer_that_lost_some_is_whole_after_a_replay_and_another_one_changes_nothing(
+        self, api: Api
+    ) -> None:
+        operator, log = _bearer(await api.operator()), await self._log(api)
+        whole, consumer = Consumer(), Consumer()
+        for event in log:
+            await whole.take(event.subject, event.data)
+        assert len(whole.taken) == len(log)
+        completed = next(event for event in log if event.subject == "jobs.completed")
+        for event in log:
+            if event is not completed and event.sequence % 3:
+                await consumer.take(event.subject, event.data)
+        assert consumer.taken.keys() < whole.taken.keys()
+        assert consumer.units < whole.units
+        await api.platform.ports.broker.listen(replay_subject("repair", ">"), consumer.take)
+        first = consumer.told
+        for told in (first + len(log), first + 2 * len(log)):
+            body = {"reason": "it lost some", "name": "repair", "fromSequence": 1}
+            reply = await api.http.post("/v1/admin/events/replay", json=body, headers=operator)
+            assert reply.json()["replayed"] == len(log)
+            await eventually(lambda told=told: consumer.told == told)
+            assert consumer.taken == whole.taken
+            assert consumer.units == whole.units
 
     async def test_of_one_type_tenant_or_job_or_time(self, api: Api) -> None:
         operator, log = _bearer(await api.operator()), await self._log(api)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from simulator.faults.catalogue import KINDS, kind_of, params_of
-from simulator.faults.inside import MB, PIECE, Ballast, FaultyClock, resident_bytes
+from simulator.faults.inside import FaultyClock
 from simulator.faults.switchboard import ActiveFault, FaultWatch, Switchboard, fault_file, forget_faults, write_faults
 from zjops.domain.clock import ManualClock
 from zjops.domain.errors import Problem
@@ -114,23 +114,6 @@ def test_a_skewed_clock_is_wrong_by_what_was_said_and_ticks_as_before() -> None:
     assert (skewed.now_ms(), skewed.monotonic()) == (6_000, 10.0)
     clock.advance(10)
     assert skewed.now_ms() == 20_000
-
-
-def test_ballast_fills_step_by_step_to_its_share_and_lets_go() -> None:
-    clock = ManualClock(0)
-    faults, ballast = Switchboard(clock), Ballast()
-    limit_mb = (resident_bytes() + 5 * PIECE) / MB / 0.8
-    faults.replace([ActiveFault("a", "memory.ballast", {"share": 0.8, "limit_mb": limit_mb}, 1_000)])
-    ballast.act(faults)
-    assert ballast.held == PIECE
-    for _ in range(20):
-        ballast.act(faults)
-    assert ballast.held > PIECE
-    # Not by how many pieces: what the process held before may be taken out of memory meanwhile, or come back.
-    assert resident_bytes() <= 0.8 * limit_mb * MB + PIECE
-    clock.advance(1)
-    ballast.act(faults)
-    assert ballast.held == 0
 
 
 def test_what_is_not_given_is_as_usual() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from simulator.faults.chains import FaultyChain
 from simulator.faults.switchboard import ActiveFault, Switchboard
 from simulator.faults.wrappers import FaultyBlobs, FaultyBroker, FaultyStore
 from simulator.store.port import Tx
-from simulator.store.sqlite import SqliteStore
+from simulator.store.sqlite import COMMITS_SEEN, SqliteStore
 from zjops.domain.clock import ManualClock, VirtualClock, run_virtual
 from zjops.domain.errors import BrokerUnavailable, ChainUnavailable, StoreUnavailable
 from zjops.domain.events import DurableSpec, StreamSpec
@@ -43,7 +45,8 @@ class Stored:
         self.clock = ManualClock(0)
         self.faults = Switchboard(self.clock, seed=1)
         self.inner = SqliteStore(folder / "store.db")
-        self.store = FaultyStore(self.inner, self.faults, self.clock, self.inner.limit_pages)
+        self.disk = Disk()
+        self.store = FaultyStore(self.inner, self.faults, self.clock, self.disk.pause)
 
     def hold(self, fault: str, **params: float) -> None:
         self.faults.replace([ActiveFault("a", fault, params, self.clock.now_ms() + 60_000)])
@@ -54,6 +57,7 @@ async def stored(tmp_path: Path) -> AsyncIterator[Stored]:
     made = Stored(tmp_path)
     await made.store.start()
     yield made
+    made.disk.may.set()
     await made.store.stop()
 
 
@@ -66,10 +70,62 @@ async def test_a_slow_store_is_as_slow_as_was_said_to_readers_and_writers(stored
     assert stored.clock.ms - before != 600
 
 
-async def test_a_slow_disk_tells_of_a_commit_late(stored: Stored) -> None:
+class Disk:
+    """A disk that takes what it is given when the test says so: what waits for it waits in the thread that commits."""
+
+    def __init__(self) -> None:
+        self.asked, self.may = threading.Event(), threading.Event()
+        self.pauses: list[tuple[float, bool]] = []
+
+    def pause(self, seconds: float) -> None:
+        """Note for how long, and whether the loop's thread is kept."""
+        self.pauses.append((seconds, threading.current_thread() is threading.main_thread()))
+        self.asked.set()
+        assert self.may.wait(30)
+
+
+async def test_while_a_slow_disk_commits_its_lock_is_held_and_another_process_waits(stored: Stored) -> None:
+    other = SqliteStore(stored.inner._path)
+    await other.start()
+    stored.hold("store.slow_commit", ms=200)
+    slow = asyncio.create_task(stored.store.transact(_put))
+    await asyncio.to_thread(stored.disk.asked.wait, 30)
+    waits = asyncio.create_task(other.transact(_fill))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(waits), 0.05)
+    assert not slow.done()
+    assert await stored.store.read(lambda tx: tx.one("setting_get", name="a")) is None, "readers wait for nobody"
+    stored.disk.may.set()
+    await asyncio.gather(slow, waits)
+    assert stored.disk.pauses == [(0.2, False)]
+    await other.stop()
+
+
+async def test_what_waits_for_a_slow_disk_together_shares_its_next_commit(stored: Stored) -> None:
+    stored.hold("store.slow_commit", ms=200)
+    first = asyncio.create_task(stored.store.transact(_put))
+    await asyncio.to_thread(stored.disk.asked.wait, 30)
+    rest = [asyncio.create_task(stored.store.transact(_put)) for _ in range(50)]
+    await asyncio.sleep(0)
+    stored.disk.may.set()
+    await asyncio.gather(first, *rest)
+    assert stored.disk.pauses == [(0.2, False)] * 2
+    await stored.store.transact(lambda tx: tx.one("setting_get", name="a"))
+    assert len(stored.disk.pauses) == 2, "what changed nothing asks nothing of the disk"
+
+
+async def test_a_disk_is_as_quick_as_before_once_it_is_not_slow_any_more(stored: Stored) -> None:
+    stored.disk.may.set()
     stored.hold("store.slow_commit", ms=200)
     await stored.store.transact(_put)
-    assert stored.clock.ms == 200
+    stored.clock.advance(60)
+    await stored.store.transact(_put)
+    assert len(stored.disk.pauses) == 1
+    assert stored.inner.before_commit is None
+    stored.inner._took.extend([0.0001] * COMMITS_SEEN)
+    stored.hold("store.slow_commit", ms=200)
+    await stored.store.transact(_put)
+    assert stored.disk.pauses == [(0.2, False)] * 2, "the loop never waits for a disk, however quick it was"
 
 
 async def test_a_full_store_takes_nothing_and_is_read_still(stored: Stored) -> None:
@@ -116,6 +172,22 @@ def test_a_lost_acknowledgement_leaves_the_message_stored() -> None:
         with pytest.raises(BrokerUnavailable, match="acknowledgement was lost"):
             await broker.publish("LOG", [Outgoing("log.a", b"1", "m1")])
         assert await broker.last("LOG") == (1, "m1")
+
+    run_virtual(run())
+
+
+def test_acknowledgements_are_lost_by_the_call_however_many_messages_go_in_it() -> None:
+    async def run() -> None:
+        _, broker, faults = await _brokers()
+        faults.replace([ActiveFault("a", "broker.lose_acks", {"share": 0.1}, 10**9, "7")])
+        lost = 0
+        for call in range(200):
+            try:
+                await broker.publish("LOG", [Outgoing("log.a", b"1", f"m{call}-{n}") for n in range(50)])
+            except BrokerUnavailable:
+                lost += 1
+        assert 8 < lost < 40
+        assert await broker.last("LOG") == (10_000, "m199-49")
 
     run_virtual(run())
 

@@ -15,6 +15,9 @@ import pytest
 
 from simulator.broker.memory import MemoryBroker
 from simulator.broker.port import Logged, Outgoing
+from simulator.faults.switchboard import ActiveFault, Switchboard
+from simulator.faults.wrappers import full_log
+from simulator.logfiles import WriteFile, write_file
 from simulator.metering import EVENTS_DURABLE, LOOK_AHEAD, REQUESTS_DURABLE, LogWriter, Meter
 from simulator.service import in_place
 from simulator.telemetry import Telemetry
@@ -36,11 +39,11 @@ class World:
         self.ids = SeededIds(clock, 1)
         self.told = io.StringIO()
 
-    def meter(self) -> Meter:
+    def meter(self, write: WriteFile = write_file) -> Meter:
         """A meter that was not started: its steps are taken by hand."""
         return Meter(
             self.broker, self.folder, self.clock, Telemetry("meter", self.clock, self.told), flush_s=1.0,
-            requests_flush_s=5.0, idle_s=5.0, offload=in_place,
+            requests_flush_s=5.0, idle_s=5.0, offload=in_place, write=write,
         )  # fmt: skip
 
     async def events(self, count: int) -> None:
@@ -236,6 +239,28 @@ def test_a_full_disk_loses_and_doubles_nothing(tmp_path: Path, keeps: bool) -> N
     assert world.rows("events")["stream_seq"].to_list() == [1, 2, 3, 4, 5, 6]
     levels = {json.loads(line)["level"] for line in world.told.getvalue().splitlines()}
     assert levels == {"warning"}
+
+
+def test_a_log_that_is_full_for_its_lease_is_whole_afterwards(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        faults = Switchboard(world.clock)
+        meter = world.meter(full_log(write_file, faults))
+        faults.replace([ActiveFault("a", "log.full", {}, world.clock.now_ms() + 30_000)])
+        await meter.start()
+        for _ in range(3):
+            await world.events(2)
+            await world.requests(1)
+            await world.clock.sleep(8.0)
+        assert world.ranges("events") == world.ranges("requests") == []
+        await world.clock.sleep(20.0)
+        await meter.stop()
+
+    world = _play(tmp_path, story)
+    assert world.rows("events")["stream_seq"].to_list() == [1, 2, 3, 4, 5, 6]
+    assert world.rows("requests")["count"].to_list() == [1, 1, 1]
+    said = [json.loads(line) for line in world.told.getvalue().splitlines()]
+    assert {line["message"] for line in said} == {"meter waits"}
+    assert "No space left on device; free some space" in said[0]["metadata"]["reason"]
 
 
 def test_a_file_that_was_named_though_it_failed_is_gone_on_from(tmp_path: Path) -> None:

@@ -227,6 +227,44 @@ async def test_a_kill_that_found_nothing_to_kill_says_so(world: World, monkeypat
     await eventually(lambda: child.ready and child.restarts == 1)
 
 
+async def test_what_is_put_down_while_it_is_being_started_is_down_and_stays_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = world.child()
+    await child.start()
+    spawn, begun, go_on = child._spawn, asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        begun.set()
+        await go_on.wait()
+        await spawn()
+
+    monkeypatch.setattr(child, "_spawn", slow)
+    child.signal(signal.SIGKILL)
+    await begun.wait()
+    putting = asyncio.create_task(child.put_down(5.0))
+    await asyncio.sleep(0)
+    assert not putting.done()
+    go_on.set()
+    assert await putting
+    assert (child.pid, child.restarts) == (None, 1)
+    child.release()
+    await eventually(lambda: child.ready and child.restarts == 2)
+
+
+async def test_what_is_released_and_put_down_at_one_stroke_is_not_started(world: World) -> None:
+    child = world.child()
+    await _between_two_starts(child)
+    await eventually(lambda: bool(child._released._waiters))
+    child.release()
+    assert await child.put_down(5.0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (child.pid, child.restarts) == (None, 0)
+    child.release()
+    await eventually(lambda: child.ready and child.restarts == 1)
+
+
 async def test_a_kill_that_holds_down_strikes_what_was_being_started_just_then(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
-from simulator.faults.catalogue import SEED_MOST
+from simulator import platform
+from simulator.faults import catalogue
+from simulator.faults.ballast import BALLAST, Told, teller
+from simulator.faults.catalogue import KINDS, SEED_MOST, Kind
 from simulator.faults.proxy import Conditions
 from simulator.faults.switchboard import Switchboard, read_faults
+from simulator.supervisor import faultkeepers
 from simulator.supervisor.brokerfaults import BrokerKeeper
 from simulator.supervisor.control import _parse
 from simulator.supervisor.faultkeepers import Fault, LinkKeeper, ProcessKeeper, RoleKeeper
@@ -23,6 +27,7 @@ from zjops.domain.errors import Problem
 from zjops.domain.ids import SeededIds
 
 LATE, HOLD = "broker.late", "link.hold"
+ROLES = ("api", "outbox", "settlement", "relayer", "meter", "worker", "broker", "chain")
 
 
 class Bench:
@@ -30,11 +35,14 @@ class Bench:
 
     def __init__(self, home: Path) -> None:
         self.home, self.clock = home, SystemClock()
-        roles: Any = {name: SimpleNamespace(spec=SimpleNamespace(roles=(name,))) for name in ("meter", "worker")}
+        self.told: list[str | None] = []
+        roles: Any = {name: SimpleNamespace(spec=SimpleNamespace(roles=(name,))) for name in ROLES}
         self.link = Conditions()
         links: Any = {"broker": SimpleNamespace(conditions=self.link)}
-        keepers: Any = {"role": RoleKeeper(roles, home), "link": LinkKeeper(links, self.clock)}
-        self.faults = Faults(keepers, self.clock, SeededIds(self.clock, 1), lambda notice: None)
+        keepers: Any = {"role": RoleKeeper(roles, home, self.clock), "link": LinkKeeper(links, self.clock)}
+        self.faults = Faults(
+            keepers, self.clock, SeededIds(self.clock, 1), lambda notice: self.told.append(notice.message)
+        )
 
     async def put(self, target: str, fault: str, seed: int | None, lease_s: float = 60) -> str:
         """Begin a fault that strikes half the time."""
@@ -59,9 +67,9 @@ def bench(tmp_path: Path) -> Bench:
 async def test_a_seed_reaches_each_process_and_decides_the_same_there_again(bench: Bench) -> None:
     seen = []
     for seed in (7, 7, 8):
-        for process in ("meter", "worker"):
+        for process in ("settlement", "worker"):
             await bench.put(process, LATE, seed)
-        seen.append((bench.strikes("meter"), bench.strikes("worker")))
+        seen.append((bench.strikes("settlement"), bench.strikes("worker")))
         assert await bench.faults.heal_all() == 2
     assert seen[0] == seen[1] != seen[2]
     assert seen[0][0] != seen[0][1]
@@ -85,7 +93,77 @@ async def test_a_seed_reaches_a_link_and_another_fault_of_its_kind_does_not_dist
 @pytest.mark.parametrize("seed", [-1, SEED_MOST + 1])
 async def test_a_seed_out_of_bounds_is_refused(bench: Bench, seed: int) -> None:
     with pytest.raises(Problem, match="seed must lie between 0 and 2147483648"):
-        await bench.put("meter", LATE, seed)
+        await bench.put("worker", LATE, seed)
+    assert bench.faults.active() == []
+
+
+@pytest.mark.parametrize(
+    ("target", "fault", "there"),
+    [
+        ("api", "chain.rate_limited", "relayer"), ("meter", "broker.late", "settlement, worker"),
+        ("worker", "store.delay", "api, outbox, settlement, relayer"),
+        ("settlement", "broker.lose_acks", "api, outbox, worker"),
+        ("broker", "clock.skew", "api, outbox, settlement, relayer, meter, worker"),
+    ],
+    ids=lambda given: given,
+)  # fmt: skip
+async def test_a_fault_that_can_do_nothing_to_a_process_is_refused_with_where_it_can(
+    bench: Bench, target: str, fault: str, there: str
+) -> None:
+    with pytest.raises(Problem, match=f"{fault} cannot be done to {target}; it can be done to {there}\\.$"):
+        await bench.faults.inject(FaultRequest(target, fault, {}, 60))
+    assert bench.faults.active() == []
+
+
+def test_who_uses_the_store_is_said_as_the_platform_says_it() -> None:
+    assert catalogue.STORING == platform.STORING
+
+
+def test_a_process_of_several_roles_takes_what_any_of_them_takes(tmp_path: Path) -> None:
+    hosts: Any = {name: SimpleNamespace(spec=SimpleNamespace(roles=roles)) for name, roles in (
+        ("api", ("api", "outbox")), ("backend", ("settlement", "relayer", "meter", "worker")), ("worker-2", ("worker",))
+    )}  # fmt: skip
+    keeper = RoleKeeper(hosts, tmp_path, SystemClock())
+    assert keeper.targets(KINDS["chain.fee_spike"]) == ["backend"]
+    assert keeper.targets(KINDS["broker.duplicate"]) == ["backend", "worker-2"]
+    assert keeper.targets(KINDS["store.page_limit"]) == ["api", "backend"]
+    assert keeper.targets(KINDS["memory.ballast"]) == ["api", "backend", "worker-2"]
+
+
+def _ballast_of(bench: Bench, held_mb: float, *, full: bool) -> None:
+    """The API says what it holds for the fault that is active there."""
+    (fault,) = bench.faults.active()
+    teller(bench.home, "api", lambda *_, **__: None)(Told(fault.id, held_mb, 210, 256, full))
+
+
+async def test_ballast_says_in_the_fault_and_at_its_end_how_much_it_holds(bench: Bench) -> None:
+    beginning = asyncio.create_task(bench.faults.inject(FaultRequest("api", BALLAST, {}, 60)))
+    await eventually(lambda: bool(read_faults(bench.home, "api")))
+    _ballast_of(bench, 8, full=False)
+    await beginning
+    (fault,) = bench.faults.active()
+    assert fault.held_mb == 8
+    _ballast_of(bench, 24, full=True)
+    await eventually(lambda: fault.held_mb == 24)
+    await bench.faults.heal_all()
+    assert bench.told[-1] == "healed: memory.ballast, which held 24 MB"
+
+
+async def test_ballast_for_which_there_is_no_room_is_refused_in_words(bench: Bench) -> None:
+    beginning = asyncio.create_task(bench.faults.inject(FaultRequest("api", BALLAST, {}, 60)))
+    await eventually(lambda: bool(read_faults(bench.home, "api")))
+    _ballast_of(bench, 0, full=True)
+    with pytest.raises(Problem, match="api has 210 MB of 256 already: no room for ballast up to 80%"):
+        await beginning
+    assert (bench.faults.active(), read_faults(bench.home, "api")) == ([], [])
+
+
+async def test_ballast_of_which_a_process_says_nothing_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faultkeepers, "THERE_WITHIN_S", 0.05)
+    with pytest.raises(Problem, match="api did not say"):
+        await bench.faults.inject(FaultRequest("api", BALLAST, {}, 60))
     assert bench.faults.active() == []
 
 
@@ -95,7 +173,7 @@ class Slow:
     def __init__(self) -> None:
         self.broken, self.may = False, asyncio.Event()
 
-    def targets(self) -> list[str]:
+    def targets(self, kind: Kind) -> list[str]:
         return ["store"]
 
     async def begin(self, fault: Fault) -> None:

@@ -10,11 +10,21 @@ import pytest
 import yaml
 
 from simulator.faults.catalogue import KINDS, params_of
+from simulator.supervisor.supervisor import SPREAD, TOGETHER
 from zjops.chaos import activities
-from zjops.chaos.experiments import experiment, experiments, folder, read_file
+from zjops.chaos.experiments import Step, experiment, experiments, folder, read_file
 from zjops.domain.errors import UsageError
 
 FILES = sorted(folder().glob("*.yaml"))
+MORE = {"worker-2": ("worker",), "worker-3": ("worker",)}
+LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "one process behind the API": {"api": ("api", "outbox")} | TOGETHER | MORE,
+    "a process for every role": {"api": ("api",)} | SPREAD | MORE,
+}
+AT_ROLES = [
+    pytest.param(step, id=f"{one.name}: {step.fault}")
+    for one in experiments().values() for step in one.steps if KINDS[step.fault].scope == "role"
+]  # fmt: skip
 
 
 def _activities(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -44,6 +54,18 @@ def test_faults_are_those_of_the_catalogue_and_have_a_lease(path: Path) -> None:
             given = activity["provider"]["arguments"]
             params_of(KINDS[given["fault"]], given.get("params", {}))
             assert "lease_s" in given
+
+
+@pytest.mark.parametrize("step", AT_ROLES)
+def test_a_fault_of_a_role_acts_somewhere_in_either_layout_and_wherever_it_is_put(step: Step) -> None:
+    acting = {
+        name: {process for process, roles in hosts.items() if KINDS[step.fault].acts_in(roles)}
+        for name, hosts in LAYOUTS.items()
+    }
+    assert all(acting[name] & set(step.targets) for name in LAYOUTS)
+    assert set(step.targets) <= set.union(*acting.values()), "where it does nothing, it need not be named"
+    for name, hosts in LAYOUTS.items():
+        assert set(step.targets) & set(hosts) <= acting[name]
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
