@@ -190,11 +190,13 @@ def test_the_command_that_repeats_a_run_names_all_that_it_was_given() -> None:
     )  # fmt: skip
 
 
-def test_a_suite_of_nothing_is_refused() -> None:
+def test_a_suite_of_nothing_or_of_one_twice_is_refused() -> None:
     from zjops.cli.chaos import _chosen
 
     with pytest.raises(UsageError, match="--only names no experiment"):
         _chosen(None, " ,")
+    with pytest.raises(UsageError, match="--only names reorg twice"):
+        _chosen(None, "reorg,store-slow,reorg")
 
 
 def test_every_experiment_is_listed(zjops: Cli) -> None:

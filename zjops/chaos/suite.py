@@ -88,7 +88,7 @@ def page(suite: Suite) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in (*found[0], "again")) if found else ""
     body = "".join(_row(one, row) for one, row in zip(suite.results, found, strict=True))
     parts = [
-        f'<h1>Chaos: {suite.asked} experiments</h1><p class="verdict {good}">{escape(suite.text)}</p>',
+        f'<h1>Chaos suite</h1><p class="verdict {good}">{escape(suite.text)}</p>',
         f"<p>{rfc3339(suite.began_ms)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
         f"<h2>Again</h2><p><code>{escape(suite.command)}</code></p>",
     ]

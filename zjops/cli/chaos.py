@@ -312,7 +312,12 @@ def _chosen(tag: str | None, only: str | None) -> list[Experiment]:
         names = [name.strip() for name in only.split(",") if name.strip()]
         if not names:
             raise UsageError("--only names no experiment; see them with: zjops chaos list")
-        return [one for name in names for one in named(name)]
+        chosen = [one for name in names for one in named(name)]
+        told = [one.name for one in chosen]
+        twice = next((name for number, name in enumerate(told) if name in told[:number]), None)
+        if twice is not None:
+            raise UsageError(f"--only names {twice} twice; each has one folder in the report")
+        return chosen
     found = [one for one in experiments().values() if tag is None or tag in one.tags]
     if not found:
         tags = sorted({tag for one in experiments().values() for tag in one.tags})
