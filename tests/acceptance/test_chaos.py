@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,7 +108,48 @@ def test_an_experiment_is_run_judged_and_reported(stage: Stage, zjops: Cli, tmp_
     assert told["command"].endswith("--seed 5")
     names = {path.name for path in out.iterdir()}
     assert {"report.html", "report.md", "summary.json", "junit.xml", "journal.json", "history.jsonl"} <= names
+    assert told["flaws"] == []
+    assert told["struck"] == {"kill at worker": 1}
+    assert {row["hop"] for row in told["hops"]} >= {"started", "completed", "mined", "final"}
+    assert "TotalCount" in (out / "latency.hgrm").read_text()
+    assert " 99.000%" in (out / "latency.txt").read_text()
     assert "://" not in (out / "report.html").read_text().replace("http://www.w3.org", "")
+
+
+@pytest.mark.timeout(300)
+def test_a_suite_is_run_one_after_the_other_and_told_as_one(stage: Stage, zjops: Cli) -> None:
+    status, said, err = zjops(
+        "chaos", "suite", "--only", "kill-worker,store-slow", "--lease", "2", "--seed", "5", within_s=280
+    )
+    assert status == 0, err
+    head, *lines = said.splitlines()
+    assert head.split() == ["experiment", "verdict", "noticed", "healed", "over", "bad", "jobs", "audit"]
+    assert [line.split()[:3] for line in lines] == [["kill-worker", "✓", "pass"], ["store-slow", "✓", "pass"]]
+    assert all(line.split()[-1] == "ok" for line in lines)
+    (folder,) = (stage.home / "runs").glob("*-chaos-suite")
+    assert f"2 of 2 experiments passed; {folder / 'suite.html'}" in err
+    assert (stage.home / "runs" / "latest").resolve() == folder
+    cases = ET.parse(folder / "junit.xml").getroot()
+    assert (cases.get("tests"), cases.get("failures"), cases.get("errors")) == ("2", "0", "0")
+    told = msgspec.json.decode((folder / "suite.json").read_bytes())
+    assert [(one["experiment"], one["verdict"]) for one in told["experiments"]] == [
+        ("kill-worker", "pass"), ("store-slow", "pass"),
+    ]  # fmt: skip
+    assert (folder / "store-slow" / "report.html").exists()
+
+
+def test_a_suite_is_refused_before_its_first_experiment_where_a_part_is_missing(
+    stage: Stage, zjops: Cli, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "title: x\ndescription: y\nmethod: []\nextensions: [{name: zjops, targets: [worker, nobody, none]}]\n"
+    )
+    status, said, err = zjops("chaos", "suite", "--only", f"kill-worker,{mine}", "--out", str(tmp_path / "out"))
+    assert (status, said) == (2, "")
+    assert err.startswith("error: mine-nobody needs a process nobody; mine-none needs a process none. There are ")
+    assert err.rstrip().endswith("start the platform with: zjops up --spread --set proxies=true, or give --fresh")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_experiment_that_needs_what_is_not_here_is_refused(zjops: Cli, stage: Stage, tmp_path: Path) -> None:
@@ -137,20 +179,24 @@ def test_faults_can_be_put_and_ended_by_hand(zjops: Cli, stage: Stage) -> None:
 def test_the_command_that_repeats_a_run_names_all_that_it_was_given() -> None:
     from zjops.cli.chaos import _command
 
-    assert _command(["kill-worker"], "smoke", None, False, None, None) == "zjops chaos run kill-worker --under smoke"
-    assert _command(["reorg"], "chaos", 2.5, True, None, None) == (
+    assert _command(["run", "kill-worker"], "smoke", None, False, None, None) == (
+        "zjops chaos run kill-worker --under smoke"
+    )  # fmt: skip
+    assert _command(["run", "reorg"], "chaos", 2.5, True, None, None) == (
         "zjops chaos run reorg --under chaos --lease 2.5 --fresh"
     )  # fmt: skip
-    assert _command(["my own.yaml"], "chaos", None, False, None, Path("/tmp/a b")) == (
+    assert _command(["run", "my own.yaml"], "chaos", None, False, None, Path("/tmp/a b")) == (
         "zjops chaos run 'my own.yaml' --under chaos --home '/tmp/a b'"
     )  # fmt: skip
 
 
-def test_a_suite_of_nothing_is_refused() -> None:
+def test_a_suite_of_nothing_or_of_one_twice_is_refused() -> None:
     from zjops.cli.chaos import _chosen
 
     with pytest.raises(UsageError, match="--only names no experiment"):
         _chosen(None, " ,")
+    with pytest.raises(UsageError, match="--only names reorg twice"):
+        _chosen(None, "reorg,store-slow,reorg")
 
 
 def test_every_experiment_is_listed(zjops: Cli) -> None:

@@ -18,12 +18,14 @@ class Cli:
     def __init__(self, stage: Stage, config: Path) -> None:
         self.stage, self.config = stage, config
 
-    def __call__(self, *arguments: str, local: bool = True, **extra: str) -> tuple[int, str, str]:
+    def __call__(
+        self, *arguments: str, local: bool = True, within_s: float = 120, **extra: str
+    ) -> tuple[int, str, str]:  # fmt: skip
         env = {k: v for k, v in os.environ.items() if not k.startswith("ZJOPS_")} | extra
         env |= {"XDG_CONFIG_HOME": str(self.config)} | ({"ZJOPS_HOME": str(self.stage.home)} if local else {})
         argv = [sys.executable, "-m", "zjops", *arguments]
         done = subprocess.run(
-            argv, capture_output=True, text=True, check=False, env=env, timeout=120, stdin=subprocess.DEVNULL
+            argv, capture_output=True, text=True, check=False, env=env, timeout=within_s, stdin=subprocess.DEVNULL
         )
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, done.stdout, done.stderr

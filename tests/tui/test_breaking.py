@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from textual.widgets import OptionList, Static
 
 from tests.tui.conftest import Make
+from zjops.chaos.experiments import experiments
 from zjops.domain.errors import UnreachableError
 from zjops.tui.app import TopApp
 from zjops.tui.breaking import LEASE_S, BreakScreen, choices
@@ -70,6 +72,25 @@ async def test_an_experiment_is_chosen_by_its_symptom_and_put_on_for_a_while(mak
         assert control.healed == 1
 
 
+async def test_every_experiment_is_listed_and_what_holds_no_fault_by_its_command(make: Make) -> None:
+    control = ToldControl()
+    app = live(make, control)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("colon", *"break", "enter")
+        assert {one.name for one in choices()} == set(experiments())
+        shown = [str(app.screen.query_one(OptionList).get_option(one.name).prompt) for one in choices()]
+        assert {text.split()[-2] for text in shown if text.endswith(" *")} == {
+            "key-rotation", "poison-job", "reorg", "webhook-fails", "webhook-hangs",
+        }  # fmt: skip
+        names = [one.name for one in choices()]
+        await pilot.press(*["j"] * names.index("webhook-hangs"))
+        about = str(app.screen.query_one("#break-about", Static).content)
+        assert about.endswith("* Run it with: zjops chaos run webhook-hangs")
+        await pilot.press("enter")
+        assert await _said(app, "webhook-hangs is no fault that can be held; run it with: zjops chaos run", pilot)
+        assert control.put == []
+
+
 async def test_leaving_the_list_breaks_nothing(make: Make) -> None:
     control = ToldControl()
     app = live(make, control)
@@ -94,12 +115,13 @@ async def test_one_is_broken_by_its_name(make: Make) -> None:
     [
         ("break api-latency", ToldControl(), {}, "api-latency needs proxies before its parts"),
         ("break kill-meter", ToldControl("api"), {}, "kill-meter needs a process meter (zjops up --spread)"),
-        ("break nothing", ToldControl(), {}, "there is no experiment nothing with a fault"),
+        ("break reorg", ToldControl(), {}, "run it with: zjops chaos run reorg"),
+        ("break nothing", ToldControl(), {}, "there is no experiment nothing; :break lists them"),
         ("break", None, {}, "only a platform of this machine can be broken"),
         ("break", ToldControl(), {"read_only": "this terminal only reads"}, "this terminal only reads"),
         ("break", ToldControl(), {"replayed": 1.0}, "nothing can be broken in a recording"),
     ],
-    ids=["no proxies", "no such process", "unknown", "elsewhere", "read-only", "a recording"],
+    ids=["no proxies", "no such process", "at one stroke", "unknown", "elsewhere", "read-only", "a recording"],
 )
 async def test_what_cannot_be_broken_says_why(
     make: Make, typed: str, control: ToldControl | None, more: dict[str, Any], said: str

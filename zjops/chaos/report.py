@@ -1,4 +1,4 @@
-"""The result of an experiment, or of a suite of them, for people and for machines: lines, Markdown, HTML, JUnit."""
+"""The result of an experiment for people and for machines: lines, Markdown, HTML, JSON, JUnit, percentile tables."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from zjops.chaos.run import Result, summary
+from zjops.chaos.result import Result, Untold, summary
 from zjops.chaos.verdict import Window
 from zjops.domain.clock import rfc3339
 from zjops.load import runs
+from zjops.load.outcome import hop_rows
+from zjops.load.report import percentiles
 from zjops.load.report.cases import Wrong, case, suite
 from zjops.load.report.chart import Band, Series, chart
-from zjops.load.report.page import STYLE
+from zjops.load.report.page import hops, table, whole
 
 WORDS = {"pass": "✓ pass", "fail": "✗ fail", "broken": "✗ BROKEN", "cannot tell": "? cannot tell"}
 
@@ -33,6 +35,7 @@ def window_rows(windows: Sequence[Window]) -> list[dict[str, str]]:
         ("seconds", lambda w: f"{w.seconds}"), ("requests", lambda w: f"{w.offered:,}"),
         ("accepted", lambda w: f"{w.accepted:,}"), ("shed (429, 503)", lambda w: f"{w.shed:,}"),
         ("errors", lambda w: f"{w.errors:,}"), ("timeouts", lambda w: f"{w.timeouts:,}"),
+        ("dropped by the generator", lambda w: f"{w.dropped:,}"),
         ("p50, middle second", lambda w: _ms(w.p50_ms)), ("p99, worst second", lambda w: _ms(w.p99_ms)),
         ("slowest", lambda w: _ms(w.max_ms)), ("did not answer", lambda w: ", ".join(w.away) or "–"),
         ("active jobs, most", lambda w: f"{w.active_jobs:,}"), ("events waiting, most", lambda w: f"{w.unpublished:,}"),
@@ -54,8 +57,10 @@ def moments(result: Result) -> list[str]:
     return [
         f"{noticed}; healed after {seconds_text(at.to_heal_s, 'never')}, "
         f"over {seconds_text(at.to_recover_s, 'never')} later",
+        *(f"{name} struck {times:,} time{'' if times == 1 else 's'}" for name, times in result.struck.items()),
         f"error budget: {cost.bad:,} of {cost.total:,} requests were bad{month if cost.bad else ''}",
         f"audit: {_audited(result)}",
+        *(f"the generator {flaw.phase}: {flaw.text}" for flaw in result.flaws),
     ]
 
 
@@ -69,29 +74,38 @@ def _audited(result: Result) -> str:
     )
 
 
-def suite_rows(results: Sequence[Result]) -> list[dict[str, str]]:
-    """One row an experiment."""
-    return [
-        {
-            "experiment": one.experiment.name, "verdict": WORDS[one.verdict],
-            "noticed": seconds_text(one.times.to_notice_s), "healed": seconds_text(one.times.to_heal_s),
-            "over": seconds_text(one.times.to_recover_s), "bad": f"{one.spent.bad:,} of {one.spent.total:,}",
-            "jobs": "–" if one.audit is None else f"{one.audit.counts['client_accepted']:,}",
-            "audit": "none" if one.audit is None else "ok" if one.audit.ok else "FOUND",
-        }
-        for one in results
-    ]  # fmt: skip
-
-
 def write(result: Result, folder: Path) -> None:
     """Every form of the result into its folder."""
     runs.write_json(folder / runs.SUMMARY, summary(result))
     (folder / "report.md").write_text(markdown(result))
     (folder / "report.html").write_text(page(result))
     (folder / "junit.xml").write_text(junit([result]))
+    percentiles.write(result.latency, folder)
+
+
+def junit(results: Sequence[Result | Untold]) -> str:
+    """The results as JUnit XML: a case an experiment; what cannot be told is an error."""
+    return suite("zjops chaos", [case("zjops.chaos", one.experiment.name, _wrong(one)) for one in results])
+
+
+def _wrong(one: Result | Untold) -> Wrong | None:
+    if one.verdict == "pass":
+        return None
+    return "error" if one.verdict == "cannot tell" else "failure", one.reason
+
+
+def hop_texts(result: Result) -> list[dict[str, str]]:
+    """How long each step took after the acceptance, a row each."""
+    return [
+        {"from acceptance to": row["hop"], "jobs": f"{row['jobs']:,}"}
+        | {name: _ms(row[f"{name}_ms"]) for name in ("p50", "p95", "p99", "max")}
+        for row in hop_rows(result.hops)
+    ]
 
 
 def _markdown_table(rows: Sequence[dict[str, str]]) -> list[str]:
+    if not rows:
+        return []
     heads = list(rows[0])
     return [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *(f"| {' | '.join(r.values())} |" for r in rows), ""]
 
@@ -101,6 +115,7 @@ def markdown(result: Result) -> str:
     lines = [
         f"# {result.experiment.title}: {WORDS[result.verdict]}", "", f"{result.reason[0].upper()}{result.reason[1:]}.",
         "", *(f"- {text}" for text in moments(result)), "", *_markdown_table(window_rows(result.windows)),
+        *_markdown_table(hop_texts(result)),
     ]  # fmt: skip
     if result.story:
         lines += ["```", *result.story, "```", ""]
@@ -114,22 +129,12 @@ def page(result: Result) -> str:
         f"<h1>{escape(name.title)}</h1><p>{escape(name.description)}</p>",
         f'<p class="verdict {good}">{WORDS[result.verdict]}</p><p>{escape(result.reason)}</p>',
         f"<p>{rfc3339(result.began_ms)}</p><ul>{''.join(f'<li>{escape(text)}</li>' for text in moments(result))}</ul>",
-        *_charts(result), "<h2>Before, during and after</h2>", _html_table(window_rows(result.windows)),
+        *_charts(result), table("Before, during and after", window_rows(result.windows)), hops(result.hops),
+        f"<h2>Time from when each request was due</h2><pre>{escape(percentiles.wrk_lines(result.latency))}</pre>",
         f"<h2>Counter-example</h2><pre>{escape(chr(10).join(result.story))}</pre>" if result.story else "",
         f"<h2>Again</h2><p><code>{escape(result.command)}</code></p>",
     ]  # fmt: skip
-    title = f"Chaos {escape(name.name)}: {WORDS[result.verdict]}"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{STYLE}</style></head>'
-        f"<body>{''.join(parts)}</body></html>\n"
-    )
-
-
-def _html_table(rows: Sequence[dict[str, str]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{escape(v)}</td>" for v in row.values()) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return whole(f"Chaos {name.name}: {WORDS[result.verdict]}", parts)
 
 
 def _charts(result: Result) -> list[str]:
@@ -144,7 +149,7 @@ def _charts(result: Result) -> list[str]:
     bands = _bands(result, since)
     counts = [
         Series(name, [(since(one.at_ms), float(getattr(one, name))) for one in result.seconds])
-        for name in ("offered", "accepted", "shed", "errors", "timeouts")
+        for name in ("offered", "accepted", "shed", "errors", "timeouts", "dropped")
         if name in ("offered", "accepted") or any(getattr(one, name) for one in result.seconds)
     ]
     times = [
@@ -170,14 +175,3 @@ def _bands(result: Result, since: Callable[[int], float]) -> list[Band]:
     if at.recovered_ms is not None and at.recovered_ms > (at.healed_ms or 0):
         bands.append(Band("recovering", healed, since(at.recovered_ms)))
     return bands
-
-
-def junit(results: Sequence[Result]) -> str:
-    """The results as JUnit XML: a case an experiment; what cannot be told is an error."""
-    return suite("zjops chaos", [case("zjops.chaos", one.experiment.name, _wrong(one)) for one in results])
-
-
-def _wrong(one: Result) -> Wrong | None:
-    if one.verdict == "pass":
-        return None
-    return "error" if one.verdict == "cannot tell" else "failure", one.reason

@@ -26,7 +26,7 @@ Name = Literal["before", "during", "after"]
 class Second(NamedTuple):
     """The requests that were due in one second (Unix ms of its begin); times in milliseconds, None without requests.
 
-    `server_errors` are those among `shed` and `errors` that were the server's fault.
+    `server_errors` are those among `shed` and `errors` that were the server's fault; `dropped` were never sent.
     """
 
     at_ms: int
@@ -39,6 +39,7 @@ class Second(NamedTuple):
     p99_ms: float | None = None
     max_ms: float | None = None
     server_errors: int = 0
+    dropped: int = 0
 
     @property
     def end_ms(self) -> int:
@@ -56,6 +57,7 @@ class Window(NamedTuple):
     shed: int
     errors: int
     timeouts: int
+    dropped: int
     p50_ms: float | None
     p99_ms: float | None
     max_ms: float | None
@@ -160,6 +162,7 @@ def _window(name: Name, seconds: Sequence[Second], samples: Sequence[Sample]) ->
     return Window(
         name, len(seconds), sum(one.offered for one in seconds), sum(one.accepted for one in seconds),
         sum(one.shed for one in seconds), sum(one.errors for one in seconds), sum(one.timeouts for one in seconds),
+        sum(one.dropped for one in seconds),
         _middle([one.p50_ms for one in told if one.p50_ms is not None]),
         max((one.p99_ms for one in told if one.p99_ms is not None), default=None),
         max((one.max_ms for one in told if one.max_ms is not None), default=None),
@@ -190,15 +193,21 @@ class Spent(NamedTuple):
 
 
 def spent(seconds: Sequence[Second], target_ppm: int) -> Spent:
-    """Bad are server errors (load shedding's 503 among them) and timeouts, as in C78."""
+    """Bad are server errors (load shedding's 503 among them) and timeouts, as in C78.
+
+    What the generator dropped never came to the platform: it is neither bad nor good.
+    """
     bad = sum(one.server_errors + one.timeouts for one in seconds)
-    total, allowed_ppm = sum(one.offered for one in seconds), 1_000_000 - target_ppm
+    total, allowed_ppm = sum(one.offered - one.dropped for one in seconds), 1_000_000 - target_ppm
     whole = total * MONTH_S * allowed_ppm // max(1, len(seconds))
     return Spent(bad, total, allowed_ppm, bad * 10**12 // whole if whole else None)
 
 
 class Findings(NamedTuple):
-    """What decides: each of these must hold, and the first that does not is the reason."""
+    """What decides: each of these must hold, and the first that does not is the reason.
+
+    `other_load` says how the load before the fault was another than asked for, `slow` how the generator was slow then.
+    """
 
     steady_before: bool
     steady_after: bool
@@ -206,6 +215,8 @@ class Findings(NamedTuple):
     healed: bool
     recovered: bool
     audit_ok: bool | None
+    other_load: tuple[str, ...] = ()
+    slow: tuple[str, ...] = ()
 
 
 Verdict = Literal["pass", "fail", "broken", "cannot tell"]
@@ -217,15 +228,21 @@ def decide(found: Findings) -> tuple[Verdict, str]:
         return "broken", "the audit found jobs that did not come out right"
     if not found.steady_before:
         return "cannot tell", "the platform was not in its steady state before anything was broken"
+    if found.other_load:
+        return "cannot tell", f"before the fault the load was not what was asked for: {'; '.join(found.other_load)}"
     reasons = (
         (found.acted, "a step of the experiment failed"),
         (found.healed, "the fault did not end by its lease"),
         (found.steady_after, "the steady state did not come back"),
-        (found.recovered, "requests or processes were still in trouble at the end"),
     )
     for holds, why in reasons:
         if not holds:
             return "fail", why
+    # Only what is known of requests hangs upon how quick the generator was.
+    if found.slow:
+        return "cannot tell", f"before the fault the generator was slow itself: {'; '.join(found.slow)}"
+    if not found.recovered:
+        return "fail", "requests or processes were still in trouble at the end"
     if found.audit_ok is None:
         return "cannot tell", "no audit was made"
     return "pass", "whole again, and every job came out right"

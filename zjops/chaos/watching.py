@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -36,6 +37,10 @@ class Sample(msgspec.Struct, frozen=True, omit_defaults=True):
     open_batches: int = 0
 
 
+def _name(fault: dict[str, Any]) -> str:
+    return f"{fault['fault']} at {fault['target']}"
+
+
 def _quiet(text: str) -> None:
     """Nobody is told of warnings: what cannot be read is not answered."""
 
@@ -46,16 +51,21 @@ class Watch:
     def __init__(self, context: Context, clock: SystemClock) -> None:
         assert context.control_url is not None
         self._clock = clock
-        self._control = Control(context, Http(context.control_url, timeout_s=5, tries=1, notify=_quiet))
+        self._control, self._faults = (
+            Control(context, Http(context.control_url, timeout_s=5, tries=1, notify=_quiet)) for _ in range(2)
+        )
         auth = ClientCredentials(context.token_url, context.operations())
         self._admin = Admin(context, Http(context.api_url, auth=auth, timeout_s=WITHIN_S, tries=1, notify=_quiet))
         self._ended = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, name="watch", daemon=True),
             threading.Thread(target=self._ask, name="watch the queues", daemon=True),
+            threading.Thread(target=self._count, name="watch the faults", daemon=True),
         ]
         self._state: PlatformState | None = None
         self._started = False
+        self._struck: dict[str, tuple[str, int]] = {}
+        """By the fault's id, its name and how often it had struck when it was last seen."""
         self.samples: list[Sample] = []
 
     def start(self) -> None:
@@ -72,7 +82,16 @@ class Watch:
             for thread in self._threads:
                 thread.join()
             self._control.http.close()
+            self._faults.http.close()
             self._admin.http.close()
+
+    @property
+    def struck(self) -> dict[str, int]:
+        """How often faults have struck, of those that count it."""
+        found: Counter[str] = Counter()
+        for name, times in self._struck.values():
+            found[name] += times
+        return dict(found)
 
     def _run(self) -> None:
         while not self._ended.wait(EVERY_S):
@@ -88,6 +107,16 @@ class Watch:
             except (UnreachableError, Problem):
                 self._state = None
 
+    def _count(self) -> None:
+        """Ask for the faults alone as well: for the rest every process is looked at, which may last longer than one."""
+        while not self._ended.wait(EVERY_S):
+            try:
+                active = self._faults.faults()["active"]
+            except (UnreachableError, Problem):
+                continue
+            told = {fault["id"]: (_name(fault), fault.get("struck")) for fault in active}
+            self._struck |= {key: (name, times) for key, (name, times) in told.items() if times is not None}
+
     def _look(self) -> Sample | None:
         try:
             told: dict[str, Any] = self._control.status()
@@ -99,6 +128,6 @@ class Watch:
             "oldest_unpublished_ms": state.oldest_unpublished_ms or 0,
         }  # fmt: skip
         return Sample(
-            self._clock.now_ms(), tuple(f"{fault['fault']} at {fault['target']}" for fault in told["faults"]),
+            self._clock.now_ms(), tuple(map(_name, told["faults"])),
             tuple(process["name"] for process in told["processes"] if not process["ready"]), state is not None, **seen,
         )  # fmt: skip

@@ -16,18 +16,24 @@ from zjops.cli.options import ContextName, Home, Json, Output, Quiet
 from zjops.cli.output import Format, Out
 from zjops.cli.waiting import end_in_order
 from zjops.config import Context, find_home, resolve
-from zjops.domain.errors import UsageError
+from zjops.domain.errors import Problem, UnreachableError, UntrustedError, UsageError
 
 if TYPE_CHECKING:
     from zjops.chaos.experiments import Experiment
-    from zjops.chaos.run import Asked, Result
+    from zjops.chaos.result import Result, Untold
+    from zjops.chaos.run import Asked
+    from zjops.chaos.suite import Suite
     from zjops.client.control import Control
+    from zjops.load.scenario import Scenario
 
 QUICK_LEASE_S = 6.0
 SEED_MOST = 2**31
 chaos = typer.Typer()
 Lease = Annotated[float | None, typer.Option("--lease", help="Seconds that it stays broken.", min=0.5, max=3600)]
-Under = Annotated[str, typer.Option("--under", help="The load: a scenario of zjops load, or a file.")]
+Under = Annotated[
+    str, typer.Option("--under", help="The load: a scenario of zjops load, or a file; of the open model, and held at "
+                                      "its highest rate for as long as it takes."),
+]  # fmt: skip
 Seed = Annotated[
     int | None,
     typer.Option("--seed", help="Of arrivals, payloads and what faults strike; a new one by default.", min=0,
@@ -61,13 +67,12 @@ def run(
 
     told = Out(output, json, quiet)
     chosen = named(name, target)
-    how = _How(under, seed, fresh, out, home, context, told)
+    how = _How(under, _load(under), seed, fresh, out, home, context, told)
     if len(chosen) > 1:
-        _in_turn([(one, lease) for one in chosen], how, Path(name).stem)
+        at = ["run", name, *(["--target", target] if target else [])]
+        _in_turn([(one, lease) for one in chosen], how, Path(name).stem, how.command(at, lease))
         return
     (one,) = chosen
-    if fresh and out is None:
-        how = how._replace(out=_kept(one.name))
     with _platform(fresh, context, home, told) as found:
         result, folder = _conducted(_asked(one, found, how, lease))
     _tell_one(result, folder, told)
@@ -75,7 +80,7 @@ def run(
 
 def _tell_one(result: Result, folder: Path, told: Out) -> None:
     from zjops.chaos.report import moments, window_rows
-    from zjops.chaos.run import summary
+    from zjops.chaos.result import summary
 
     if told.format is Format.JSON:
         told.record("zjops.chaos/1", {k: v for k, v in summary(result).items() if k != "schema"})
@@ -99,19 +104,31 @@ def suite(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the reports.")] = None, home: Home = None,
     context: ContextName = None, output: Output = Format.TABLE, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    how = _How(under, seed, fresh, out, home, context, Out(output, json, quiet))
+    how = _How(under, _load(under), seed, fresh, out, home, context, Out(output, json, quiet))
+    given = {"--tag": tag, "--only": only}
+    words = ["suite", *(word for name, value in given.items() if value for word in (name, value))]
+    command = how.command([*words, *(["--full"] if full else [])], lease)
     lease = lease if lease is not None else None if full else QUICK_LEASE_S
     # What takes no time by itself need not take longer than that.
     lasting = [
         (one, lease if lease is not None and one.lease_s >= 1 else one.lease_s) for one in _chosen(tag, only)
     ]  # fmt: skip
-    _in_turn(lasting, how, "suite")
+    _in_turn(lasting, how, "suite", command)
+
+
+def _load(under: str) -> Scenario:
+    """Raises `UsageError`, before anything is started."""
+    from zjops.chaos.run import lasting
+    from zjops.load.scenario import find
+
+    return lasting(find(under))
 
 
 class _How(NamedTuple):
     """What holds for every experiment of a command."""
 
     under: str
+    load: Scenario
     seed: int | None
     fresh: bool
     out: Path | None
@@ -119,36 +136,63 @@ class _How(NamedTuple):
     context: str | None
     told: Out
 
+    def command(self, words: Sequence[str], lease_s: float | None, seed: int | None = None) -> str:
+        """What repeats a command that begins with these words."""
+        repeated = _command(words, self.under, lease_s, self.fresh, self.context, self.home)
+        drawn = self.seed if seed is None else seed
+        return repeated if drawn is None else f"{repeated} --seed {drawn}"
 
-def _in_turn(chosen: Sequence[tuple[Experiment, float | None]], how: _How, name: str) -> None:
+    def reports(self, found: Context) -> Path:
+        """The home that keeps the reports: of a platform that is gone afterwards, that of the usual one."""
+        return Path(found.home) if found.home and not self.fresh else find_home(None)
+
+
+def _in_turn(chosen: Sequence[tuple[Experiment, float | None]], how: _How, name: str, command: str) -> None:
     """Run experiments for so many seconds each, one after the other on one platform, and tell of all in one table."""
-    told = how.told
-    results: list[Result] = []
-    reports = _kept(name) if how.fresh and how.out is None else how.out
-    try:
-        with _platform(how.fresh, how.context, how.home, told) as found:
+    from zjops.chaos.needs import require_parts
+    from zjops.chaos.suite import Suite
+    from zjops.domain.clock import SystemClock
+    from zjops.load.runs import new_folder
+
+    results: list[Result | Untold] = []
+    began_ms = SystemClock().now_ms()
+    with _platform(how.fresh, how.context, how.home, how.told) as found:
+        require_parts(found, [one for one, _ in chosen])
+        folder = new_folder(how.reports(found), f"chaos-{name}", began_ms, how.out)
+        try:
             for number, (one, lease_s) in enumerate(chosen, 1):
-                told.say(f"{number} of {len(chosen)}: {one.name}")
-                mine = how._replace(out=reports / one.name if reports else None)
-                result, folder = _conducted(_asked(one, found, mine, lease_s))
-                told.say(f"  {_verdict(result, folder)}")
-                results.append(result)
-    finally:
-        # Whatever ends it early does not take along what is known by then.
-        if results:
-            _tell_suite(results, reports, told)
+                how.told.say(f"{number} of {len(chosen)}: {one.name}")
+                results.append(_one_of_all(one, lease_s, found, how._replace(out=folder / one.name)))
+        finally:
+            # Whatever ends it early does not take along what is known by then.
+            if results:
+                _tell_suite(Suite(results, len(chosen), command, began_ms), folder, how.told)
     code = worst([CODES[one.verdict] for one in results])
     if code:
         raise typer.Exit(code)
 
 
-def _tell_suite(results: list[Result], reports: Path | None, told: Out) -> None:
-    from zjops.chaos.report import junit, suite_rows
+def _one_of_all(one: Experiment, lease_s: float | None, found: Context, how: _How) -> Result | Untold:
+    """One of several: what keeps it from being judged is no reason not to run the others."""
+    from zjops.chaos.report import WORDS
+    from zjops.chaos.result import Untold
 
-    told.rows("zjops.chaos.suite/1", list(suite_rows(results)))
-    if reports is not None:
-        (reports / "junit.xml").write_text(junit(results))
-    told.say(f"{sum(one.verdict == 'pass' for one in results)} of {len(results)} experiments passed")
+    asked = _asked(one, found, how, lease_s)
+    try:
+        result, folder = _conducted(asked)
+    except (UntrustedError, UnreachableError, Problem) as exc:
+        how.told.say(f"  {WORDS['cannot tell']}: {exc}")
+        return Untold(one, str(exc), asked.command, asked.lasts_s)
+    how.told.say(f"  {_verdict(result, folder)}")
+    return result
+
+
+def _tell_suite(suite: Suite, folder: Path, told: Out) -> None:
+    from zjops.chaos import suite as suites
+
+    suites.write(suite, folder)
+    told.rows(suites.SCHEMA, suites.rows(suite), people=suites.rows_for_people(suite))
+    told.say(f"{suite.text}; {folder / suites.PAGE}")
 
 
 @chaos.command(help="Every fault that can be put on the platform, and what holds now.\n\nExample: zjops chaos faults")
@@ -226,13 +270,12 @@ def _platform(fresh: bool, context: str | None, home: Path | None, told: Out) ->
 def _asked(chosen: Experiment, found: Context, how: _How, lease: float | None) -> Asked:
     from zjops.chaos.experiments import command_of
     from zjops.chaos.run import Asked
-    from zjops.load.scenario import find
 
     drawn = random.SystemRandom().randrange(SEED_MOST) if how.seed is None else how.seed
-    command = _command(command_of(chosen), how.under, lease, how.fresh, how.context, how.home)
     return Asked(
-        chosen, found, None if how.fresh else how.context, find(how.under), drawn, f"{command} --seed {drawn}", lease,
-        out=how.out, say=lambda text: how.told.say(f"  {text}"),
+        chosen, found, None if how.fresh else how.context, how.reports(found), how.load, drawn,
+        how.command(["run", *command_of(chosen)], lease, drawn), lease, out=how.out,
+        say=lambda text: how.told.say(f"  {text}"),
     )  # fmt: skip
 
 
@@ -252,21 +295,13 @@ def _verdict(result: Result, folder: Path) -> str:
 
 
 def _command(
-    named: Sequence[str], under: str, lease_s: float | None, fresh: bool, context: str | None, home: Path | None
+    words: Sequence[str], under: str, lease_s: float | None, fresh: bool, context: str | None, home: Path | None
 ) -> str:  # fmt: skip
     """What repeats a run, but for its seed."""
     given = {"--under": under, "--lease": None if lease_s is None else f"{lease_s:g}", "--context": context,
              "--home": None if home is None else str(home)}  # fmt: skip
-    words = [word for option, value in given.items() if value is not None for word in (option, value)]
-    return shlex.join(["zjops", "chaos", "run", *named, *words, *(["--fresh"] if fresh else [])])
-
-
-def _kept(name: str) -> Path:
-    """Where the report of a platform goes that is gone afterwards: beside those of the usual one."""
-    from zjops.domain.clock import SystemClock
-    from zjops.load.runs import folder_of
-
-    return folder_of(find_home(None), f"chaos-{name}", SystemClock().now_ms())
+    options = [word for option, value in given.items() if value is not None for word in (option, value)]
+    return shlex.join(["zjops", "chaos", *words, *options, *(["--fresh"] if fresh else [])])
 
 
 def _chosen(tag: str | None, only: str | None) -> list[Experiment]:
@@ -277,7 +312,12 @@ def _chosen(tag: str | None, only: str | None) -> list[Experiment]:
         names = [name.strip() for name in only.split(",") if name.strip()]
         if not names:
             raise UsageError("--only names no experiment; see them with: zjops chaos list")
-        return [one for name in names for one in named(name)]
+        chosen = [one for name in names for one in named(name)]
+        told = [one.name for one in chosen]
+        twice = next((name for number, name in enumerate(told) if name in told[:number]), None)
+        if twice is not None:
+            raise UsageError(f"--only names {twice} twice; each has one folder in the report")
+        return chosen
     found = [one for one in experiments().values() if tag is None or tag in one.tags]
     if not found:
         tags = sorted({tag for one in experiments().values() for tag in one.tags})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from zjops.load.measured import Measured
+from zjops.load.measured import Measured, Tally
 from zjops.load.thresholds import Judged, Threshold, Verdict, tightest_ms
 
 ACHIEVED_LEAST = 0.999
@@ -43,12 +43,23 @@ class Flaw(NamedTuple):
 
 def figures(measured: Measured, thresholds: list[Threshold], phase: int) -> Figures:
     """What the gate looks at, of one phase of a run."""
-    tally = measured.phase(phase)
-    return Figures(
-        measured.scenario.phases[phase].name, tally["offered"], tally.achieved, tally["dropped"],
-        tally.lag.ms(99) or 0.0, measured.cpu_share(phase), tightest_ms(thresholds, phase) or USUAL_MS,
-        measured.scenario.model,
+    return _figures(
+        measured.scenario.phases[phase].name, measured.phase(phase), measured.cpu_share(phase),
+        tightest_ms(thresholds, phase) or USUAL_MS, measured.scenario.model,
     )  # fmt: skip
+
+
+def figures_within(measured: Measured, name: str, from_s: float, to_s: float) -> Figures:
+    """The same of the whole seconds between two moments of a run, which get a name; held to the usual time."""
+    return _figures(
+        name, measured.within(from_s, to_s), measured.cpu_within(from_s, to_s), USUAL_MS, measured.scenario.model
+    )
+
+
+def _figures(name: str, tally: Tally, cpu: float | None, tightest: float, model: str) -> Figures:
+    return Figures(
+        name, tally["offered"], tally.achieved, tally["dropped"], tally.lag.ms(99) or 0.0, cpu, tightest, model
+    )
 
 
 def flaws(seen: Figures) -> list[Flaw]:

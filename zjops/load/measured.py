@@ -110,6 +110,17 @@ class Measured:
         reached = max((cpu.to_s for cpu in self.cpu), default=0.0) if told is None else told
         return min(self.scenario.duration_s, reached)
 
+    @property
+    def jobs(self) -> int:
+        """Jobs that were accepted in the whole run, warm-up included."""
+        return sum(tally["jobs"] for (_, op), tally in self.ops.items() if op)
+
+    @property
+    def counted_from_ms(self) -> int:
+        """When the first phase that counts began, Unix ms."""
+        began = self.head.began_ms if self.head else 0
+        return began + int(self.scenario.starts()[self.scenario.judged()[0]] * 1000)
+
     def elapsed_s(self, phase: int) -> float:
         """How much of a phase has gone."""
         start, length = self.scenario.starts()[phase], self.scenario.phases[phase].duration_s
@@ -134,6 +145,14 @@ class Measured:
             made[second].merge(tally)
         return made
 
+    def within(self, from_s: float, to_s: float) -> Tally:
+        """Every whole second between two moments of the run, as one."""
+        made = Tally()
+        for (_, second), tally in self.seconds.items():
+            if from_s <= second and second + 1 <= to_s:
+                made.merge(tally)
+        return made
+
     def newest(self) -> tuple[int, Tally] | None:
         """The newest second of which most is known, and its requests; None before there is any."""
         if not self.seconds:
@@ -145,10 +164,13 @@ class Measured:
     def cpu_share(self, phase: int) -> float | None:
         """The share of a core that the busiest process of the generator took in a phase; None when nobody looked."""
         start = self.scenario.starts()[phase]
-        end = start + self.scenario.phases[phase].duration_s
+        return self.cpu_within(start, start + self.scenario.phases[phase].duration_s)
+
+    def cpu_within(self, from_s: float, to_s: float) -> float | None:
+        """The same between two moments of the run."""
         took: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
         for sample in self.cpu:
-            if start <= (sample.from_s + sample.to_s) / 2 < end:
+            if from_s <= (sample.from_s + sample.to_s) / 2 < to_s:
                 took[sample.worker][0] += sample.cpu_s
                 took[sample.worker][1] += sample.to_s - sample.from_s
         return max((cpu / wall for cpu, wall in took.values() if wall > 0), default=None)

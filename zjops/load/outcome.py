@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from zjops.load.gate import Flaw, figures
@@ -82,7 +83,7 @@ def detail(outcome: Outcome) -> dict[str, Any]:
         "thresholds": [as_record(one, names) for one in outcome.judged],
         "flaws": [flaw._asdict() for flaw in outcome.flaws],
         "disk_stalls": outcome.stalls._asdict() if outcome.stalls else None,
-        "hops": hop_rows(outcome), "costs": [cost.as_json() for cost in outcome.costs],
+        "hops": hop_rows(outcome.hops), "costs": [cost.as_json() for cost in outcome.costs],
         "generator": {"processes": measured.head.workers if measured.head else 0, "cpu_us_a_request": _own(measured)},
         "tenants": [{"tenant": one.tenant, "plan": one.plan, "values": one.values} for one in outcome.tenants],
     }  # fmt: skip
@@ -124,11 +125,11 @@ def operation_rows(measured: Measured) -> list[dict[str, Any]]:
     return rows
 
 
-def hop_rows(outcome: Outcome) -> list[dict[str, Any]]:
+def hop_rows(hops: Mapping[str, Histogram]) -> list[dict[str, Any]]:
     """A row a step, from the acceptance; in the order in which a job takes them."""
     order = ("started", "completed", "webhook", "mined", "final")
     return [
         {"hop": name, "jobs": hop.total, "p50_ms": hop.ms(50), "p95_ms": hop.ms(95), "p99_ms": hop.ms(99),
          "max_ms": hop.ms(100)}
-        for name in order if (hop := outcome.hops.get(name)) is not None
+        for name in order if (hop := hops.get(name)) is not None
     ]  # fmt: skip

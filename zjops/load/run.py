@@ -83,7 +83,7 @@ def conduct(asked: Asked) -> tuple[Outcome, Path]:
         healthy = _healthy(asked, ended, clock) if any(one.metric == HEALTHY for one in thresholds) else None
         behind = Behind(_after(asked, ended, clock, healthy))
         # Taken before the audit, whose export is no part of what a job costs.
-        took = costs(before, _usage(asked.context), _jobs(ended.measured), clock.monotonic() - began)
+        took = costs(before, _usage(asked.context), ended.measured.jobs, clock.monotonic() - began)
         behind = _audited(asked, ended, history, clock, behind._replace(costs=tuple(took)))
     except KeyboardInterrupt:
         ended, behind = ended._replace(interrupted=True), Behind()
@@ -100,11 +100,6 @@ def _usage(context: Context) -> dict[str, Usage]:
 
 def _home(context: Context) -> Path:
     return Path(context.home) if context.home else find_home(None)
-
-
-def _jobs(measured: Measured) -> int:
-    """Jobs that were accepted in the whole run, warm-up included."""
-    return sum(tally["jobs"] for (_, op), tally in measured.ops.items() if op)
 
 
 def _generate(asked: Asked, folder: Path, thresholds: list[Threshold], clock: SystemClock) -> Ended:
@@ -201,23 +196,17 @@ def _healthy(asked: Asked, ended: Ended, clock: SystemClock) -> float | None:
 
 def _after(asked: Asked, ended: Ended, clock: SystemClock, healthy: float | None) -> After | None:
     """Follow the jobs to the chain; after Ctrl-C nothing is waited for."""
-    context, measured, accepted = asked.context, ended.measured, _jobs(ended.measured)
+    context, measured, accepted = asked.context, ended.measured, ended.measured.jobs
     if not context.log_dir or not accepted or measured.head is None:
         return None
     log, tenants = Path(context.log_dir), [one.tenant for one in measured.head.tenants]
     within_s = 0 if ended.interrupted else asked.scenario.final_within_s
     settled = aftermath.settle(log, tenants, accepted, within_s, clock, asked.say)
-    hops = aftermath.hops(context, log, tenants, _counted_from(measured), measured.webhooks)
+    hops = aftermath.hops(context, log, tenants, measured.counted_from_ms, measured.webhooks)
     return After(hops, {
         "final_within_s": settled.final_within_s(accepted), "jobs_per_s": settled.jobs_per_s(accepted),
         HEALTHY: healthy,
     })  # fmt: skip
-
-
-def _counted_from(measured: Measured) -> int:
-    """When the first phase that counts began, Unix ms."""
-    began = measured.head.began_ms if measured.head else 0
-    return began + int(measured.scenario.starts()[measured.scenario.judged()[0]] * 1000)
 
 
 def _outcome(asked: Asked, ended: Ended, thresholds: list[Threshold], behind: Behind, began_ms: int) -> Outcome:

@@ -24,20 +24,30 @@ def folder_of(home: Path, name: str, now_ms: int) -> Path:
 
 
 def new_folder(home: Path, name: str, now_ms: int, out: Path | None = None) -> Path:
-    """A fresh folder for a run, and `latest` set to it; `out` is one that somebody named. Raises `UsageError`."""
-    if out is not None:
-        return _made(out)
-    base = folder_of(home, name, now_ms)
+    """A fresh folder for a run; `out` is one that somebody named. Raises `UsageError`.
+
+    `latest` is set to it where it lies among the runs of the home.
+    """
+    made = _made(_free(folder_of(home, name, now_ms)) if out is None else out)
+    if made.resolve().parent == (home / RUNS).resolve():
+        _lead_to(made.resolve())
+    return made
+
+
+def _free(base: Path) -> Path:
+    """The folder, or the first of those with a number that does not exist."""
     number, folder = 1, base
     while folder.exists():
         number, folder = number + 1, base.with_name(f"{base.name}-{number + 1}")
-    made = _made(folder)
-    link, beside = home / RUNS / LATEST, home / RUNS / f".{LATEST}.{os.getpid()}"
+    return folder
+
+
+def _lead_to(made: Path) -> None:
+    link, beside = made.with_name(LATEST), made.with_name(f".{LATEST}.{os.getpid()}")
     with contextlib.suppress(OSError):
         beside.unlink(missing_ok=True)
         beside.symlink_to(made.name)
         beside.replace(link)
-    return made
 
 
 def _made(folder: Path) -> Path:

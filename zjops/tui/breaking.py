@@ -38,11 +38,16 @@ def refusal(station: Station, instant: Instant) -> str | None:
 
 
 def choices() -> list[Experiment]:
-    """Experiments that break something by a fault, by what is seen of them."""
+    """All experiments, by what is seen of them."""
     # Only now: it reads a few dozen files of YAML.
     from zjops.chaos.experiments import experiments
 
-    return sorted((one for one in experiments().values() if one.steps), key=lambda one: (one.symptom, one.name))
+    return sorted(experiments().values(), key=lambda one: (one.symptom, one.name))
+
+
+def command(one: Experiment) -> str | None:
+    """What runs an experiment that holds no fault for a while but does something at one stroke; None for others."""
+    return None if one.steps else f"zjops chaos run {one.name}"
 
 
 def put_on(experiment: Experiment, control: Control) -> int:
@@ -79,7 +84,10 @@ class BreakScreen(ModalScreen["Experiment | None"]):
 
     def compose(self) -> ComposeResult:
         width = max(len(one.symptom) for one in self._found)
-        options = [Option(f"{one.symptom:<{width}}  {one.name}", id=one.name) for one in self._found]
+        options = [
+            Option(f"{one.symptom:<{width}}  {one.name}{'' if command(one) is None else ' *'}", id=one.name)
+            for one in self._found
+        ]
         frame = Vertical(OptionList(*options, id="break-list", markup=False), Static(id="break-about"), id="break")
         frame.border_title = "break: what shall be seen?"
         frame.border_subtitle = f"Enter breaks it for {LEASE_S:.0f} s, Esc leaves"
@@ -94,7 +102,9 @@ class BreakScreen(ModalScreen["Experiment | None"]):
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Say what it does."""
         one = self._of(event.option.id)
-        self.query_one("#break-about", Static).update(f"{one.title}. {one.description}")
+        run = command(one)
+        apart = "" if run is None else f" * Run it with: {run}"
+        self.query_one("#break-about", Static).update(f"{one.title}. {one.description}{apart}")
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """That one."""
@@ -132,12 +142,17 @@ class Breaking:
             return
         named = next((one for one in found if one.name == name), None)
         if named is None:
-            self._say(f"there is no experiment {name} with a fault; :break lists them")
+            self._say(f"there is no experiment {name}; :break lists them")
         else:
             self._chosen(named)
 
     def _chosen(self, one: Experiment | None) -> None:
-        if one is not None:
+        if one is None:
+            return
+        run = command(one)
+        if run is not None:
+            self._say(f"{one.name} is no fault that can be held; run it with: {run}")
+        else:
             self._run(lambda control: f"{one.title}: {_faults(put_on(one, control))} for {LEASE_S:.0f} s; 0 heals")
 
     def heal(self) -> None:

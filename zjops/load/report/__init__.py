@@ -7,10 +7,10 @@ from pathlib import Path
 
 from zjops.load import runs
 from zjops.load.outcome import Outcome, detail, summary
+from zjops.load.report import percentiles
 from zjops.load.report.chart import Band
 from zjops.load.report.junit import junit
 from zjops.load.report.page import page
-from zjops.load.report.percentiles import hgrm, wrk_table
 
 
 def write(outcome: Outcome, folder: Path, faults: Sequence[Band] = ()) -> None:
@@ -19,6 +19,5 @@ def write(outcome: Outcome, folder: Path, faults: Sequence[Band] = ()) -> None:
     runs.write_json(folder / runs.SUMMARY, summary(outcome))
     runs.write_json(folder / runs.DETAIL, detail(outcome))
     (folder / "junit.xml").write_text(junit(outcome))
-    (folder / "latency.hgrm").write_text(hgrm(latency))
-    (folder / "latency.txt").write_text(wrk_table(latency))
+    percentiles.write(latency, folder)
     (folder / "report.html").write_text(page(outcome, faults))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 860, 240
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 28
-COLOURS = ("#2563eb", "#d97706", "#dc2626", "#059669", "#7c3aed")
+COLOURS = ("#2563eb", "#d97706", "#dc2626", "#059669", "#7c3aed", "#0891b2")
 
 
 At = Callable[[float, float], tuple[float, float]]

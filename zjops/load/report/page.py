@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from zjops.domain.clock import rfc3339
 from zjops.load.gate import ACHIEVED_LEAST, CPU_MOST, LAG_SHARE
+from zjops.load.histogram import Histogram
 from zjops.load.measured import Measured
 from zjops.load.outcome import Outcome, hop_rows, operation_rows, phase_rows, summary
 from zjops.load.report.chart import Band, Series, chart
@@ -35,16 +36,20 @@ def page(outcome: Outcome, faults: Sequence[Band] = ()) -> str:
     """The page; `faults` are stretches of time that are shaded in its charts."""
     scenario = outcome.measured.scenario
     parts = [
-        _head(outcome), _table("Thresholds", _thresholds(outcome)), _trust(outcome), *_charts(outcome.measured, faults),
-        _table("Phases", phase_rows(outcome)), _table("Requests", operation_rows(outcome.measured)),
-        _hops(outcome), _costs(outcome), _audit(outcome),
-        _table("Tenants and what was negotiated", [{"tenant": t.tenant, "plan": t.plan, **t.values}
+        _head(outcome), table("Thresholds", _thresholds(outcome)), _trust(outcome), *_charts(outcome.measured, faults),
+        table("Phases", phase_rows(outcome)), table("Requests", operation_rows(outcome.measured)),
+        hops(outcome.hops), _costs(outcome), _audit(outcome),
+        table("Tenants and what was negotiated", [{"tenant": t.tenant, "plan": t.plan, **t.values}
                                                    for t in outcome.tenants]),
         _again(outcome),
     ]  # fmt: skip
-    title = f"Load {escape(scenario.name)}: {WORDS[outcome.verdict]}"
+    return whole(f"Load {scenario.name}: {WORDS[outcome.verdict]}", parts)
+
+
+def whole(title: str, parts: Sequence[str]) -> str:
+    """A page of a title, which is text, and of parts, which are HTML; it loads nothing from anywhere."""
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{STYLE}</style></head>'
         f"<body>{''.join(parts)}</body></html>\n"
     )
@@ -121,18 +126,17 @@ def _charts(measured: Measured, faults: Sequence[Band]) -> list[str]:
     ]  # fmt: skip
 
 
-def _hops(outcome: Outcome) -> str:
-    if not outcome.hops:
+def hops(found: Mapping[str, Histogram]) -> str:
+    """How long each step took after the acceptance, as a table and as lines; nothing where nobody knows."""
+    if not found:
         return ""
-    rows = hop_rows(outcome)
+    rows = hop_rows(found)
     shares = [
-        Series(
-            row["hop"], [((outcome.hops[row["hop"]].ms(point) or 0.0) / 1000, float(point)) for point in range(1, 101)]
-        )
+        Series(row["hop"], [((found[row["hop"]].ms(point) or 0.0) / 1000, float(point)) for point in range(1, 101)])
         for row in rows
     ]
     drawn = chart("Share of jobs that had come so far, by seconds after their acceptance", "%", shares)
-    return _table("From acceptance to each step", rows) + drawn
+    return table("From acceptance to each step", rows) + drawn
 
 
 def _costs(outcome: Outcome) -> str:
@@ -143,7 +147,7 @@ def _costs(outcome: Outcome) -> str:
         }
         for cost in outcome.costs
     ]  # fmt: skip
-    return _table("What a job costs, by process and roles", rows)
+    return table("What a job costs, by process and roles", rows)
 
 
 def _audit(outcome: Outcome) -> str:
@@ -154,14 +158,15 @@ def _audit(outcome: Outcome) -> str:
         f"<li>{escape(one['kind'])}: {escape(one['job_id'])} {escape(one['text'])}</li>"
         for one in outcome.audit["findings"]
     )
-    return _table("Audit: every job, everywhere, once", rows) + (f"<ul class=bad>{found}</ul>" if found else "")
+    return table("Audit: every job, everywhere, once", rows) + (f"<ul class=bad>{found}</ul>" if found else "")
 
 
 def _again(outcome: Outcome) -> str:
     return f"<h2>Again</h2><p>Seed {outcome.seed}. <code>{escape(outcome.command)}</code></p>"
 
 
-def _table(title: str, rows: Sequence[dict[str, Any]]) -> str:
+def table(title: str, rows: Sequence[dict[str, Any]]) -> str:
+    """A heading and a row each, with the columns of the first; nothing where there is none."""
     if not rows:
         return ""
     names = list(rows[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 from zjops.load.histogram import BITS, Histogram, highest_of
 
@@ -53,11 +54,20 @@ def _foot(times: Histogram) -> list[str]:
 
 def wrk_table(times: Histogram) -> str:
     """What wrk2 prints with `--latency`: times from when each request was due."""
-    lines = ["  Latency Distribution (HdrHistogram - Recorded Latency)"]
-    for percent in WRK:
-        value = times.ms(percent)
-        lines.append(f"{percent:7.3f}%  {'-' if value is None else _time(value):>8}")
-    return "\n".join([*lines, "", "  Detailed Percentile spectrum:", hgrm(times)])
+    head = "  Latency Distribution (HdrHistogram - Recorded Latency)"
+    return "\n".join([head, wrk_lines(times), "", "  Detailed Percentile spectrum:", hgrm(times)])
+
+
+def wrk_lines(times: Histogram) -> str:
+    """Its first table alone: a line each percentile."""
+    found = [(percent, times.ms(percent)) for percent in WRK]
+    return "\n".join(f"{percent:7.3f}%  {'-' if ms is None else _time(ms):>8}" for percent, ms in found)
+
+
+def write(times: Histogram, folder: Path) -> None:
+    """Both tables into a folder."""
+    (folder / "latency.hgrm").write_text(hgrm(times))
+    (folder / "latency.txt").write_text(wrk_table(times))
 
 
 def _time(ms: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,12 +16,16 @@ from zjops.audit.findings import Finding, Report
 from zjops.audit.story import Step, Story
 from zjops.chaos import run
 from zjops.chaos.experiments import experiment
-from zjops.chaos.report import suite_rows, write
-from zjops.chaos.run import Result, _generating
+from zjops.chaos.report import write
+from zjops.chaos.result import Result, Untold
+from zjops.chaos.run import _generating
+from zjops.chaos.suite import Suite, rows, rows_for_people
+from zjops.chaos.suite import write as write_suite
 from zjops.chaos.toolkit import Journal
 from zjops.chaos.verdict import Second, Spent, times, windows
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UntrustedError
+from zjops.load.histogram import Histogram
 from zjops.load.measured import Measured
 from zjops.load.records import SCHEMA, Head, Tail
 from zjops.load.scenario import find
@@ -34,7 +40,8 @@ def result(audit: Report | None) -> Result:
     at = times(seconds, [], 4_000, 5_500)
     return Result(
         experiment("kill-worker"), "fail", "the steady state did not come back", Journal(True, False, [], "failed"), at,
-        windows(seconds, [], at), Spent(1, 100, 1_000, 3), seconds, [], audit, 7, "zjops chaos run kill-worker", 5.0, 0,
+        windows(seconds, [], at), Spent(1, 100, 1_000, 3), seconds, [], audit, [], Histogram.of([5_000] * 100),
+        {"final": Histogram.of([7_000_000] * 5)}, {"kill at worker": 2}, 7, "zjops chaos run kill-worker", 5.0, 0,
     )  # fmt: skip
 
 
@@ -53,11 +60,58 @@ def test_a_result_is_written_down_whatever_the_audit_came_to(
 ) -> None:
     one = result(audit)
     write(one, tmp_path)
-    (told,) = suite_rows([one])
+    (told,) = rows(Suite([one], 1, "zjops chaos suite", 0))
     assert (told["jobs"], told["audit"]) == row
-    assert said in (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text()
+    assert all(part in text for part in (said, "- kill at worker struck 2 times", "| final | 5 | 7,000 ms |"))
     assert ("Counter-example" in (tmp_path / "report.html").read_text()) == bool(one.story)
     assert (msgspec.json.decode((tmp_path / "summary.json").read_bytes())["audit"] is None) == (audit is None)
+
+
+def test_the_percentile_tables_and_the_steps_stand_beside_the_report(tmp_path: Path) -> None:
+    write(result(None), tmp_path)
+    assert "TotalCount     =          100" in (tmp_path / "latency.hgrm").read_text()
+    assert " 99.000%    5.00ms" in (tmp_path / "latency.txt").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert " 99.000%    5.00ms" in page
+    assert "From acceptance to each step" in page
+    told = msgspec.json.decode((tmp_path / "summary.json").read_bytes())
+    assert [(row["hop"], row["jobs"]) for row in told["hops"]] == [("final", 5)]
+    assert told["struck"] == {"kill at worker": 2}
+
+
+@pytest.fixture
+def suite() -> Suite:
+    """One that passed, one that failed, one of which nothing is known, and one that was not begun."""
+    good = result(Report(Counter(client_accepted=9), []))._replace(verdict="pass", reason="whole again")
+    gone = Untold(experiment("reorg"), "the load ended <early>", "zjops chaos run reorg --seed 1", 5.0)
+    bad = result(None)._replace(experiment=experiment("store-slow"))
+    return Suite([good, bad, gone], 4, "zjops chaos suite", 0)
+
+
+def test_a_suite_is_told_with_what_came_to_nothing(suite: Suite, tmp_path: Path) -> None:
+    assert [row["verdict"] for row in rows(suite)] == ["✓ pass", "✗ fail", "? cannot tell"]
+    assert [row["reason"] for row in rows_for_people(suite)] == [
+        "", "the steady state did not come back", "the load ended <early>",
+    ]  # fmt: skip
+    passed = suite._replace(results=suite.results[:1], asked=1)
+    assert "reason" not in rows_for_people(passed)[0]
+    write_suite(suite, tmp_path)
+    cases = {case.get("name"): [wrong.tag for wrong in case] for case in ET.parse(tmp_path / "junit.xml").getroot()}
+    assert cases == {"kill-worker": [], "store-slow": ["failure"], "reorg": ["error"]}
+    told = msgspec.json.decode((tmp_path / "suite.json").read_bytes())
+    assert (told["schema"], told["asked"], told["passed"]) == ("zjops.chaos.suite/1", 4, 1)
+    assert told["experiments"][2]["reason"] == "the load ended <early>"
+
+
+def test_the_page_of_a_suite_loads_nothing_and_leads_to_each_experiment(suite: Suite, tmp_path: Path) -> None:
+    write_suite(suite, tmp_path)
+    page = (tmp_path / "suite.html").read_text()
+    assert not re.search(r"<(script|link|iframe|img)|@import|url\(|://", page)
+    assert "1 of 3 experiments passed; it ended before 1 more" in page
+    assert '<a href="kill-worker/report.html">kill-worker</a>' in page
+    assert '"reorg/report.html"' not in page
+    assert "the load ended &lt;early&gt;" in page
 
 
 class Load:

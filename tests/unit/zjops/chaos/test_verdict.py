@@ -96,9 +96,17 @@ GOOD = Findings(True, True, True, True, True, True)
         (GOOD._replace(steady_after=False), "fail"),
         (GOOD._replace(recovered=False), "fail"),
         (GOOD._replace(audit_ok=None), "cannot tell"),
+        (GOOD._replace(other_load=("dropped",)), "cannot tell"),
+        (GOOD._replace(other_load=("dropped",), healed=False), "cannot tell"),
+        (GOOD._replace(other_load=("dropped",), audit_ok=False), "broken"),
+        (GOOD._replace(slow=("lag",)), "cannot tell"),
+        (GOOD._replace(slow=("lag",), recovered=False), "cannot tell"),
+        (GOOD._replace(slow=("lag",), healed=False), "fail"),
     ],
     ids=["all holds", "an audit that found something counts first", "not steady before", "not healed", "a step failed",
-         "not steady after", "trouble at the end", "no audit"],
+         "not steady after", "trouble at the end", "no audit", "another load", "another load and not healed",
+         "another load, and jobs are lost", "a slow generator", "a slow generator and trouble at the end",
+         "a slow generator, and not healed all the same"],
 )  # fmt: skip
 def test_the_verdict(found: Findings, verdict: str) -> None:
     assert decide(found)[0] == verdict

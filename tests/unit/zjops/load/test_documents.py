@@ -125,6 +125,14 @@ def test_folders_are_named_by_time_and_latest_leads_to_the_newest(tmp_path: Path
         runs.new_folder(tmp_path, "smoke", 1, first)
 
 
+def test_latest_leads_to_a_folder_that_somebody_named_only_where_it_lies_among_the_runs(tmp_path: Path) -> None:
+    mine = runs.new_folder(tmp_path, "smoke", 1, tmp_path / "runs" / "mine")
+    for elsewhere in (tmp_path / "elsewhere", mine / "beneath"):
+        runs.new_folder(tmp_path, "smoke", 1, elsewhere)
+        assert (tmp_path / "runs" / "latest").resolve() == mine
+        assert not (elsewhere.parent / "latest").is_symlink() or elsewhere.parent == mine.parent
+
+
 def test_a_torn_line_of_one_process_does_not_spoil_the_history(tmp_path: Path) -> None:
     (tmp_path / "history-0.jsonl").write_bytes(b'{"a":1}\n{"tor')
     (tmp_path / "history-1.jsonl").write_bytes(b'{"b":2}\n')
