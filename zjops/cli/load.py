@@ -107,7 +107,7 @@ def exit_code(outcome: Outcome) -> int:
     if outcome.interrupted:
         return INTERRUPTED
     codes = [{"pass": FINE, "fail": BREACHED, "not_trusted": UNTRUSTED}[outcome.verdict]]
-    if outcome.audit is not None and not outcome.audit["ok"]:
+    if outcome.broken:
         codes.append(BROKEN)
     return worst(codes)
 
@@ -176,6 +176,8 @@ def _explain(outcome: Outcome, told: Out) -> None:
         told.say("interrupted: this is what was measured until then; its jobs were neither awaited nor audited")
     for finding in (outcome.audit or {}).get("findings", []):
         told.say(f"audit: {finding['kind']}: {finding['job_id']} {finding['text']}")
+    for line in outcome.story:
+        told.say(line)
 
 
 def _search(asked: Asked, told: Out) -> int:

@@ -76,8 +76,14 @@ def all_flaws(measured: Measured, thresholds: list[Threshold]) -> list[Flaw]:
     )
 
 
-def verdict(judged: list[Judged], found: list[Flaw]) -> Verdict:
-    """What is thought of a run: a pass stands though the generator lagged, a fail does not."""
+def verdict(judged: list[Judged], found: list[Flaw], proven: bool | None = None) -> Verdict:
+    """What is thought of a run: a pass stands though the generator lagged, a fail does not.
+
+    `proven` is what the audit says, None where there was none. A job that did not come out right is a fail under
+    whatever load.
+    """
+    if proven is False:
+        return "fail"
     if any(flaw.kind == "load" for flaw in found):
         return "not_trusted"
     if all(one.ok for one in judged):

@@ -16,7 +16,10 @@ SCHEMA, DETAIL_SCHEMA = "zjops.load/1", "zjops.load.detail/1"
 
 
 class Outcome(NamedTuple):
-    """Everything about a run. `audit` is None where none was made, `hops` are empty where there is no log."""
+    """Everything about a run. `audit` is None where none was made, `hops` are empty where there is no log.
+
+    `story` is the audit's counter-example as lines, none where every job came out right.
+    """
 
     measured: Measured
     judged: list[Judged]
@@ -33,6 +36,12 @@ class Outcome(NamedTuple):
     gave_up: str | None
     began_ms: int
     stalls: Stalls | None = None
+    story: tuple[str, ...] = ()
+
+    @property
+    def broken(self) -> bool:
+        """Whether the audit found that not every job came out right."""
+        return self.audit is not None and not self.audit["ok"]
 
     @property
     def trusted(self) -> bool:

@@ -58,12 +58,16 @@ class Ended(NamedTuple):
 
 
 class Behind(NamedTuple):
-    """What was found out about the jobs; `after` is None where there is no log, `doubts` say what was not to be had."""
+    """What was found out about the jobs; `after` is None where there is no log, `doubts` say what was not to be had.
+
+    `story` is the audit's counter-example, as lines.
+    """
 
     after: After | None = None
     costs: tuple[Cost, ...] = ()
     audit: dict[str, Any] | None = None
     doubts: tuple[Flaw, ...] = ()
+    story: tuple[str, ...] = ()
 
 
 def conduct(asked: Asked) -> tuple[Outcome, Path]:
@@ -186,7 +190,8 @@ def _audited(asked: Asked, ended: Ended, history: Path, clock: SystemClock, behi
         report = aftermath.prove(asked.context, history, AUDIT_WAIT_S, clock)
     except (UnreachableError, Problem) as exc:
         return behind._replace(doubts=(Flaw("", "load", f"the audit could not be made: {exc}"),))
-    return behind._replace(audit=aftermath.audited(report))
+    story = () if report.story is None else tuple(report.story.lines())
+    return behind._replace(audit=aftermath.audited(report), story=story)
 
 
 def _healthy(asked: Asked, ended: Ended, clock: SystemClock) -> float | None:
@@ -226,10 +231,11 @@ def _outcome(asked: Asked, ended: Ended, thresholds: list[Threshold], behind: Be
     flaws = [*all_flaws(measured, thresholds), *_unfinished(ended), *behind.doubts]
     hops: dict[str, Histogram] = after.hops if after else {}
     figures = after.figures if after else {}
+    said = verdict(judged, flaws, behind.audit["ok"] if behind.audit else None)
     return Outcome(
-        measured, judged, flaws, verdict(judged, flaws), figures.get("final_within_s"), figures.get("jobs_per_s"), hops,
+        measured, judged, flaws, said, figures.get("final_within_s"), figures.get("jobs_per_s"), hops,
         list(behind.costs), behind.audit, asked.seed, asked.command, ended.interrupted, ended.gave_up, began_ms,
-        ended.stalls,
+        ended.stalls, behind.story,
     )  # fmt: skip
 
 

@@ -58,6 +58,7 @@ def _head(outcome: Outcome) -> str:
         "<p class=bad>It was interrupted; this is what was measured until then.</p>" if outcome.interrupted else "",
         f"<p class=bad>It was ended early: {escape(outcome.gave_up)} could not hold any more.</p>"
         if outcome.gave_up else "",
+        "<p class=bad>The audit found that not every job came out right.</p>" if outcome.broken else "",
     ])  # fmt: skip
     counts = ", ".join(f"{told[name]:,} {name}" for name in ("accepted", "shed", "errors", "timeouts", "dropped"))
     figures = ", ".join(
@@ -149,12 +150,13 @@ def _costs(outcome: Outcome) -> str:
 def _audit(outcome: Outcome) -> str:
     if outcome.audit is None:
         return "<h2>Audit</h2><p>None was made.</p>"
-    rows = [{name: value for name, value in outcome.audit.items() if name != "findings"}]
+    rows = [{name: value for name, value in outcome.audit.items() if name not in ("findings", "counterexample")}]
     found = "".join(
         f"<li>{escape(one['kind'])}: {escape(one['job_id'])} {escape(one['text'])}</li>"
         for one in outcome.audit["findings"]
     )
-    return _table("Audit: every job, everywhere, once", rows) + (f"<ul class=bad>{found}</ul>" if found else "")
+    told = f"<h2>Counter-example</h2><pre>{escape(chr(10).join(outcome.story))}</pre>" if outcome.story else ""
+    return _table("Audit: every job, everywhere, once", rows) + (f"<ul class=bad>{found}</ul>" if found else "") + told
 
 
 def _again(outcome: Outcome) -> str:

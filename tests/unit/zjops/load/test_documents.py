@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import msgspec
 import pytest
 
 from tests.unit.zjops.load.made import run, scenario, steady, tick
-from zjops.cli.load import exit_code, seconds_of
+from zjops.cli.load import _explain, exit_code, seconds_of
+from zjops.cli.output import Out
 from zjops.domain.errors import UsageError
 from zjops.load import report, runs
 from zjops.load.gate import Flaw
@@ -23,8 +25,13 @@ from zjops.load.thresholds import judge, parse
 
 AUDIT = {
     "ok": True, "client_accepted": 1, "unknown": 0, "accepted": 1, "lost": 0, "doubled": 0, "double_billed": 0,
-    "double_confirmed": 0, "findings": [],
+    "double_confirmed": 0, "findings": [], "counterexample": None,
 }  # fmt: skip
+LOST = AUDIT | {
+    "ok": False, "lost": 1, "findings": [{"kind": "lost", "job_id": "job_1", "text": "the store has no <such> job"}],
+    "counterexample": {"job_id": "job_1", "steps": [], "wrong": ["the store has no <such> job"]},
+}  # fmt: skip
+STORY = ("the story of job_1:", "  must not be: the store has no <such> job")
 MEMBERS = [
     "schema", "scenario", "offered_rps", "achieved_rps", "accepted", "shed", "errors", "timeouts", "dropped", "p50_ms",
     "p95_ms", "p99_ms", "p999_ms", "max_ms", "service_p99_ms", "lag_p99_ms", "trusted", "verdict", "final_within_s",
@@ -105,13 +112,28 @@ def test_the_detail_has_every_phase_request_and_cost(folder: Path) -> None:
         pytest.param({}, 0, id="a pass"),
         pytest.param({"verdict": "fail"}, 99, id="a threshold is breached"),
         pytest.param({"verdict": "not_trusted"}, 5, id="it cannot be told"),
-        pytest.param({"verdict": "fail", "audit": AUDIT | {"ok": False}}, 4, id="the audit counts before a threshold"),
-        pytest.param({"audit": AUDIT | {"ok": False}}, 4, id="a pass that lost a job"),
+        pytest.param({"verdict": "fail", "audit": LOST}, 4, id="the audit counts before a threshold"),
         pytest.param({"interrupted": True, "verdict": "fail"}, 130, id="it was interrupted"),
     ],
 )
 def test_how_the_command_ends(changes: dict[str, Any], code: int) -> None:
     assert exit_code(outcome(**changes)) == code
+
+
+def test_a_lost_job_is_told_on_every_page_and_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = outcome(verdict="fail", audit=LOST, story=STORY)
+    report.write(broken, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<title>Load made: ✗ fail</title>" in page
+    assert "The audit found that not every job came out right." in page
+    assert f"<pre>{escape(chr(10).join(STORY))}</pre>" in page
+    told = msgspec.json.decode((tmp_path / "summary.json").read_bytes())
+    assert (told["verdict"], told["audit"]["counterexample"]["job_id"]) == ("fail", "job_1")
+    audit = ET.parse(tmp_path / "junit.xml").getroot().find("testcase[@name='audit']/failure")
+    assert audit is not None
+    assert audit.get("message") == "lost: job_1 the store has no <such> job"
+    _explain(broken, Out())
+    assert "\n".join(STORY) in capsys.readouterr().err
 
 
 def test_folders_are_named_by_time_and_latest_leads_to_the_newest(tmp_path: Path) -> None:

@@ -57,6 +57,12 @@ def test_a_verdict(judged: list[Judged], found: list[Flaw], said: str) -> None:
     assert verdict(judged, found) == said
 
 
+@pytest.mark.parametrize("found", [[], [LAG], [DROPPED]], ids=["trusted", "with lag", "under another load"])
+def test_an_audit_that_found_something_is_a_fail_whatever_else_held(found: list[Flaw]) -> None:
+    assert verdict([HELD], found, proven=False) == "fail"
+    assert verdict([HELD], found, proven=True) == verdict([HELD], found)
+
+
 def test_each_phase_is_judged_by_itself() -> None:
     phases = (Phase(name="base", duration_s=5, rate=100), Phase(name="burst", duration_s=5, rate=100))
     ticks = [tick(second, phase=0) for second in range(5)]
