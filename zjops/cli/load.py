@@ -255,6 +255,8 @@ def compare(
     sides = compared.side(first, folder), compared.side(second, folder)
     found = compared.compare(*sides, seed=seed, margin=margin / 100)
     told.rows(compared.SCHEMA, compared.rows(found), RATIOS, verdict=found.verdict, doubts=found.doubts)
+    if told.format is Format.MD:
+        told.text(compared.markdown_end(found))
     for doubt in found.doubts:
         told.say(f"doubtful: {doubt}")
     told.say(f"verdict: {found.verdict}")
