@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import msgspec
 import pytest
 
@@ -177,6 +181,75 @@ def test_locust_runs_by_itself_and_distributed(zjops: Cli, tmp_path: Path) -> No
     stats = {row["name"]: row for row in msgspec.json.decode((tmp_path / "stats.json").read_bytes())}
     assert stats["/v1/jobs"]["num_requests"] > 5
     assert all(row["num_failures"] == 0 for row in stats.values())
+
+
+class WebPage:
+    """Locust with its web page, as somebody uses it who presses its buttons."""
+
+    def __init__(self, home: Path, log: Path, *options: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        argv = [
+            sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--web-host", "127.0.0.1",
+            "--web-port", str(port), "--scenario", "smoke", "--duration-s", "2", "--rate", "40", "--home", str(home),
+            "--parent", str(os.getpid()), *options,
+        ]  # fmt: skip
+        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=ROOT, start_new_session=True)
+
+    def press(self, button: str) -> None:
+        asked = {"user_count": "1", "spawn_rate": "1"} if button == "swarm" else {}
+        assert self.http.post(f"/{button}", data=asked).json()["success"]
+
+    def seen(self) -> dict[str, Any]:
+        with contextlib.suppress(httpx2.HTTPError):
+            found: dict[str, Any] = self.http.get("/stats/requests").json()
+            return found
+        return {"state": "not there", "workers": [], "stats": []}
+
+    def sent(self) -> tuple[int, int]:
+        """Requests of the test that is shown, and how many of them failed."""
+        rows = [row for row in self.seen()["stats"] if row["name"] != "Aggregated"]
+        return sum(row["num_requests"] for row in rows), sum(row["num_failures"] for row in rows)
+
+    def close(self) -> None:
+        self.http.close()
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(params=[0, 2], ids=["alone", "two processes"])
+def web_page(zjops: Cli, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[WebPage]:
+    processes = request.param
+    made = WebPage(zjops.stage.home, tmp_path / "log", *(["--processes", str(processes)] if processes else []))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+async def test_each_test_of_the_web_page_sends_its_load(web_page: WebPage, request: pytest.FixtureRequest) -> None:
+    """A test, one that is stopped in its midst, and one right after that."""
+    processes = request.node.callspec.params["web_page"]
+    await eventually(lambda: web_page.seen()["state"] == "ready", 30)
+    await eventually(lambda: len(web_page.seen().get("workers", [])) == processes, 30)
+    for stopped in (False, True, False):
+        web_page.press("swarm")
+        await eventually(lambda: web_page.seen()["state"] == "running", 20)
+        await eventually(lambda: web_page.sent()[0] > 0, 20)
+        if stopped:
+            web_page.press("stop")
+        else:
+            await eventually(lambda: web_page.seen()["state"] == "stopped", 30)
+            sent, failed = web_page.sent()
+            assert sent > 40, "about seventy were due"
+            assert failed == 0
 
 
 @pytest.mark.parametrize(
