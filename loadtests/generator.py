@@ -146,6 +146,9 @@ class Generator:
     def _dropped(self, arrival: Arrival) -> None:
         self.recorder.dropped(arrival.second, arrival.phase, counted_as(arrival.op))
 
+    def _taken_back(self, arrival: Arrival) -> None:
+        self.recorder.taken_back(arrival.second, arrival.phase, counted_as(arrival.op))
+
     def _report(self) -> None:
         self._cpu = (self._now(), time.process_time())
         turn = 0
@@ -173,7 +176,7 @@ class Generator:
             return
         self._ended = True
         ran_s = max(0.0, self._now() - self.began)
-        self.dispatcher.close()
+        self.dispatcher.give_up(self._taken_back)
         gevent.killall([greenlet for greenlet in self._greenlets if greenlet is not gevent.getcurrent()], block=False)
         self._ready.set()
         self.report(Tail(worker=self.index, ran_s=ran_s, whole=whole))
