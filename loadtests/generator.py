@@ -46,6 +46,7 @@ class Generator:
         self.began = self._now() + (plan.began_ms - clock.now_ms()) / 1000
         starts = scenario.starts()
         ends = [start + phase.duration_s for start, phase in zip(starts, scenario.phases, strict=True)]
+        self._edges = [0.0, *ends]
         self.recorder = Recorder(index, ends, FOLLOWING)
         path = Path(plan.folder) / f"history-{index}.jsonl" if plan.folder else None
         self.history = HistoryFile(path)
@@ -156,8 +157,13 @@ class Generator:
             gevent.sleep(FLUSH_S)
             self.history.flush()
             turn += 1
-            if turn % TELL_EVERY == 0:
+            if turn % TELL_EVERY == 0 or self._crossed():
                 self.report()
+
+    def _crossed(self) -> bool:
+        """Whether a phase has begun or ended since the processor was looked at: no look should be of two phases."""
+        last, now = self._cpu[0] - self.began, self._now() - self.began
+        return any(last < edge <= now for edge in self._edges)
 
     def report(self, *more: Line) -> None:
         """Tell what is new."""

@@ -15,13 +15,18 @@ ACHIEVED_LEAST = 0.999
 LAG_SHARE = 0.2
 """The lag's 99th percentile may be this share of the shortest time that is allowed."""
 CPU_MOST = 0.8
+CPU_FROM_S = 1.0
+"""In so long a phase the generator's processor is looked at: a generator that does not get to it is too busy."""
 USUAL_MS = 300.0
 """Where no threshold is about times, as the design has it (R103)."""
 Kind = Literal["load", "speed"]
 
 
 class Figures(NamedTuple):
-    """What the gate looks at, of one phase; `cpu` is None where nobody looked, `tightest_ms` is what lag is held to."""
+    """What the gate looks at, of one phase; `cpu` is None where nobody looked, `tightest_ms` is what lag is held to.
+
+    `seconds` is how much of the phase has gone.
+    """
 
     phase: str
     offered: int
@@ -31,6 +36,7 @@ class Figures(NamedTuple):
     cpu: float | None
     tightest_ms: float
     model: str = "open"
+    seconds: float = 0.0
 
 
 class Flaw(NamedTuple):
@@ -47,7 +53,7 @@ def figures(measured: Measured, thresholds: list[Threshold], phase: int) -> Figu
     return Figures(
         measured.scenario.phases[phase].name, tally["offered"], tally.achieved, tally["dropped"],
         tally.lag.ms(99) or 0.0, measured.cpu_share(phase), tightest_ms(thresholds, phase) or USUAL_MS,
-        measured.scenario.model,
+        measured.scenario.model, measured.elapsed_s(phase),
     )  # fmt: skip
 
 
@@ -65,6 +71,8 @@ def flaws(seen: Figures) -> list[Flaw]:
         found.append(("speed", f"the schedule's lag is {seen.lag_p99_ms:.1f} ms at p99, more than {most_ms:g} ms"))
     if seen.cpu is not None and seen.cpu > CPU_MOST:
         found.append(("speed", f"the generator took {seen.cpu:.0%} of a core, more than {CPU_MOST:.0%}"))
+    if seen.model == "open" and seen.cpu is None and seen.seconds >= CPU_FROM_S:
+        found.append(("speed", "nobody looked at the generator's processor"))
     return [Flaw(seen.phase, kind, text) for kind, text in found]
 
 

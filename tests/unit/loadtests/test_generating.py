@@ -297,6 +297,12 @@ def test_a_run_that_is_ended_early_tells_what_was_under_way_and_takes_back_what_
     assert (tally["dropped"] > 0) == drops
 
 
+def test_the_processor_is_looked_at_in_each_phase_of_its_own(bench: Bench) -> None:
+    phases = tuple(Phase(name=name, duration_s=0.6, rate=20) for name in ("one", "two", "three"))
+    measured = bench.run(accept, phases=phases)
+    assert all(measured.cpu_share(phase) is not None for phase in range(3))
+
+
 @pytest.mark.parametrize(("connected", "opened"), [(True, 8), (False, 1)])
 def test_connections_are_opened_beforehand_where_the_scenario_says_so(
     bench: Bench, connected: bool, opened: int
