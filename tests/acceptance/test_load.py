@@ -56,6 +56,21 @@ name = "only"
 duration_s = 3
 rate = 30
 """
+SEARCH = """
+name = "climb"
+text = "Two steps."
+connections = 8
+final_within_s = 30
+slos = []
+thresholds = ["{threshold}"]
+search_to = {most}
+arrivals = "fixed"
+
+[[phases]]
+name = "step"
+duration_s = 2
+rate = {rate}
+"""
 FLOOD = """
 name = "flood"
 text = "Too much."
@@ -140,6 +155,34 @@ def test_a_breached_threshold_ends_with_99(zjops: Cli, tmp_path: Path) -> None:
     assert "breached: final:p(50)<1 (scenario)" in err
     assert "verdict" in out
     assert 'failures="1"' in (tmp_path / "out" / "junit.xml").read_text()
+
+
+def test_a_search_leaves_its_steps_in_a_folder_of_its_own(zjops: Cli, tmp_path: Path) -> None:
+    scenario = tmp_path / "climb.toml"
+    scenario.write_text(SEARCH.format(threshold="errors<1%", rate=20, most=30))
+    status, out, err = zjops("load", "run", str(scenario), "--json")
+    told, folder = msgspec.json.decode(out), zjops.stage.home / "runs" / "latest"
+    # On a machine that stalls, a step may not be trusted; then it goes down from there.
+    assert status == (0 if told["knee_rps"] else 5), err
+    assert told["limited_by"] in ("the search's own end", "the generator")
+    known = msgspec.json.decode((folder / "knee.json").read_bytes())
+    assert {name: known[name] for name in told} == told
+    assert known["knee_rps"] == max((row["rate"] for row in known["rows"] if row["verdict"] == "pass"), default=None)
+    steps = [f"step-{number}" for number in range(1, len(told["rows"]) + 1)]
+    assert {file.name for file in folder.iterdir()} == {"knee.json", "knee.html", "scenario.json", *steps}
+    assert {file.name for file in (folder / "step-1").iterdir()} == FILES
+    page = (folder / "knee.html").read_text()
+    assert "://" not in page
+    assert 'href="step-1/report.html"' in page
+
+
+def test_where_no_rate_holds_the_platform_the_search_ends_with_99(zjops: Cli, tmp_path: Path) -> None:
+    scenario, out = tmp_path / "climb.toml", tmp_path / "out"
+    scenario.write_text(SEARCH.format(threshold="final:p(50)<1", rate=1, most=1))
+    status, _, err = zjops("load", "run", str(scenario), "--out", str(out), "--no-audit")
+    assert "the knee: no rate held; what ends it is the platform" in err
+    assert status == 99, err
+    assert msgspec.json.decode((out / "knee.json").read_bytes())["knee_rps"] is None
 
 
 def test_a_run_without_hope_is_ended_early(zjops: Cli, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def conduct(asked: Asked) -> tuple[Outcome, Path]:
     thresholds = of_scenario(Measured(asked.scenario), objectives_of())
     aftermath.require_ready(asked.context)
     began_ms = clock.now_ms()
-    folder = runs.new_folder(_home(asked.context), asked.scenario.name, began_ms, asked.out)
+    folder = runs.new_folder(home_of(asked.context), asked.scenario.name, began_ms, asked.out)
     runs.write_json(folder / runs.SCENARIO, asked.scenario)
     before, began = usage(asked.context), clock.monotonic()
     ended = _generate(asked, folder, thresholds, clock)
@@ -102,7 +102,8 @@ def _usage(context: Context) -> dict[str, Usage]:
         return {}
 
 
-def _home(context: Context) -> Path:
+def home_of(context: Context) -> Path:
+    """The folder of the platform, in which the runs are."""
     return Path(context.home) if context.home else find_home(None)
 
 

@@ -35,10 +35,10 @@ def page(outcome: Outcome, faults: Sequence[Band] = ()) -> str:
     """The page; `faults` are stretches of time that are shaded in its charts."""
     scenario = outcome.measured.scenario
     parts = [
-        _head(outcome), _table("Thresholds", _thresholds(outcome)), _trust(outcome), *_charts(outcome.measured, faults),
-        _table("Phases", phase_rows(outcome)), _table("Requests", operation_rows(outcome.measured)),
+        _head(outcome), table("Thresholds", _thresholds(outcome)), _trust(outcome), *_charts(outcome.measured, faults),
+        table("Phases", phase_rows(outcome)), table("Requests", operation_rows(outcome.measured)),
         _hops(outcome), _costs(outcome), _audit(outcome),
-        _table("Tenants and what was negotiated", [{"tenant": t.tenant, "plan": t.plan, **t.values}
+        table("Tenants and what was negotiated", [{"tenant": t.tenant, "plan": t.plan, **t.values}
                                                    for t in outcome.tenants]),
         _again(outcome),
     ]  # fmt: skip
@@ -133,7 +133,7 @@ def _hops(outcome: Outcome) -> str:
         for row in rows
     ]
     drawn = chart("Share of jobs that had come so far, by seconds after their acceptance", "%", shares)
-    return _table("From acceptance to each step", rows) + drawn
+    return table("From acceptance to each step", rows) + drawn
 
 
 def _costs(outcome: Outcome) -> str:
@@ -144,7 +144,7 @@ def _costs(outcome: Outcome) -> str:
         }
         for cost in outcome.costs
     ]  # fmt: skip
-    return _table("What a job costs, by process and roles", rows)
+    return table("What a job costs, by process and roles", rows)
 
 
 def _audit(outcome: Outcome) -> str:
@@ -156,14 +156,15 @@ def _audit(outcome: Outcome) -> str:
         for one in outcome.audit["findings"]
     )
     told = f"<h2>Counter-example</h2><pre>{escape(chr(10).join(outcome.story))}</pre>" if outcome.story else ""
-    return _table("Audit: every job, everywhere, once", rows) + (f"<ul class=bad>{found}</ul>" if found else "") + told
+    return table("Audit: every job, everywhere, once", rows) + (f"<ul class=bad>{found}</ul>" if found else "") + told
 
 
 def _again(outcome: Outcome) -> str:
     return f"<h2>Again</h2><p>Seed {outcome.seed}. <code>{escape(outcome.command)}</code></p>"
 
 
-def _table(title: str, rows: Sequence[dict[str, Any]]) -> str:
+def table(title: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Rows that have the members of the first; nothing where there is none."""
     if not rows:
         return ""
     names = list(rows[0])

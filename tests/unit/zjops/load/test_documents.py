@@ -12,12 +12,13 @@ import msgspec
 import pytest
 
 from tests.unit.zjops.load.made import run, scenario, steady, tick
-from zjops.cli.load import _explain, exit_code, seconds_of
+from zjops.cli.load import _explain, exit_code, knee_code, seconds_of
 from zjops.cli.output import Out
 from zjops.domain.errors import UsageError
 from zjops.load import report, runs
 from zjops.load.gate import Flaw
 from zjops.load.histogram import Histogram
+from zjops.load.knee import GENERATOR, INTERRUPTION, PLATFORM, Found
 from zjops.load.outcome import Outcome, summary
 from zjops.load.report.chart import Band
 from zjops.load.roles import Cost, Usage, costs
@@ -134,6 +135,24 @@ def test_a_lost_job_is_told_on_every_page_and_in_words(tmp_path: Path, capsys: p
     assert audit.get("message") == "lost: job_1 the store has no <such> job"
     _explain(broken, Out())
     assert "\n".join(STORY) in capsys.readouterr().err
+
+
+STEP = {"rate": 500.0, "verdict": "pass"}
+FOUND = Found("knee", 1_795_689_472_504, 7, "zjops load run knee", (STEP,), 500.0, PLATFORM)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        pytest.param({}, 0, id="a rate held"),
+        pytest.param({"knee_rps": None}, 99, id="the platform held none"),
+        pytest.param({"knee_rps": None, "limited_by": GENERATOR}, 5, id="the generator held none"),
+        pytest.param({"broken": True}, 4, id="a job was lost on the way"),
+        pytest.param({"limited_by": INTERRUPTION}, 130, id="it was interrupted"),
+    ],
+)
+def test_how_a_search_ends(changes: dict[str, Any], code: int) -> None:
+    assert knee_code(FOUND._replace(**changes)) == code
 
 
 def test_folders_are_named_by_time_and_latest_leads_to_the_newest(tmp_path: Path) -> None:
