@@ -346,6 +346,8 @@ def test_far_above_what_it_can_do_it_sheds_loses_nothing_and_is_healthy_again(zj
     thresholds = msgspec.json.decode((tmp_path / "out" / "detail.json").read_bytes())["thresholds"]
     (healthy,) = [one for one in thresholds if one["threshold"].startswith("healthy")]
     assert healthy["value"] is not None
+    # The page says what was broken meanwhile.
+    assert ">store.delay at api</text>" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_scenarios_are_listed_with_nothing_running(zjops: Cli) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from zjops.load.faults import Broken
 from zjops.load.gate import Flaw, figures
 from zjops.load.histogram import Histogram
 from zjops.load.measured import Measured, Tally
@@ -37,6 +38,7 @@ class Outcome(NamedTuple):
     began_ms: int
     stalls: Stalls | None = None
     story: tuple[str, ...] = ()
+    faults: tuple[Broken, ...] = ()
 
     @property
     def broken(self) -> bool:
@@ -90,6 +92,7 @@ def detail(outcome: Outcome) -> dict[str, Any]:
         "phases": phase_rows(outcome), "operations": operation_rows(measured),
         "thresholds": [as_record(one, names) for one in outcome.judged],
         "flaws": [flaw._asdict() for flaw in outcome.flaws],
+        "faults": [fault._asdict() for fault in outcome.faults],
         "disk_stalls": outcome.stalls._asdict() if outcome.stalls else None,
         "hops": hop_rows(outcome), "costs": [cost.as_json() for cost in outcome.costs],
         "generator": {"processes": measured.head.workers if measured.head else 0, "cpu_us_a_request": _own(measured)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from zjops.domain.clock import SystemClock
 from zjops.domain.errors import Problem, UnreachableError, UntrustedError
 from zjops.domain.ids import SystemIds
 from zjops.load import aftermath, runs
+from zjops.load.faults import Broken, FaultWatch
 from zjops.load.gate import Flaw, all_flaws, verdict
 from zjops.load.generator import Generator, require_installed
 from zjops.load.health import healthy_since
@@ -55,6 +56,7 @@ class Ended(NamedTuple):
     gave_up: str | None
     failed: str | None = None
     stalls: Stalls | None = None
+    faults: tuple[Broken, ...] = ()
 
 
 class Behind(NamedTuple):
@@ -119,10 +121,10 @@ def _generate(asked: Asked, folder: Path, thresholds: list[Threshold], clock: Sy
         home=asked.context.home,
     )  # fmt: skip
     measured = Measured(asked.scenario)
-    interrupted, gave_up, disk = False, None, DiskWatch()
+    interrupted, gave_up, disk, broken = False, None, DiskWatch(), FaultWatch(asked.context, clock)
     generator.start()
     try:
-        gave_up = _watch(asked, generator, measured, thresholds, clock, disk)
+        gave_up = _watch(asked, generator, measured, thresholds, clock, (disk.look, broken.look))
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -130,8 +132,9 @@ def _generate(asked: Asked, folder: Path, thresholds: list[Threshold], clock: Sy
         generator.stop()
         measured.read(generator.news())
         generator.close()
+        broken.close()
     failed = _failure(generator, measured, ended_early=interrupted or gave_up is not None)
-    return Ended(measured, interrupted, gave_up, failed, disk.stalls())
+    return Ended(measured, interrupted, gave_up, failed, disk.stalls(), broken.faults())
 
 
 def _failure(generator: Generator, measured: Measured, *, ended_early: bool) -> str | None:
@@ -149,14 +152,15 @@ def _failure(generator: Generator, measured: Measured, *, ended_early: bool) -> 
 
 def _watch(
     asked: Asked, generator: Generator, measured: Measured, thresholds: list[Threshold], clock: SystemClock,
-    disk: DiskWatch,
+    looks: Sequence[Callable[[], None]],
 ) -> str | None:  # fmt: skip
     """Follow the run to its end, or until it cannot pass any more; then says which threshold is lost."""
     turn, began = 0, clock.monotonic()
     lines, heard = 0, began
     while generator.running:
         clock.pause(LOOK_S)
-        disk.look()
+        for look in looks:
+            look()
         measured.read(generator.news())
         turn += 1
         if generator.lines > lines:
@@ -236,7 +240,7 @@ def _outcome(asked: Asked, ended: Ended, thresholds: list[Threshold], behind: Be
     return Outcome(
         measured, judged, flaws, said, figures.get("final_within_s"), figures.get("jobs_per_s"), hops,
         list(behind.costs), behind.audit, asked.seed, asked.command, ended.interrupted, ended.gave_up, began_ms,
-        ended.stalls, behind.story,
+        ended.stalls, behind.story, ended.faults,
     )  # fmt: skip
 
 

@@ -31,11 +31,12 @@ code{background:color-mix(in srgb,var(--dim) 15%,transparent);padding:.1rem .3re
 WORDS = {"pass": "✓ pass", "fail": "✗ fail", "not_trusted": "? cannot tell"}
 
 
-def page(outcome: Outcome, faults: Sequence[Band] = ()) -> str:
-    """The page; `faults` are stretches of time that are shaded in its charts."""
+def page(outcome: Outcome) -> str:
+    """The page."""
     scenario = outcome.measured.scenario
     parts = [
-        _head(outcome), table("Thresholds", _thresholds(outcome)), _trust(outcome), *_charts(outcome.measured, faults),
+        _head(outcome), table("Thresholds", _thresholds(outcome)), _trust(outcome),
+        *_charts(outcome.measured, _broken(outcome)),
         table("Phases", phase_rows(outcome)), table("Requests", operation_rows(outcome.measured)),
         _hops(outcome), _costs(outcome), _audit(outcome),
         table("Tenants and what was negotiated", [{"tenant": t.tenant, "plan": t.plan, **t.values}
@@ -94,6 +95,17 @@ def _trust(outcome: Outcome) -> str:
     )
     wrong = "".join(f"<li>{escape(flaw.phase)}: {escape(flaw.text)}</li>" for flaw in outcome.flaws)
     return f"<h2>Trust</h2><p>{rule}</p><ul class=bad>{wrong}</ul>" if wrong else f"<h2>Trust</h2><p>{rule} It is.</p>"
+
+
+def _broken(outcome: Outcome) -> list[Band]:
+    """What was broken on purpose, shaded, in seconds from the start of the run."""
+    measured = outcome.measured
+    began_ms = measured.head.began_ms if measured.head else outcome.began_ms
+    spans = [(one.name, (one.from_ms - began_ms) / 1000, (one.to_ms - began_ms) / 1000) for one in outcome.faults]
+    return [
+        Band(name, max(0.0, start), min(end, measured.ran_s), True)
+        for name, start, end in spans if start < measured.ran_s and end > 0
+    ]  # fmt: skip
 
 
 def _charts(measured: Measured, faults: Sequence[Band]) -> list[str]:

@@ -16,11 +16,11 @@ from zjops.cli.load import _explain, exit_code, knee_code, seconds_of
 from zjops.cli.output import Out
 from zjops.domain.errors import UsageError
 from zjops.load import report, runs
+from zjops.load.faults import Broken
 from zjops.load.gate import Flaw
 from zjops.load.histogram import Histogram
 from zjops.load.knee import GENERATOR, INTERRUPTION, PLATFORM, Found
 from zjops.load.outcome import Outcome, summary
-from zjops.load.report.chart import Band
 from zjops.load.roles import Cost, Usage, costs
 from zjops.load.thresholds import judge, parse
 
@@ -68,10 +68,12 @@ def folder(tmp_path: Path) -> Path:
     spoiled = scenario(name="made", text="<script>alert(1)</script> & more")
     measured = run(*steady(), tick(4, accepted=90, shed=10, statuses={"202": 90, "503": 10}), of=spoiled)
     report.write(
-        outcome(measured=measured, flaws=[Flaw("main", "speed", "slow <&>")], verdict="not_trusted"),
+        outcome(
+            measured=measured, flaws=[Flaw("main", "speed", "slow <&>")], verdict="not_trusted",
+            faults=(Broken("store frozen <30 s>", 1_004_000, 1_009_000), Broken("over before", 1_000, 2_000)),
+        ),
         tmp_path,
-        [Band("store frozen <30 s>", 4, 9, True)],
-    )
+    )  # fmt: skip
     return tmp_path
 
 
@@ -82,6 +84,7 @@ def test_the_page_is_whole_and_loads_nothing(folder: Path) -> None:
     assert text.count("<svg") == text.count("</svg>") == 4
     assert "slow &lt;&amp;&gt;" in text
     assert text.count(">store frozen &lt;30 s&gt;</text>") == 3
+    assert "over before" not in text
     assert "zjops load run made --seed 7" in text
     for svg in re.findall(r"<svg.*?</svg>", text):
         ET.fromstring(svg)
@@ -104,6 +107,7 @@ def test_the_detail_has_every_phase_request_and_cost(folder: Path) -> None:
     assert told["hops"][0]["hop"] == "final"
     assert told["costs"][0]["roles"] == ["api", "outbox"]
     assert told["generator"]["cpu_us_a_request"] > 0
+    assert told["faults"][0] == {"name": "store frozen <30 s>", "from_ms": 1_004_000, "to_ms": 1_009_000}
     assert told["tenants"][0]["values"] == {"active_jobs": 7}
 
 
