@@ -119,6 +119,15 @@ class Dispatcher:
         while self._backlog:
             self._dropped(self._backlog.popleft())
 
+    def give_up(self, taken_back: Callable[[Arrival], None]) -> None:
+        """Send nothing more. What waits too long already is dropped; the rest might yet have been sent, and is taken
+        back: it was never part of the load."""
+        self.close()
+        while self._backlog:
+            arrival = self._backlog.popleft()
+            told = taken_back if self._now() - arrival.due <= self._drop_after_s else self._dropped
+            told(arrival)
+
     def close(self) -> None:
         """Send every connection home; what comes from now on is not taken."""
         self._closed = True

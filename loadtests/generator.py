@@ -46,6 +46,7 @@ class Generator:
         self.began = self._now() + (plan.began_ms - clock.now_ms()) / 1000
         starts = scenario.starts()
         ends = [start + phase.duration_s for start, phase in zip(starts, scenario.phases, strict=True)]
+        self._edges = [0.0, *ends]
         self.recorder = Recorder(index, ends, FOLLOWING)
         path = Path(plan.folder) / f"history-{index}.jsonl" if plan.folder else None
         self.history = HistoryFile(path)
@@ -146,6 +147,9 @@ class Generator:
     def _dropped(self, arrival: Arrival) -> None:
         self.recorder.dropped(arrival.second, arrival.phase, counted_as(arrival.op))
 
+    def _taken_back(self, arrival: Arrival) -> None:
+        self.recorder.taken_back(arrival.second, arrival.phase, counted_as(arrival.op))
+
     def _report(self) -> None:
         self._cpu = (self._now(), time.process_time())
         turn = 0
@@ -153,8 +157,13 @@ class Generator:
             gevent.sleep(FLUSH_S)
             self.history.flush()
             turn += 1
-            if turn % TELL_EVERY == 0:
+            if turn % TELL_EVERY == 0 or self._crossed():
                 self.report()
+
+    def _crossed(self) -> bool:
+        """Whether a phase has begun or ended since the processor was looked at: no look should be of two phases."""
+        last, now = self._cpu[0] - self.began, self._now() - self.began
+        return any(last < edge <= now for edge in self._edges)
 
     def report(self, *more: Line) -> None:
         """Tell what is new."""
@@ -173,7 +182,7 @@ class Generator:
             return
         self._ended = True
         ran_s = max(0.0, self._now() - self.began)
-        self.dispatcher.close()
+        self.dispatcher.give_up(self._taken_back)
         gevent.killall([greenlet for greenlet in self._greenlets if greenlet is not gevent.getcurrent()], block=False)
         self._ready.set()
         self.report(Tail(worker=self.index, ran_s=ran_s, whole=whole))

@@ -67,6 +67,10 @@ class Recorder:
         """A request that is due."""
         self._at(second, phase, op).offered += 1
 
+    def taken_back(self, second: int, phase: int, op: str) -> None:
+        """A request that was due and need not be sent any more: it counts as one that was never due."""
+        self._at(second, phase, op).offered -= 1
+
     def sent(self, second: int, phase: int, op: str, due_s: float, start_s: float) -> None:
         """A request that is sent; times are in seconds from the start of the run."""
         found = self._at(second, phase, op)

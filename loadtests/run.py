@@ -58,6 +58,9 @@ class Run:
         if isinstance(runner, WorkerRunner):
             runner.register_message(GO, lambda msg, **_: self._go(decode(msg.data["plan"]), msg.data["index"]))
             runner.register_message(STOP, lambda **_: self._leave())
+            # On the web page there may be several tests, one after another: each begins with nothing of the last.
+            events.test_start.add_listener(lambda **_: self._leave())
+            events.test_stop.add_listener(lambda **_: self._leave())
             if self._options.parent:
                 gevent.spawn(self._end_with, os.getppid())
             return
@@ -66,7 +69,7 @@ class Run:
         events.spawning_complete.add_listener(lambda **_: gevent.spawn(self._begin))
         if isinstance(runner, MasterRunner):
             runner.register_message(NEWS, self._heard)
-            runner.register_message(ENDED, lambda msg, **_: self._waiting.discard(msg.node_id))
+            runner.register_message(ENDED, self._ended)
         if self._options.parent:
             gevent.spawn(self._end_with, self._options.parent)
 
@@ -149,13 +152,21 @@ class Run:
             print(exc, file=sys.stderr, flush=True)
             self.environment.process_exit_code = 3
         finally:
-            self._finished()
+            self._finished(generator)
 
-    def _finished(self) -> None:
+    def _finished(self, generator: Generator) -> None:
+        """One is through. What an older one was still about is no part of the test that runs now."""
+        if generator is not self.generator:
+            return
         if isinstance(self.runner, WorkerRunner):
-            self.runner.send_message(ENDED, {})
+            self.runner.send_message(ENDED, {"began_ms": generator.plan.began_ms})
         else:
             self._waiting.clear()
+
+    def _ended(self, msg: Any, **_: Any) -> None:
+        """A worker is through, if it is with this test and not with the last."""
+        if self._plan is not None and msg.data["began_ms"] == self._plan.began_ms:
+            self._waiting.discard(msg.node_id)
 
     def connection(self) -> None:
         """The work of one user."""
@@ -216,16 +227,20 @@ class Run:
     def _stopped(self) -> None:
         """A test has ended; the next one begins with nothing of it."""
         self.stop()
-        self._plan = None
+        self._plan = self.generator = None
+        self.__dict__.pop("scenario", None)
 
     def _stop_generator(self) -> None:
         if self.generator is not None:
             self.generator.end(whole=False)
 
     def _leave(self) -> None:
-        """The leader stops early: last lines first."""
+        """A worker's part is over, maybe before its end: last lines first. Users that come now wait for the next GO."""
+        self._going.clear()
         self._stop_generator()
-        self._finished()
+        if self.generator is not None:
+            self._finished(self.generator)
+            self.generator = None
 
     def _end_with(self, parent: int) -> None:
         """Whoever started us is gone, even by `kill -9`: so are we."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import msgspec
 import pytest
 
@@ -51,6 +55,21 @@ thresholds = ["errors<1%", "told:p(100)<100000", "final:within(30000)>=99%", {mo
 name = "only"
 duration_s = 3
 rate = 30
+"""
+SEARCH = """
+name = "climb"
+text = "Two steps."
+connections = 8
+final_within_s = 30
+slos = []
+thresholds = ["{threshold}"]
+search_to = {most}
+arrivals = "fixed"
+
+[[phases]]
+name = "step"
+duration_s = 2
+rate = {rate}
 """
 FLOOD = """
 name = "flood"
@@ -138,6 +157,34 @@ def test_a_breached_threshold_ends_with_99(zjops: Cli, tmp_path: Path) -> None:
     assert 'failures="1"' in (tmp_path / "out" / "junit.xml").read_text()
 
 
+def test_a_search_leaves_its_steps_in_a_folder_of_its_own(zjops: Cli, tmp_path: Path) -> None:
+    scenario = tmp_path / "climb.toml"
+    scenario.write_text(SEARCH.format(threshold="errors<1%", rate=20, most=30))
+    status, out, err = zjops("load", "run", str(scenario), "--json")
+    told, folder = msgspec.json.decode(out), zjops.stage.home / "runs" / "latest"
+    # On a machine that stalls, a step may not be trusted; then it goes down from there.
+    assert status == (0 if told["knee_rps"] else 5), err
+    assert told["limited_by"] in ("the search's own end", "the generator")
+    known = msgspec.json.decode((folder / "knee.json").read_bytes())
+    assert {name: known[name] for name in told} == told
+    assert known["knee_rps"] == max((row["rate"] for row in known["rows"] if row["verdict"] == "pass"), default=None)
+    steps = [f"step-{number}" for number in range(1, len(told["rows"]) + 1)]
+    assert {file.name for file in folder.iterdir()} == {"knee.json", "knee.html", "scenario.json", *steps}
+    assert {file.name for file in (folder / "step-1").iterdir()} == FILES
+    page = (folder / "knee.html").read_text()
+    assert "://" not in page
+    assert 'href="step-1/report.html"' in page
+
+
+def test_where_no_rate_holds_the_platform_the_search_ends_with_99(zjops: Cli, tmp_path: Path) -> None:
+    scenario, out = tmp_path / "climb.toml", tmp_path / "out"
+    scenario.write_text(SEARCH.format(threshold="final:p(50)<1", rate=1, most=1))
+    status, _, err = zjops("load", "run", str(scenario), "--out", str(out), "--no-audit")
+    assert "the knee: no rate held; what ends it is the platform" in err
+    assert status == 99, err
+    assert msgspec.json.decode((out / "knee.json").read_bytes())["knee_rps"] is None
+
+
 def test_a_run_without_hope_is_ended_early(zjops: Cli, tmp_path: Path) -> None:
     """Nobody answers within a microsecond: of 20,000 planned for an hour no more than 1 may be slower."""
     scenario = tmp_path / "hopeless.toml"
@@ -177,6 +224,75 @@ def test_locust_runs_by_itself_and_distributed(zjops: Cli, tmp_path: Path) -> No
     stats = {row["name"]: row for row in msgspec.json.decode((tmp_path / "stats.json").read_bytes())}
     assert stats["/v1/jobs"]["num_requests"] > 5
     assert all(row["num_failures"] == 0 for row in stats.values())
+
+
+class WebPage:
+    """Locust with its web page, as somebody uses it who presses its buttons."""
+
+    def __init__(self, home: Path, log: Path, *options: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        argv = [
+            sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--web-host", "127.0.0.1",
+            "--web-port", str(port), "--scenario", "smoke", "--duration-s", "2", "--rate", "40", "--home", str(home),
+            "--parent", str(os.getpid()), *options,
+        ]  # fmt: skip
+        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=ROOT, start_new_session=True)
+
+    def press(self, button: str) -> None:
+        asked = {"user_count": "1", "spawn_rate": "1"} if button == "swarm" else {}
+        assert self.http.post(f"/{button}", data=asked).json()["success"]
+
+    def seen(self) -> dict[str, Any]:
+        with contextlib.suppress(httpx2.HTTPError):
+            found: dict[str, Any] = self.http.get("/stats/requests").json()
+            return found
+        return {"state": "not there", "workers": [], "stats": []}
+
+    def sent(self) -> tuple[int, int]:
+        """Requests of the test that is shown, and how many of them failed."""
+        rows = [row for row in self.seen()["stats"] if row["name"] != "Aggregated"]
+        return sum(row["num_requests"] for row in rows), sum(row["num_failures"] for row in rows)
+
+    def close(self) -> None:
+        self.http.close()
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(params=[0, 2], ids=["alone", "two processes"])
+def web_page(zjops: Cli, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[WebPage]:
+    processes = request.param
+    made = WebPage(zjops.stage.home, tmp_path / "log", *(["--processes", str(processes)] if processes else []))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+async def test_each_test_of_the_web_page_sends_its_load(web_page: WebPage, request: pytest.FixtureRequest) -> None:
+    """A test, one that is stopped in its midst, and one right after that."""
+    processes = request.node.callspec.params["web_page"]
+    await eventually(lambda: web_page.seen()["state"] == "ready", 30)
+    await eventually(lambda: len(web_page.seen().get("workers", [])) == processes, 30)
+    for stopped in (False, True, False):
+        web_page.press("swarm")
+        await eventually(lambda: web_page.seen()["state"] == "running", 20)
+        await eventually(lambda: web_page.sent()[0] > 0, 20)
+        if stopped:
+            web_page.press("stop")
+        else:
+            await eventually(lambda: web_page.seen()["state"] == "stopped", 30)
+            sent, failed = web_page.sent()
+            assert sent > 40, "about seventy were due"
+            assert failed == 0
 
 
 @pytest.mark.parametrize(
@@ -230,6 +346,8 @@ def test_far_above_what_it_can_do_it_sheds_loses_nothing_and_is_healthy_again(zj
     thresholds = msgspec.json.decode((tmp_path / "out" / "detail.json").read_bytes())["thresholds"]
     (healthy,) = [one for one in thresholds if one["threshold"].startswith("healthy")]
     assert healthy["value"] is not None
+    # The page says what was broken meanwhile.
+    assert ">store.delay at api</text>" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_scenarios_are_listed_with_nothing_running(zjops: Cli) -> None:

@@ -160,7 +160,6 @@ def summary(result: Result) -> dict[str, Any]:
         "windows": [window._asdict() for window in result.windows], "hops": hop_rows(result.hops),
         "budget": {"bad": cost.bad, "total": cost.total, "allowed_ppm": cost.allowed_ppm, "month_ppm": cost.month_ppm,
                    "seconds": round(cost.seconds, 2)},
-        "audit": None if result.audit is None else aftermath.audited(result.audit)
-        | {"counterexample": result.audit.story.as_json() if result.audit.story else None},
+        "audit": None if result.audit is None else aftermath.audited(result.audit),
         "seed": result.seed, "command": result.command, "began_ms": result.began_ms,
     }  # fmt: skip

@@ -17,17 +17,15 @@ from zjops.config import find_home, resolve
 from zjops.domain.errors import UsageError
 
 if TYPE_CHECKING:
+    from zjops.load.knee import Found
     from zjops.load.outcome import Outcome
     from zjops.load.run import Asked
-    from zjops.load.scenario import Scenario
 
 load = typer.Typer()
 DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|)")
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 WORKERS_MOST = 64
 STALLS_TOLD_S = 0.1
-STEP = ("achieved_rps", "p50_ms", "p99_ms", "lag_p99_ms", "shed", "errors", "trusted", "verdict")
-"""What is shown of each step of a search."""
 RATIOS = ("percentile", "first_ms", "second_ms", "ratio", "low", "high", "verdict")
 
 
@@ -107,7 +105,7 @@ def exit_code(outcome: Outcome) -> int:
     if outcome.interrupted:
         return INTERRUPTED
     codes = [{"pass": FINE, "fail": BREACHED, "not_trusted": UNTRUSTED}[outcome.verdict]]
-    if outcome.audit is not None and not outcome.audit["ok"]:
+    if outcome.broken:
         codes.append(BROKEN)
     return worst(codes)
 
@@ -176,50 +174,35 @@ def _explain(outcome: Outcome, told: Out) -> None:
         told.say("interrupted: this is what was measured until then; its jobs were neither awaited nor audited")
     for finding in (outcome.audit or {}).get("findings", []):
         told.say(f"audit: {finding['kind']}: {finding['job_id']} {finding['text']}")
+    for line in outcome.story:
+        told.say(line)
 
 
 def _search(asked: Asked, told: Out) -> int:
     """Run step after step until the highest rate that holds is known."""
-    from zjops.load import report
-    from zjops.load.knee import Search
-    from zjops.load.outcome import summary
-    from zjops.load.run import conduct
+    from zjops.load.knee import SCHEMA
+    from zjops.load.search import PAGE, search
 
-    search = Search(asked.scenario.rate, asked.scenario.search_to or asked.scenario.rate)
-    rows: list[dict[str, Any]] = []
-    codes: list[int] = []
-    limit = "the search's own end"
-    while (rate := search.rate) is not None:
-        told.say(f"step {len(rows) + 1}: {rate:,.0f} a second")
-        step = asked._replace(scenario=_step(asked.scenario, rate), out=_below(asked.out, len(rows)))
-        outcome, folder = conduct(step)
-        report.write(outcome, folder)
-        row = summary(outcome)
-        rows.append({"rate": round(rate, 1)} | {name: row[name] for name in STEP})
-        codes.append(exit_code(outcome))
-        if outcome.interrupted:
-            break
-        if outcome.verdict != "pass":
-            limit = "the platform" if outcome.verdict == "fail" else "the generator"
-        search.tell(outcome.verdict == "pass")
-    held = None if search.held is None else round(search.held, 1)
-    told.rows("zjops.load.knee/1", rows, scenario=asked.scenario.name, knee_rps=held, limited_by=limit)
-    told.say(f"the knee: {held or 0:,.0f} a second hold; what ends it is {limit}")
-    if INTERRUPTED in codes:
+    found, folder = search(asked)
+    told.rows(
+        SCHEMA, found.rows, scenario=found.scenario, knee_rps=found.knee_rps, limited_by=found.limited_by,
+        broken=found.broken,
+    )  # fmt: skip
+    told.say(f"the knee: {found.text}\nreport: {folder / PAGE}\nrepeat: {found.command}")
+    return knee_code(found)
+
+
+def knee_code(found: Found) -> int:
+    """What a search ends with: where no rate held, by what that was limited."""
+    from zjops.load.knee import INTERRUPTION, PLATFORM
+
+    if found.limited_by == INTERRUPTION:
         return INTERRUPTED
-    return worst([code for code in codes if code == BROKEN] + ([] if held else [UNTRUSTED]))
-
-
-def _step(scenario: Scenario, rate: float) -> Scenario:
-    import msgspec
-
-    from zjops.load.scenario import changed
-
-    return msgspec.structs.replace(changed(scenario, rate=rate), search_to=None)
-
-
-def _below(out: Path | None, number: int) -> Path | None:
-    return None if out is None else out / f"step-{number + 1}"
+    if found.broken:
+        return BROKEN
+    if found.knee_rps is not None:
+        return FINE
+    return BREACHED if found.limited_by == PLATFORM else UNTRUSTED
 
 
 @load.command("list", help="The scenarios.\n\nExample: zjops load list")
@@ -253,6 +236,8 @@ def compare(
     sides = compared.side(first, folder), compared.side(second, folder)
     found = compared.compare(*sides, seed=seed, margin=margin / 100)
     told.rows(compared.SCHEMA, compared.rows(found), RATIOS, verdict=found.verdict, doubts=found.doubts)
+    if told.format is Format.MD:
+        told.text(compared.markdown_end(found))
     for doubt in found.doubts:
         told.say(f"doubtful: {doubt}")
     told.say(f"verdict: {found.verdict}")

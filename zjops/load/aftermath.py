@@ -131,11 +131,13 @@ def prove(context: Context, history: Path, wait_s: float, clock: SystemClock) ->
 
 
 def audited(report: Report) -> dict[str, Any]:
-    """The audit for a summary: its counts, and the first findings."""
+    """The audit for a summary: its counts, the first findings, and the counter-example."""
     whole = report.as_json()
     names = ("ok", "client_accepted", "unknown", "accepted", "settled", "completed", "failed", "cancelled", "confirmed",
              "charged", "lost", "doubled", "double_billed", "double_confirmed")  # fmt: skip
-    return {name: whole[name] for name in names} | {"findings": whole["findings"][:20]}
+    return {name: whole[name] for name in names} | {
+        "findings": whole["findings"][:20], "counterexample": whole["counterexample"],
+    }  # fmt: skip
 
 
 def require_ready(context: Context) -> None:

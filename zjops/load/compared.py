@@ -16,7 +16,7 @@ from zjops.load.records import read
 from zjops.load.report.cases import Wrong, case, suite
 from zjops.load.run import scenario_of
 
-__all__ = ["SCHEMA", "compare", "junit", "made", "rows", "side"]
+__all__ = ["SCHEMA", "compare", "junit", "made", "markdown_end", "rows", "side"]
 SCHEMA, CLASS = "zjops.load.compare/1", "zjops.load.compare"
 
 
@@ -74,6 +74,12 @@ def rows(compared: Compared) -> list[dict[str, Any]]:
         }
         for change in compared.changes
     ]  # fmt: skip
+
+
+def markdown_end(compared: Compared) -> str:
+    """What comes after the table where the document is read by itself: the verdict, and why nothing can be told."""
+    doubts = [f"- doubtful: {doubt}" for doubt in compared.doubts]
+    return "\n".join(["", f"**Verdict: {compared.verdict}**", *([""] if doubts else []), *doubts])
 
 
 def junit(compared: Compared) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from zjops.load.faults import Broken
 from zjops.load.gate import Flaw, figures
 from zjops.load.histogram import Histogram
 from zjops.load.measured import Measured, Tally
@@ -17,7 +18,10 @@ SCHEMA, DETAIL_SCHEMA = "zjops.load/1", "zjops.load.detail/1"
 
 
 class Outcome(NamedTuple):
-    """Everything about a run. `audit` is None where none was made, `hops` are empty where there is no log."""
+    """Everything about a run. `audit` is None where none was made, `hops` are empty where there is no log.
+
+    `story` is the audit's counter-example as lines, none where every job came out right.
+    """
 
     measured: Measured
     judged: list[Judged]
@@ -34,6 +38,13 @@ class Outcome(NamedTuple):
     gave_up: str | None
     began_ms: int
     stalls: Stalls | None = None
+    story: tuple[str, ...] = ()
+    faults: tuple[Broken, ...] = ()
+
+    @property
+    def broken(self) -> bool:
+        """Whether the audit found that not every job came out right."""
+        return self.audit is not None and not self.audit["ok"]
 
     @property
     def trusted(self) -> bool:
@@ -82,6 +93,7 @@ def detail(outcome: Outcome) -> dict[str, Any]:
         "phases": phase_rows(outcome), "operations": operation_rows(measured),
         "thresholds": [as_record(one, names) for one in outcome.judged],
         "flaws": [flaw._asdict() for flaw in outcome.flaws],
+        "faults": [fault._asdict() for fault in outcome.faults],
         "disk_stalls": outcome.stalls._asdict() if outcome.stalls else None,
         "hops": hop_rows(outcome.hops), "costs": [cost.as_json() for cost in outcome.costs],
         "generator": {"processes": measured.head.workers if measured.head else 0, "cpu_us_a_request": _own(measured)},

@@ -39,7 +39,8 @@ class Tick(Record, frozen=True, kw_only=True, tag="tick"):
     Every request stands in the second in which it was due. Histograms are counts by bucket, in microseconds: `latency`
     from when it was due, `service` from when it was sent, of what was accepted or not answered in time; `lag` is
     between the two, of all. `late` were sent only after their phase, `jobs` were accepted by these requests.
-    `primary` are arrivals of the schedule; what follows upon them, such as polls, is not.
+    `primary` are arrivals of the schedule; what follows upon them, such as polls, is not. `offered` is below zero where
+    a run was ended while some of what an earlier line had offered still waited.
     """
 
     worker: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from zjops.domain.clock import SystemClock
 from zjops.domain.errors import Problem, UnreachableError, UntrustedError
 from zjops.domain.ids import SystemIds
 from zjops.load import aftermath, runs
+from zjops.load.faults import Broken, FaultWatch
 from zjops.load.gate import Flaw, all_flaws, verdict
 from zjops.load.generator import Generator, require_installed
 from zjops.load.health import healthy_since
@@ -55,15 +56,20 @@ class Ended(NamedTuple):
     gave_up: str | None
     failed: str | None = None
     stalls: Stalls | None = None
+    faults: tuple[Broken, ...] = ()
 
 
 class Behind(NamedTuple):
-    """What was found out about the jobs; `after` is None where there is no log, `doubts` say what was not to be had."""
+    """What was found out about the jobs; `after` is None where there is no log, `doubts` say what was not to be had.
+
+    `story` is the audit's counter-example, as lines.
+    """
 
     after: After | None = None
     costs: tuple[Cost, ...] = ()
     audit: dict[str, Any] | None = None
     doubts: tuple[Flaw, ...] = ()
+    story: tuple[str, ...] = ()
 
 
 def conduct(asked: Asked) -> tuple[Outcome, Path]:
@@ -73,7 +79,7 @@ def conduct(asked: Asked) -> tuple[Outcome, Path]:
     thresholds = of_scenario(Measured(asked.scenario), objectives_of())
     aftermath.require_ready(asked.context)
     began_ms = clock.now_ms()
-    folder = runs.new_folder(_home(asked.context), asked.scenario.name, began_ms, asked.out)
+    folder = runs.new_folder(home_of(asked.context), asked.scenario.name, began_ms, asked.out)
     runs.write_json(folder / runs.SCENARIO, asked.scenario)
     before, began = usage(asked.context), clock.monotonic()
     ended = _generate(asked, folder, thresholds, clock)
@@ -98,7 +104,8 @@ def _usage(context: Context) -> dict[str, Usage]:
         return {}
 
 
-def _home(context: Context) -> Path:
+def home_of(context: Context) -> Path:
+    """The folder of the platform, in which the runs are."""
     return Path(context.home) if context.home else find_home(None)
 
 
@@ -109,10 +116,10 @@ def _generate(asked: Asked, folder: Path, thresholds: list[Threshold], clock: Sy
         home=asked.context.home,
     )  # fmt: skip
     measured = Measured(asked.scenario)
-    interrupted, gave_up, disk = False, None, DiskWatch()
+    interrupted, gave_up, disk, broken = False, None, DiskWatch(), FaultWatch(asked.context, clock)
     generator.start()
     try:
-        gave_up = _watch(asked, generator, measured, thresholds, clock, disk)
+        gave_up = _watch(asked, generator, measured, thresholds, clock, (disk.look, broken.look))
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -120,8 +127,9 @@ def _generate(asked: Asked, folder: Path, thresholds: list[Threshold], clock: Sy
         generator.stop()
         measured.read(generator.news())
         generator.close()
+        broken.close()
     failed = _failure(generator, measured, ended_early=interrupted or gave_up is not None)
-    return Ended(measured, interrupted, gave_up, failed, disk.stalls())
+    return Ended(measured, interrupted, gave_up, failed, disk.stalls(), broken.faults())
 
 
 def _failure(generator: Generator, measured: Measured, *, ended_early: bool) -> str | None:
@@ -139,14 +147,15 @@ def _failure(generator: Generator, measured: Measured, *, ended_early: bool) -> 
 
 def _watch(
     asked: Asked, generator: Generator, measured: Measured, thresholds: list[Threshold], clock: SystemClock,
-    disk: DiskWatch,
+    looks: Sequence[Callable[[], None]],
 ) -> str | None:  # fmt: skip
     """Follow the run to its end, or until it cannot pass any more; then says which threshold is lost."""
     turn, began = 0, clock.monotonic()
     lines, heard = 0, began
     while generator.running:
         clock.pause(LOOK_S)
-        disk.look()
+        for look in looks:
+            look()
         measured.read(generator.news())
         turn += 1
         if generator.lines > lines:
@@ -181,7 +190,8 @@ def _audited(asked: Asked, ended: Ended, history: Path, clock: SystemClock, behi
         report = aftermath.prove(asked.context, history, AUDIT_WAIT_S, clock)
     except (UnreachableError, Problem) as exc:
         return behind._replace(doubts=(Flaw("", "load", f"the audit could not be made: {exc}"),))
-    return behind._replace(audit=aftermath.audited(report))
+    story = () if report.story is None else tuple(report.story.lines())
+    return behind._replace(audit=aftermath.audited(report), story=story)
 
 
 def _healthy(asked: Asked, ended: Ended, clock: SystemClock) -> float | None:
@@ -215,10 +225,11 @@ def _outcome(asked: Asked, ended: Ended, thresholds: list[Threshold], behind: Be
     flaws = [*all_flaws(measured, thresholds), *_unfinished(ended), *behind.doubts]
     hops: dict[str, Histogram] = after.hops if after else {}
     figures = after.figures if after else {}
+    said = verdict(judged, flaws, behind.audit["ok"] if behind.audit else None)
     return Outcome(
-        measured, judged, flaws, verdict(judged, flaws), figures.get("final_within_s"), figures.get("jobs_per_s"), hops,
+        measured, judged, flaws, said, figures.get("final_within_s"), figures.get("jobs_per_s"), hops,
         list(behind.costs), behind.audit, asked.seed, asked.command, ended.interrupted, ended.gave_up, began_ms,
-        ended.stalls,
+        ended.stalls, behind.story, ended.faults,
     )  # fmt: skip
 
 

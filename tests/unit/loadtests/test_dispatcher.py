@@ -198,3 +198,16 @@ def test_what_follows_comes_in_the_order_of_its_times() -> None:
     running.kill()
     assert offered == [97.0, 98.0, 99.0]
     assert len(later) == 1
+
+
+def test_what_waits_when_all_is_given_up_was_never_due_unless_it_waited_too_long(hands: Hands) -> None:
+    hands.connect("one", busy := gevent.event.Event())
+    for due in (100.0, 100.5, 104.0):
+        hands.offer(due)
+    hands.at = 106.0
+    back: list[float] = []
+    hands.dispatcher.give_up(lambda arrival: back.append(arrival.due))
+    assert (back, hands.dropped) == ([104.0], [100.5])
+    busy.set()
+    hands.end()
+    assert hands.taken == [("one", 100.0, 100.0)]

@@ -295,17 +295,28 @@ def test_its_percentiles_are_those_of_its_own_timestamps_within_one_per_cent(
         assert tally.latency.percentile(percent) == pytest.approx(reference, rel=0.01)
 
 
-def test_a_run_that_is_ended_early_tells_what_was_under_way(bench: Bench) -> None:
+@pytest.mark.parametrize(("drop_after_s", "drops"), [(5.0, False), (0.05, True)], ids=["young", "old ones too"])
+def test_a_run_that_is_ended_early_tells_what_was_under_way_and_takes_back_what_might_yet_have_been_sent(
+    bench: Bench, drop_after_s: float, drops: bool
+) -> None:
     def hang(*_: Any) -> tuple[int, Any]:
         gevent.sleep(5)
         return 202, job("job_late")
 
     gevent.spawn_later(0.2, lambda: bench.generator.end(whole=False))
-    measured = bench.run(hang, duration_s=30, rate=50, connections=4)
+    measured = bench.run(hang, duration_s=30, rate=50, connections=4, drop_after_s=drop_after_s)
     tally = measured.phase(0)
     assert not measured.whole
-    assert (tally["started"], tally["accepted"]) == (4, 0)
-    assert 4 < tally["offered"] < 1_500
+    assert (min(tally["started"], 1), tally["accepted"]) == (1, 0)
+    assert tally["started"] <= 4
+    assert tally["offered"] == tally["started"] + tally["dropped"]
+    assert (tally["dropped"] > 0) == drops
+
+
+def test_the_processor_is_looked_at_in_each_phase_of_its_own(bench: Bench) -> None:
+    phases = tuple(Phase(name=name, duration_s=0.6, rate=20) for name in ("one", "two", "three"))
+    measured = bench.run(accept, phases=phases)
+    assert all(measured.cpu_share(phase) is not None for phase in range(3))
 
 
 @pytest.mark.parametrize(("connected", "opened"), [(True, 8), (False, 1)])

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from zjops.load import runs
 from zjops.load.outcome import Outcome, detail, summary
 from zjops.load.report import percentiles
-from zjops.load.report.chart import Band
 from zjops.load.report.junit import junit
 from zjops.load.report.page import page
 
 
-def write(outcome: Outcome, folder: Path, faults: Sequence[Band] = ()) -> None:
-    """Write all of them; `faults` are shaded in the charts, in seconds from the start of the run."""
+def write(outcome: Outcome, folder: Path) -> None:
+    """Write all of them."""
     latency = outcome.measured.over(outcome.measured.scenario.judged()).latency
     runs.write_json(folder / runs.SUMMARY, summary(outcome))
     runs.write_json(folder / runs.DETAIL, detail(outcome))
     (folder / "junit.xml").write_text(junit(outcome))
     percentiles.write(latency, folder)
-    (folder / "report.html").write_text(page(outcome, faults))
+    (folder / "report.html").write_text(page(outcome))

@@ -20,7 +20,7 @@ def junit(outcome: Outcome) -> str:
     if outcome.audit is not None:
         found = outcome.audit["findings"]
         text = "; ".join(f"{one['kind']}: {one['job_id']} {one['text']}" for one in found[:5])
-        cases.append(case(CLASS, "audit", None if outcome.audit["ok"] else ("failure", text)))
+        cases.append(case(CLASS, "audit", ("failure", text) if outcome.broken else None))
     return suite(f"zjops load {scenario.name}", cases, outcome.measured.ran_s)
 
 

@@ -32,11 +32,12 @@ code{background:color-mix(in srgb,var(--dim) 15%,transparent);padding:.1rem .3re
 WORDS = {"pass": "✓ pass", "fail": "✗ fail", "not_trusted": "? cannot tell"}
 
 
-def page(outcome: Outcome, faults: Sequence[Band] = ()) -> str:
-    """The page; `faults` are stretches of time that are shaded in its charts."""
+def page(outcome: Outcome) -> str:
+    """The page."""
     scenario = outcome.measured.scenario
     parts = [
-        _head(outcome), table("Thresholds", _thresholds(outcome)), _trust(outcome), *_charts(outcome.measured, faults),
+        _head(outcome), table("Thresholds", _thresholds(outcome)), _trust(outcome),
+        *_charts(outcome.measured, _broken(outcome)),
         table("Phases", phase_rows(outcome)), table("Requests", operation_rows(outcome.measured)),
         hops(outcome.hops), _costs(outcome), _audit(outcome),
         table("Tenants and what was negotiated", [{"tenant": t.tenant, "plan": t.plan, **t.values}
@@ -63,6 +64,7 @@ def _head(outcome: Outcome) -> str:
         "<p class=bad>It was interrupted; this is what was measured until then.</p>" if outcome.interrupted else "",
         f"<p class=bad>It was ended early: {escape(outcome.gave_up)} could not hold any more.</p>"
         if outcome.gave_up else "",
+        "<p class=bad>The audit found that not every job came out right.</p>" if outcome.broken else "",
     ])  # fmt: skip
     counts = ", ".join(f"{told[name]:,} {name}" for name in ("accepted", "shed", "errors", "timeouts", "dropped"))
     figures = ", ".join(
@@ -98,6 +100,17 @@ def _trust(outcome: Outcome) -> str:
     )
     wrong = "".join(f"<li>{escape(flaw.phase)}: {escape(flaw.text)}</li>" for flaw in outcome.flaws)
     return f"<h2>Trust</h2><p>{rule}</p><ul class=bad>{wrong}</ul>" if wrong else f"<h2>Trust</h2><p>{rule} It is.</p>"
+
+
+def _broken(outcome: Outcome) -> list[Band]:
+    """What was broken on purpose, shaded, in seconds from the start of the run."""
+    measured = outcome.measured
+    began_ms = measured.head.began_ms if measured.head else outcome.began_ms
+    spans = [(one.name, (one.from_ms - began_ms) / 1000, (one.to_ms - began_ms) / 1000) for one in outcome.faults]
+    return [
+        Band(name, max(0.0, start), min(end, measured.ran_s), True)
+        for name, start, end in spans if start < measured.ran_s and end > 0
+    ]  # fmt: skip
 
 
 def _charts(measured: Measured, faults: Sequence[Band]) -> list[str]:
@@ -153,12 +166,13 @@ def _costs(outcome: Outcome) -> str:
 def _audit(outcome: Outcome) -> str:
     if outcome.audit is None:
         return "<h2>Audit</h2><p>None was made.</p>"
-    rows = [{name: value for name, value in outcome.audit.items() if name != "findings"}]
+    rows = [{name: value for name, value in outcome.audit.items() if name not in ("findings", "counterexample")}]
     found = "".join(
         f"<li>{escape(one['kind'])}: {escape(one['job_id'])} {escape(one['text'])}</li>"
         for one in outcome.audit["findings"]
     )
-    return table("Audit: every job, everywhere, once", rows) + (f"<ul class=bad>{found}</ul>" if found else "")
+    told = f"<h2>Counter-example</h2><pre>{escape(chr(10).join(outcome.story))}</pre>" if outcome.story else ""
+    return table("Audit: every job, everywhere, once", rows) + (f"<ul class=bad>{found}</ul>" if found else "") + told
 
 
 def _again(outcome: Outcome) -> str:

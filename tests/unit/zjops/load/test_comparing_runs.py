@@ -80,7 +80,12 @@ def test_markdown_for_a_pull_request(home: Path, capsys: pytest.CaptureFixture[s
     out, err = capsys.readouterr()
     assert out.startswith("| percentile | first_ms | second_ms | ratio | low | high | verdict |\n|---|")
     assert "| p99 | " in out
+    assert out.endswith(" |\n\n**Verdict: regression**\n")
     assert "verdict: regression" in err
+    assert main(["load", "compare", "before-*", "same-0", "--home", str(home), "-o", "md", "-q"]) == 5
+    out, err = capsys.readouterr()
+    assert "\n\n**Verdict: cannot tell**\n\n- doubtful: the second side has 1 runs; at least 3 are needed\n" in out
+    assert err == ""
 
 
 def test_a_damaged_run_is_named(home: Path) -> None:

@@ -12,14 +12,15 @@ import pytest
 
 from tests.unit.zjops.load.made import run as measured
 from tests.unit.zjops.load.made import scenario, steady
-from zjops.audit.findings import Report
+from zjops.audit.findings import Finding, Report
+from zjops.audit.story import Step, Story
 from zjops.config import Context
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UntrustedError
 from zjops.load import run
 from zjops.load.generator import Generator
 from zjops.load.measured import Measured
-from zjops.load.outcome import Outcome
+from zjops.load.outcome import Outcome, summary
 from zjops.load.roles import Usage
 from zjops.load.run import Asked, Ended, _failure, _unfinished
 from zjops.load.runs import LOG
@@ -32,6 +33,7 @@ class Parts:
         self.order: list[str] = []
         self.ended = Ended(measured(*steady()), False, None)
         self.error: BaseException | None = None
+        self.report = Report(Counter(), [])
         monkeypatch.setattr(run, "require_installed", lambda: None)
         monkeypatch.setattr(run.aftermath, "require_ready", lambda context: None)
         monkeypatch.setattr(run, "usage", self._usage)
@@ -46,7 +48,7 @@ class Parts:
         self.order.append("audit")
         if self.error is not None:
             raise self.error
-        return Report(Counter(), [])
+        return self.report
 
     def conduct(self, home: Path) -> Outcome:
         context = Context(api_url="http://127.0.0.1:9", token_url="http://127.0.0.1:9", issuer="x", home=str(home))
@@ -71,6 +73,16 @@ def test_an_audit_that_cannot_be_made_is_a_doubt(parts: Parts, tmp_path: Path) -
     outcome = parts.conduct(tmp_path)
     assert (outcome.verdict, outcome.audit, len(outcome.costs)) == ("not_trusted", None, 1)
     assert [flaw.text for flaw in outcome.flaws] == ["the audit could not be made: away"]
+
+
+def test_a_run_that_lost_a_job_fails_and_tells_its_story(parts: Parts, tmp_path: Path) -> None:
+    story = Story("job_1", [Step(1_795_689_472_504, "client", "accepted")], ["the store has no such job"])
+    parts.report = Report(Counter(), [Finding("lost", "job_1", "the store has no such job")], story=story)
+    outcome = parts.conduct(tmp_path)
+    assert (outcome.verdict, outcome.broken, outcome.trusted) == ("fail", True, True)
+    assert outcome.story[0] == "the story of job_1:"
+    told = summary(outcome)["audit"]
+    assert (told["ok"], told["counterexample"]["job_id"]) == (False, "job_1")
 
 
 def test_a_run_that_is_interrupted_while_it_is_audited_is_no_pass(parts: Parts, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,27 @@ import msgspec
 import pytest
 
 from tests.unit.zjops.load.made import run, scenario, steady, tick
-from zjops.cli.load import exit_code, seconds_of
+from zjops.cli.load import _explain, exit_code, knee_code, seconds_of
+from zjops.cli.output import Out
 from zjops.domain.errors import UsageError
 from zjops.load import report, runs
+from zjops.load.faults import Broken
 from zjops.load.gate import Flaw
 from zjops.load.histogram import Histogram
+from zjops.load.knee import GENERATOR, INTERRUPTION, PLATFORM, Found
 from zjops.load.outcome import Outcome, summary
-from zjops.load.report.chart import Band
 from zjops.load.roles import Cost, Usage, costs
 from zjops.load.thresholds import judge, parse
 
 AUDIT = {
     "ok": True, "client_accepted": 1, "unknown": 0, "accepted": 1, "lost": 0, "doubled": 0, "double_billed": 0,
-    "double_confirmed": 0, "findings": [],
+    "double_confirmed": 0, "findings": [], "counterexample": None,
 }  # fmt: skip
+LOST = AUDIT | {
+    "ok": False, "lost": 1, "findings": [{"kind": "lost", "job_id": "job_1", "text": "the store has no <such> job"}],
+    "counterexample": {"job_id": "job_1", "steps": [], "wrong": ["the store has no <such> job"]},
+}  # fmt: skip
+STORY = ("the story of job_1:", "  must not be: the store has no <such> job")
 MEMBERS = [
     "schema", "scenario", "offered_rps", "achieved_rps", "accepted", "shed", "errors", "timeouts", "dropped", "p50_ms",
     "p95_ms", "p99_ms", "p999_ms", "max_ms", "service_p99_ms", "lag_p99_ms", "trusted", "verdict", "final_within_s",
@@ -60,10 +68,12 @@ def folder(tmp_path: Path) -> Path:
     spoiled = scenario(name="made", text="<script>alert(1)</script> & more")
     measured = run(*steady(), tick(4, accepted=90, shed=10, statuses={"202": 90, "503": 10}), of=spoiled)
     report.write(
-        outcome(measured=measured, flaws=[Flaw("main", "speed", "slow <&>")], verdict="not_trusted"),
+        outcome(
+            measured=measured, flaws=[Flaw("main", "speed", "slow <&>")], verdict="not_trusted",
+            faults=(Broken("store frozen <30 s>", 1_004_000, 1_009_000), Broken("over before", 1_000, 2_000)),
+        ),
         tmp_path,
-        [Band("store frozen <30 s>", 4, 9, True)],
-    )
+    )  # fmt: skip
     return tmp_path
 
 
@@ -74,6 +84,7 @@ def test_the_page_is_whole_and_loads_nothing(folder: Path) -> None:
     assert text.count("<svg") == text.count("</svg>") == 4
     assert "slow &lt;&amp;&gt;" in text
     assert text.count(">store frozen &lt;30 s&gt;</text>") == 3
+    assert "over before" not in text
     assert "zjops load run made --seed 7" in text
     for svg in re.findall(r"<svg.*?</svg>", text):
         ET.fromstring(svg)
@@ -96,6 +107,7 @@ def test_the_detail_has_every_phase_request_and_cost(folder: Path) -> None:
     assert told["hops"][0]["hop"] == "final"
     assert told["costs"][0]["roles"] == ["api", "outbox"]
     assert told["generator"]["cpu_us_a_request"] > 0
+    assert told["faults"][0] == {"name": "store frozen <30 s>", "from_ms": 1_004_000, "to_ms": 1_009_000}
     assert told["tenants"][0]["values"] == {"active_jobs": 7}
 
 
@@ -105,13 +117,46 @@ def test_the_detail_has_every_phase_request_and_cost(folder: Path) -> None:
         pytest.param({}, 0, id="a pass"),
         pytest.param({"verdict": "fail"}, 99, id="a threshold is breached"),
         pytest.param({"verdict": "not_trusted"}, 5, id="it cannot be told"),
-        pytest.param({"verdict": "fail", "audit": AUDIT | {"ok": False}}, 4, id="the audit counts before a threshold"),
-        pytest.param({"audit": AUDIT | {"ok": False}}, 4, id="a pass that lost a job"),
+        pytest.param({"verdict": "fail", "audit": LOST}, 4, id="the audit counts before a threshold"),
         pytest.param({"interrupted": True, "verdict": "fail"}, 130, id="it was interrupted"),
     ],
 )
 def test_how_the_command_ends(changes: dict[str, Any], code: int) -> None:
     assert exit_code(outcome(**changes)) == code
+
+
+def test_a_lost_job_is_told_on_every_page_and_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = outcome(verdict="fail", audit=LOST, story=STORY)
+    report.write(broken, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<title>Load made: ✗ fail</title>" in page
+    assert "The audit found that not every job came out right." in page
+    assert f"<pre>{escape(chr(10).join(STORY))}</pre>" in page
+    told = msgspec.json.decode((tmp_path / "summary.json").read_bytes())
+    assert (told["verdict"], told["audit"]["counterexample"]["job_id"]) == ("fail", "job_1")
+    audit = ET.parse(tmp_path / "junit.xml").getroot().find("testcase[@name='audit']/failure")
+    assert audit is not None
+    assert audit.get("message") == "lost: job_1 the store has no <such> job"
+    _explain(broken, Out())
+    assert "\n".join(STORY) in capsys.readouterr().err
+
+
+STEP = {"rate": 500.0, "verdict": "pass"}
+FOUND = Found("knee", 1_795_689_472_504, 7, "zjops load run knee", (STEP,), 500.0, PLATFORM)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        pytest.param({}, 0, id="a rate held"),
+        pytest.param({"knee_rps": None}, 99, id="the platform held none"),
+        pytest.param({"knee_rps": None, "limited_by": GENERATOR}, 5, id="the generator held none"),
+        pytest.param({"broken": True}, 4, id="a job was lost on the way"),
+        pytest.param({"limited_by": INTERRUPTION}, 130, id="it was interrupted"),
+    ],
+)
+def test_how_a_search_ends(changes: dict[str, Any], code: int) -> None:
+    assert knee_code(FOUND._replace(**changes)) == code
 
 
 def test_folders_are_named_by_time_and_latest_leads_to_the_newest(tmp_path: Path) -> None:

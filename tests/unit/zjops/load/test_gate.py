@@ -28,7 +28,9 @@ SOUND = Figures("main", offered=10_000, achieved=10_000, dropped=0, lag_p99_ms=5
         pytest.param({"lag_p99_ms": 10.1, "model": "closed"}, [], id="a closed loop has no schedule to lag behind"),
         pytest.param({"cpu": 0.8}, [], id="80 % of a core may be"),
         pytest.param({"cpu": 0.81}, ["speed"], id="a generator beyond 80 % of its core measures itself"),
-        pytest.param({"cpu": None}, [], id="a phase too short to look at is not held against it"),
+        pytest.param({"cpu": None, "seconds": 0.9}, [], id="a phase too short to look at is not held against it"),
+        pytest.param({"cpu": None, "seconds": 1.0}, ["speed"], id="a longer one is, where nobody looked"),
+        pytest.param({"cpu": None, "seconds": 9.0, "model": "closed"}, [], id="a closed loop goes as fast as it can"),
         pytest.param({"achieved": 5_000, "lag_p99_ms": 900.0}, ["load", "speed"], id="both may be wrong"),
     ],
 )  # fmt: skip
@@ -57,6 +59,12 @@ def test_a_verdict(judged: list[Judged], found: list[Flaw], said: str) -> None:
     assert verdict(judged, found) == said
 
 
+@pytest.mark.parametrize("found", [[], [LAG], [DROPPED]], ids=["trusted", "with lag", "under another load"])
+def test_an_audit_that_found_something_is_a_fail_whatever_else_held(found: list[Flaw]) -> None:
+    assert verdict([HELD], found, proven=False) == "fail"
+    assert verdict([HELD], found, proven=True) == verdict([HELD], found)
+
+
 def test_each_phase_is_judged_by_itself() -> None:
     phases = (Phase(name="base", duration_s=5, rate=100), Phase(name="burst", duration_s=5, rate=100))
     ticks = [tick(second, phase=0) for second in range(5)]
@@ -70,6 +78,13 @@ def test_a_busy_generator_is_found_by_its_processor_time() -> None:
     assert all_flaws(run(*steady(), cpu=0.79), []) == []
     (flaw,) = all_flaws(run(*steady(), cpu=0.9), [])
     assert (flaw.kind, "90% of a core" in flaw.text) == ("speed", True)
+
+
+def test_a_generator_whose_processor_nobody_looked_at_is_not_trusted() -> None:
+    measured = run(*steady())
+    measured.cpu.clear()
+    (flaw,) = all_flaws(measured, [])
+    assert flaw == ("main", "speed", "nobody looked at the generator's processor")
 
 
 def test_the_warm_up_is_not_asked() -> None:
