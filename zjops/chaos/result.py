@@ -83,13 +83,11 @@ def judged(
 ) -> Result:  # fmt: skip
     """The result of an experiment that is over."""
     measured, samples, struck, audit, hops = seen
-    seconds = seconds_of(measured)
-    fault_ms = journal.steps[0].began_ms if journal.steps else began_ms
-    healed_ms = healed_at(journal, samples)
-    at = times(seconds, samples, fault_ms, healed_ms)
-    found = flaws_before(measured, fault_ms) if journal.steps else []
+    seconds, at = seconds_of(measured), moments(journal, measured, samples, began_ms)
+    found = flaws_before(measured, at.began_ms) if journal.steps else []
     verdict, reason = decide(Findings(
-        journal.steady_before, journal.steady_after, journal.acted, healed_ms is not None, at.recovered_ms is not None,
+        journal.steady_before, journal.steady_after, journal.acted, at.healed_ms is not None,
+        at.recovered_ms is not None,
         None if audit is None else audit.ok, _texts(found, "load"), _texts(found, "speed"),
     ))  # fmt: skip
     return Result(
@@ -97,6 +95,12 @@ def judged(
         seconds, samples, audit, found, measured.over(measured.scenario.judged()).latency, hops, struck, seed,
         command, lease_s, began_ms,
     )  # fmt: skip
+
+
+def moments(journal: Journal, measured: Measured, samples: list[Sample], began_ms: int) -> Times:
+    """When the fault began, was noticed, healed and over, as far as is known by now."""
+    fault_ms = journal.steps[0].began_ms if journal.steps else began_ms
+    return times(seconds_of(measured), samples, fault_ms, healed_at(journal, samples))
 
 
 def availability_ppm() -> int:

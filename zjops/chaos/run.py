@@ -12,7 +12,7 @@ import msgspec
 from zjops.audit.findings import Report
 from zjops.chaos.experiments import Experiment
 from zjops.chaos.needs import require_parts
-from zjops.chaos.result import WARM_UP_S, Result, Seen, judged
+from zjops.chaos.result import WARM_UP_S, Result, Seen, judged, moments
 from zjops.chaos.toolkit import Journal, Toolkit, require_installed
 from zjops.chaos.watching import Watch
 from zjops.config import Context
@@ -25,7 +25,8 @@ from zjops.load.histogram import Histogram
 from zjops.load.measured import Measured
 from zjops.load.scenario import Phase, Scenario
 
-BEFORE_S, AFTER_S = 5.0, 6.0
+BEFORE_S, AFTER_S, AFTER_MOST_S = 5.0, 6.0, 30.0
+"""How long is looked on before and after; and at most, while it is not calm yet."""
 """How long the load runs before anything is broken, and after the experiment is over."""
 RECOVER_S = 60.0
 LONGEST_S = 7_200.0
@@ -69,16 +70,25 @@ def conduct(asked: Asked) -> tuple[Result, Path]:
     runs.write_json(folder / runs.SCENARIO, asked.scenario)
     measured = Measured(asked.scenario)
     watch = Watch(asked.context, clock)
-    with _generating(asked, folder, measured, clock), _watching(watch):
+    with _generating(asked, folder, measured, clock) as generator, _watching(watch):
         journal = _break(asked, folder, clock)
         asked.say("looking on")
         clock.pause(AFTER_S)
+        until_s = clock.monotonic() + AFTER_MOST_S - AFTER_S
+        while not _calm(journal, measured, watch, began_ms, generator) and clock.monotonic() < until_s:
+            clock.pause(LOOK_S)
     report = _audited(asked, runs.join_history(folder), clock)
     seen = Seen(measured, watch.samples, watch.struck, report, _hops(asked, measured, report, clock))
     return judged(
         asked.experiment, journal, seen, seed=asked.seed, command=asked.command, lease_s=asked.lasts_s,
         began_ms=began_ms,
     ), folder  # fmt: skip
+
+
+def _calm(journal: Journal, measured: Measured, watch: Watch, began_ms: int, generator: Generator) -> bool:
+    """Whether all is over: a moment at which the machine was slow, right at the end, is no trouble that stays."""
+    measured.read(generator.news())
+    return moments(journal, measured, list(watch.samples), began_ms).recovered_ms is not None
 
 
 def _audited(asked: Asked, history: Path, clock: SystemClock) -> Report | None:
@@ -124,7 +134,7 @@ def lasting(scenario: Scenario) -> Scenario:
 
 
 @contextmanager
-def _generating(asked: Asked, folder: Path, measured: Measured, clock: SystemClock) -> Iterator[None]:
+def _generating(asked: Asked, folder: Path, measured: Measured, clock: SystemClock) -> Iterator[Generator]:
     """Load from a while before to a while after. Raises `UntrustedError` where it ended before that."""
     generator = Generator(
         folder, seed=asked.seed, workers=1, prefix=f"chaos-{SystemIds(clock).token(4).hex()}",
@@ -137,7 +147,7 @@ def _generating(asked: Asked, folder: Path, measured: Measured, clock: SystemClo
             clock.pause(LOOK_S)
             measured.read(generator.news())
         _require_running(generator, folder)
-        yield
+        yield generator
         _require_running(generator, folder)
     finally:
         generator.stop()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.zjops.load.made import run, steady, tick
-from zjops.chaos.result import availability_ppm, flaws_before, seconds_of
+from zjops.chaos.result import availability_ppm, flaws_before, moments, seconds_of
 from zjops.chaos.run import lasting
+from zjops.chaos.toolkit import Activity, Journal
 from zjops.chaos.verdict import spent
+from zjops.chaos.watching import Sample
 from zjops.domain.errors import UsageError
 from zjops.load.records import Tick
 from zjops.load.scenario import find
@@ -43,6 +45,22 @@ def test_what_the_generator_dropped_is_no_timeout_and_spends_nothing() -> None:
     assert [(one.timeouts, one.dropped) for one in found if one.at_ms == BEGAN_MS + 8_000] == [(1, 9)]
     cost = spent(found, availability_ppm())
     assert (cost.bad, cost.total) == (1, 1_000 - 9)
+
+
+def test_a_slow_second_at_the_end_is_over_once_it_has_been_calm_after_it() -> None:
+    step = Activity("put the fault on", FAULT_MS, FAULT_MS + 100, True, None)
+    journal = Journal(True, True, [step], "completed")
+    samples = [Sample(FAULT_MS + 200, ("store.delay at api",)), Sample(FAULT_MS + 1_000)]
+    slow = tick(10, times_ms=[900.0] * 100)
+
+    def recovered_ms(last: int) -> int | None:
+        ticks = [one for one in _with(slow) if one.second <= last]
+        return moments(journal, run(*ticks), samples, BEGAN_MS).recovered_ms
+
+    assert recovered_ms(10) is None
+    assert recovered_ms(11) is None
+    measured = run(*_with(slow), *(tick(second) for second in (12, 13)))
+    assert moments(journal, measured, samples, BEGAN_MS).recovered_ms == BEGAN_MS + 11_000
 
 
 def test_the_budget_is_that_of_the_objective_of_all_plans() -> None:
