@@ -11,7 +11,7 @@ from zjops.load.records import Tick
 
 METHODS = {"submit": ("POST", "/v1/jobs"), "bulk": ("POST", "/v1/jobs:batch"), "list": ("GET", "/v1/jobs"),
            "read": ("GET", "/v1/jobs/{id}"), "status": ("GET", "/v1/jobs/{id}/status"),
-           "told": ("GET", "/v1/jobs/{id}/stream")}  # fmt: skip
+           "told": ("GET", "/v1/jobs/{id}/stream"), "flood": ("POST", "/v1/jobs, flood")}  # fmt: skip
 
 
 def show(stats: RequestStats, ticks: Iterable[Tick], second: int) -> None:

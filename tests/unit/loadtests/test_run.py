@@ -38,3 +38,24 @@ assert not run.over
 def test_a_process_that_has_died_is_not_waited_for() -> None:
     done = subprocess.run([sys.executable, "-c", OVER], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+TABLES = """
+import locust
+from loadtests.webpage import METHODS, show
+from zjops.load.records import Tick
+from zjops.load.thresholds import OPS
+from locust.stats import RequestStats
+
+assert set(METHODS) == set(OPS), set(METHODS) ^ set(OPS)
+stats = RequestStats()
+ticks = [Tick(worker=0, second=1, phase=0, op=op, offered=3, started=3, accepted=3, latency={5000: 3}) for op in OPS]
+show(stats, ticks, 1_790_000_000)
+assert stats.total.num_requests == 3 * len(OPS)
+assert len(stats.entries) == len(OPS)
+"""
+
+
+def test_locust_s_tables_know_every_kind_of_request() -> None:
+    done = subprocess.run([sys.executable, "-c", TABLES], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
