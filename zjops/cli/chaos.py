@@ -211,7 +211,8 @@ def faults(
     for fault in told["active"]:
         struck = fault.get("struck")
         times = "" if struck is None else f", struck {struck} time{'' if struck == 1 else 's'}"
-        out.say(f"holds: {fault['fault']} at {fault['target']}{times}")
+        held = "" if fault.get("held_mb") is None else f", holds {fault['held_mb']:g} MB"
+        out.say(f"holds: {fault['fault']} at {fault['target']}{times}{held}")
 
 
 @chaos.command(name="break", help="Put one fault on a part, for a while.\n\n"
