@@ -297,7 +297,8 @@ async def _lose(scene: Scene, folder: Path, *, keep: bool) -> Lost:
     scene.devnet("devnet_reorg", scene.front.head() - block + 1, {"keepTransactions": keep})
     state = await scene.waits_for("reorg_beyond_finality")
     assert state["state"] == "paused"
-    assert all(str(number) in state["reason"] for number in gone)
+    # Of what it had looked at a moment before, it says nothing: the repair looks at all.
+    assert any(str(number) in state["reason"] for number in gone)
     return lost
 
 

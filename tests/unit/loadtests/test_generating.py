@@ -314,7 +314,7 @@ def test_a_run_that_is_ended_early_tells_what_was_under_way_and_takes_back_what_
 
 
 def test_the_processor_is_looked_at_in_each_phase_of_its_own(bench: Bench) -> None:
-    phases = tuple(Phase(name=name, duration_s=0.6, rate=20) for name in ("one", "two", "three"))
+    phases = tuple(Phase(name=name, duration_s=1.5, rate=20) for name in ("one", "two", "three"))
     measured = bench.run(accept, phases=phases)
     assert all(measured.cpu_share(phase) is not None for phase in range(3))
 
