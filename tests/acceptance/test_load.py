@@ -24,6 +24,7 @@ from tests.support.cli import Cli
 from tests.support.nats import eventually
 from tests.support.platform import running_platform
 from zjops.client.history import read_history
+from zjops.load.generator import several
 from zjops.load.measured import Measured
 from zjops.load.records import read
 from zjops.load.run import scenario_of
@@ -216,7 +217,7 @@ async def test_ctrl_c_ends_with_what_was_measured(zjops: Cli, tmp_path: Path) ->
 def test_locust_runs_by_itself_and_distributed(zjops: Cli, tmp_path: Path) -> None:
     argv = [
         sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--headless",
-        "--processes", "2", "--scenario", "smoke", "--duration-s", "3", "--rate", "30", "--home", str(zjops.stage.home),
+        *several(2), "--scenario", "smoke", "--duration-s", "3", "--rate", "30", "--home", str(zjops.stage.home),
         "--json-file", str(tmp_path / "stats"),
     ]  # fmt: skip
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=100, cwd=ROOT)
@@ -274,7 +275,7 @@ class WebPage:
 @pytest.fixture(params=[0, 2], ids=["alone", "two processes"])
 def web_page(zjops: Cli, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[WebPage]:
     processes = request.param
-    made = WebPage(zjops.stage.home, tmp_path / "log", *(["--processes", str(processes)] if processes else []))
+    made = WebPage(zjops.stage.home, tmp_path / "log", *(several(processes) if processes else []))
     try:
         yield made
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from zjops.load.runs import LOG, RECORDS, SCENARIO
 NEEDED = ("locust", "gevent")
 PACKAGE = "loadtests"
 END_WITHIN_S = 15.0
+LOOPBACK = "127.0.0.1"
 
 
 def require_installed() -> Path:
@@ -28,6 +30,20 @@ def require_installed() -> Path:
     if found is None or found.origin is None:
         raise UsageError("the load tests are not here; run this from a checkout of the project")
     return Path(found.origin).with_name("locustfile.py")
+
+
+def several(workers: int) -> list[str]:
+    """Locust's options for several processes: they meet on loopback, at a port that is free, not at one known to all.
+
+    Without them its leader listens on every interface, and two runs at once are in each other's way.
+    """
+    with socket.socket() as free:
+        free.bind((LOOPBACK, 0))
+        port = str(free.getsockname()[1])
+    return [
+        "--processes", str(workers), "--master-bind-host", LOOPBACK, "--master-bind-port", port,
+        "--master-host", LOOPBACK, "--master-port", port,
+    ]  # fmt: skip
 
 
 class Generator:
@@ -41,7 +57,7 @@ class Generator:
             sys.executable, "-m", "locust", "-f", str(require_installed()), "--headless", "--only-summary",
             "--loglevel", "WARNING", "--stop-timeout", "2", "--scenario", str(folder / SCENARIO),
             "--records", str(folder), "--load-seed", str(seed), "--tenant-prefix", prefix,
-            "--parent", str(os.getpid()), *(["--processes", str(workers)] if workers > 1 else []),
+            "--parent", str(os.getpid()), *(several(workers) if workers > 1 else []),
             *(["--context", context] if context else []), *(["--home", home] if home else []),
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
