@@ -7,7 +7,6 @@ import contextlib
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ import msgspec
 import pytest
 
 from tests.support.cli import Cli
-from tests.support.nats import eventually
+from tests.support.nats import eventually, free_port
 from tests.support.platform import running_platform
 from zjops.client.history import read_history
 from zjops.load.generator import several
@@ -231,9 +230,7 @@ class WebPage:
     """Locust with its web page, as somebody uses it who presses its buttons."""
 
     def __init__(self, home: Path, log: Path, *options: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         argv = [
             sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--web-host", "127.0.0.1",
             "--web-port", str(port), "--scenario", "smoke", "--duration-s", "2", "--rate", "40", "--home", str(home),

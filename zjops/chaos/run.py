@@ -26,8 +26,7 @@ from zjops.load.measured import Measured
 from zjops.load.scenario import Phase, Scenario
 
 BEFORE_S, AFTER_S, AFTER_MOST_S = 5.0, 6.0, 30.0
-"""How long is looked on before and after; and at most, while it is not calm yet."""
-"""How long the load runs before anything is broken, and after the experiment is over."""
+"""How long the load runs before anything is broken, after the experiment is over, and at most while it is not calm."""
 RECOVER_S = 60.0
 LONGEST_S = 7_200.0
 LOOK_S = 0.25

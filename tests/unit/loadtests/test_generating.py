@@ -307,8 +307,8 @@ def test_a_run_that_is_ended_early_tells_what_was_under_way_and_takes_back_what_
     measured = bench.run(hang, duration_s=30, rate=50, connections=4, drop_after_s=drop_after_s)
     tally = measured.phase(0)
     assert not measured.whole
-    assert (min(tally["started"], 1), tally["accepted"]) == (1, 0)
-    assert tally["started"] <= 4
+    assert 1 <= tally["started"] <= 4
+    assert tally["accepted"] == 0
     assert tally["offered"] == tally["started"] + tally["dropped"]
     assert (tally["dropped"] > 0) == drops
 

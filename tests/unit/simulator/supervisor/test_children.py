@@ -227,11 +227,8 @@ async def test_a_kill_that_found_nothing_to_kill_says_so(world: World, monkeypat
     await eventually(lambda: child.ready and child.restarts == 1)
 
 
-async def test_what_is_put_down_while_it_is_being_started_is_down_and_stays_so(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    child = world.child()
-    await child.start()
+async def _being_started(child: Child, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Kill a child that runs, and come back while it is being started again, which goes on once the event is set."""
     spawn, begun, go_on = child._spawn, asyncio.Event(), asyncio.Event()
 
     async def slow() -> None:
@@ -242,6 +239,15 @@ async def test_what_is_put_down_while_it_is_being_started_is_down_and_stays_so(
     monkeypatch.setattr(child, "_spawn", slow)
     child.signal(signal.SIGKILL)
     await begun.wait()
+    return go_on
+
+
+async def test_what_is_put_down_while_it_is_being_started_is_down_and_stays_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = world.child()
+    await child.start()
+    go_on = await _being_started(child, monkeypatch)
     putting = asyncio.create_task(child.put_down(5.0))
     await asyncio.sleep(0)
     assert not putting.done()
@@ -270,16 +276,7 @@ async def test_a_kill_that_holds_down_strikes_what_was_being_started_just_then(
 ) -> None:
     child, faults = world.child(), world.faults()
     await child.start()
-    spawn, begun, go_on = child._spawn, asyncio.Event(), asyncio.Event()
-
-    async def slow() -> None:
-        begun.set()
-        await go_on.wait()
-        await spawn()
-
-    monkeypatch.setattr(child, "_spawn", slow)
-    child.signal(signal.SIGKILL)
-    await begun.wait()
+    go_on = await _being_started(child, monkeypatch)
     fault_id = await faults.inject(FaultRequest("role", "kill", lease_s=60))
     (fault,) = faults.active()
     go_on.set()
