@@ -82,6 +82,7 @@ class Platform:
         self.intake = Intake(
             ports.store, ports.blobs, ports.clock, ports.ids, telemetry, decode=decode, validate=validate,
             wake=self.relay.wake, signal=ports.broker.signal, keep_s=settings.idempotency_s, offload=ports.offload,
+            lingers=settings.linger_s > 0,
         )  # fmt: skip
         self.behind: Callable[[], Behind] = Behind
         """How far settlement is behind, where this process settles."""

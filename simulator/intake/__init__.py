@@ -45,11 +45,12 @@ class Intake:
     def __init__(
         self, store: Store, blobs: Blobs, clock: Clock, ids: Ids, telemetry: Telemetry, *,
         decode: Decode, validate: Validate, wake: Callable[[], None], signal: Signal, keep_s: int, offload: Offload,
+        lingers: bool = True,
     ) -> None:  # fmt: skip
         self._store, self._blobs, self._clock, self._ids, self._telemetry = store, blobs, clock, ids, telemetry
         self._decode, self._validate, self._wake, self._signal = decode, validate, wake, signal
         self._offload, self._keep_s = offload, keep_s
-        self._groups = Groups(store, clock, keep_s)
+        self._groups = Groups(store, clock, keep_s, lingers=lingers)
         self._running: dict[bytes, None] = {}
 
     @property

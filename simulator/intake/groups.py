@@ -18,6 +18,10 @@ GROUP_MOST = 500
 BUSY, LINGER_S = 3, 0.004
 """After a group of so many submissions the next one waits a little: under load fewer and larger groups cost less, and
 an idle platform answers at once."""
+CLOSE_S, SPARED = 0.003, 8
+"""So does one that begins so soon after the one before: single submissions, a thousand a second, would each have a
+transaction and an fsync of their own. Where nobody else came meanwhile, as with a client that sends one after the
+other, so many do not wait."""
 CROWD, LINGER_LONGER_S = 32, 0.010
 """After one of so many requests, each of somebody who waits, it waits longer."""
 
@@ -34,10 +38,13 @@ class _Waiting(NamedTuple):
 class Groups:
     """Turns single submissions into few transactions. Whoever waits hears only after the commit."""
 
-    def __init__(self, store: Store, clock: Clock, keep_s: int) -> None:
+    def __init__(self, store: Store, clock: Clock, keep_s: int, *, lingers: bool = True) -> None:
+        """Without `lingers` what comes close together does not wait: where time is free, so are transactions."""
+        self._lingers = lingers
         self._store, self._clock, self._keep_s = store, clock, keep_s
         self._waiting: list[_Waiting] = []
         self._runner: asyncio.Task[None] | None = None
+        self._began, self._spared = float("-inf"), 0
         self.crowded = False
         """Whether the group that was taken last was of many requests."""
 
@@ -60,8 +67,7 @@ class Groups:
         try:
             size = 0
             while self._waiting:
-                if size >= BUSY:
-                    await self._clock.sleep(LINGER_LONGER_S if self.crowded else LINGER_S)
+                await self._linger(size)
                 group = self._next()
                 size, self.crowded = sum(len(waiting.new) for waiting in group), len(group) >= CROWD
                 for waiting, told in zip(group, await self._commit_all(group), strict=True):
@@ -70,6 +76,17 @@ class Groups:
                         waiting.told.set_result(told)
         finally:
             self._runner, self.crowded = None, False
+
+    async def _linger(self, size: int) -> None:
+        """Wait for more to join the next group, after one of so many."""
+        if size >= BUSY:
+            await self._clock.sleep(LINGER_LONGER_S if self.crowded else LINGER_S)
+        elif self._spared:
+            self._spared -= 1
+        elif self._lingers and self._clock.monotonic() < self._began + CLOSE_S:
+            await self._clock.sleep(CLOSE_S)
+            self._spared = SPARED if len(self._waiting) == 1 else 0
+        self._began = self._clock.monotonic()
 
     def _next(self) -> list[_Waiting]:
         """As many requests as fit into one transaction, but at least one."""

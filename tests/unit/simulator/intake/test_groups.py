@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from simulator.intake.groups import CROWD, LINGER_LONGER_S, LINGER_S, Groups
+from simulator.intake.groups import CLOSE_S, CROWD, LINGER_LONGER_S, LINGER_S, SPARED, Groups
 from simulator.intake.records import Submission
 from simulator.store.port import T, Work
 from simulator.store.sqlite import MemorySqliteStore
@@ -59,5 +59,30 @@ def test_after_a_group_the_next_one_gathers_for_a_little_and_after_a_large_one_l
     assert _pauses(CROWD) == ([LINGER_LONGER_S], True, False)
 
 
-def test_single_submissions_do_not_wait() -> None:
-    assert _pauses(1)[0] == [0.0, 0.0]
+def test_single_submissions_that_come_close_together_share_a_transaction() -> None:
+    assert _pauses(1)[0] == [CLOSE_S]
+
+
+def _one_after_the_other(count: int, pause_s: float) -> list[float]:
+    """How long each submission of a client waits that sends the next when it has the answer, so long after."""
+
+    async def work() -> list[float]:
+        clock = VirtualClock(0)
+        store = _Slow(clock)
+        groups, new, waits = Groups(store, clock, 60), cast(Submission, object()), list[float]()
+        for _ in range(count):
+            began = clock.monotonic()
+            await groups.accept(new)
+            waits.append(round(store.begun[-1] - began, 6))
+            await clock.sleep(pause_s)
+        return waits
+
+    return run_virtual(work())
+
+
+def test_a_client_that_sends_one_after_the_other_waits_but_once_in_a_while() -> None:
+    assert _one_after_the_other(2 * SPARED + 4, 0.0005) == [0.0, *[CLOSE_S, *[0.0] * SPARED] * 2, CLOSE_S]
+
+
+def test_who_comes_later_than_that_does_not_wait() -> None:
+    assert _one_after_the_other(5, CLOSE_S) == [0.0] * 5
