@@ -10,7 +10,6 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +25,7 @@ from simulator.faults.switchboard import Switchboard
 from simulator.platform import ROLES, Platform, Ports
 from simulator.service import Service
 from simulator.store.port import Store, Tx
+from simulator.store.sharing import Sharing
 from simulator.telemetry import Telemetry
 from simulator.worker.slots import InlineSlots, ProcessSlots
 from zjops.domain.clock import Clock, SystemClock, VirtualClock
@@ -94,12 +94,12 @@ def faults_of(home: Path, process: str, telemetry: Telemetry) -> tuple[Switchboa
 
 async def local(
     home: Path, run: RunFile, roles: Sequence[str], settings: Settings, telemetry: Telemetry, faults: Switchboard,
-    hurry: AbstractContextManager[None],
+    sharing: Sharing,
 ) -> Platform:  # fmt: skip
     """Roles on the real parts of a home: SQLite, files, the NATS server and the chain that `run` names.
 
-    Around each part stands what can make it fail, and does nothing until `faults` says so. `hurry` is entered while the
-    store's lock is held.
+    Around each part stands what can make it fail, and does nothing until `faults` says so. `sharing` is how this
+    process shares the store's file with the others.
     """
     from simulator.blobs.files import FileBlobs
     from simulator.broker.nats import NatsBroker
@@ -111,7 +111,7 @@ async def local(
 
     clock = FaultyClock(SystemClock(), faults)
     ids = SystemIds(clock)
-    store = SqliteStore(home / STORE_FILE, hurry)
+    store = SqliteStore(home / STORE_FILE, sharing)
     chain = await _web3_chain(home, run, settings, clock, ids) if "relayer" in roles else NoChain()
     faulty: tuple[Store, Broker] = (
         FaultyStore(store, faults, clock, SystemClock().pause),

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from simulator.config import Settings, load_settings
-from simulator.processor import Anywhere, go_last
+from simulator.processor import Elsewhere, go_last
 from simulator.rotation import RotatingLog
 from simulator.service import OFTEN, Service, Stack, settle_memory
+from simulator.store.sharing import Sharing
 from simulator.telemetry import Telemetry
 from zjops.domain.clock import SystemClock
 from zjops.domain.errors import UnreachableError, UsageError, ZjopsError
@@ -23,6 +24,10 @@ from zjops.domain.runfile import RunFile, read_run_file
 AT_ONCE = frozenset({"api", "outbox"})
 """Roles that somebody waits for. All others yield the processor to them: work can wait, an answer cannot."""
 YIELDS = 10
+STANDS_S = 0.01
+"""The API's loop does nothing else for so long while it waits for the store's lock."""
+QUICK_S = 0.005
+"""Commits of the others happen in their loops while the disk takes no longer: the lock is held meanwhile."""
 CRASHED = 70
 """The exit status of a process one of whose loops broke (EX_SOFTWARE)."""
 
@@ -68,9 +73,12 @@ class RoleProcess:
             self._status = CRASHED
             self._ended.set()
 
-    def _hurry(self, settings: Settings) -> AbstractContextManager[None]:
-        """Around what the API waits for, where this process is kept off its processor."""
-        return Anywhere(self._processors) if settings.api_apart and "api" not in self._roles else nullcontext()
+    def _sharing(self, settings: Settings) -> Sharing:
+        """The API is waited for: its commits fold no log, and it makes room for whoever holds the store's lock."""
+        if "api" in self._roles:
+            return Sharing(stands_s=STANDS_S, folds=True)
+        hurry: AbstractContextManager[None] = Elsewhere(self._processors) if settings.api_apart else nullcontext()
+        return Sharing(hurry, quick_s=QUICK_S)
 
     async def _compose(self, run: RunFile, settings: Settings) -> Service:
         from simulator import environment
@@ -82,7 +90,7 @@ class RoleProcess:
 
         faults, watch = environment.faults_of(self._home, self._name, self._telemetry)
         platform = await environment.local(
-            self._home, run, self._roles, settings, self._telemetry, faults, self._hurry(settings)
+            self._home, run, self._roles, settings, self._telemetry, faults, self._sharing(settings)
         )  # fmt: skip
         extra = [platform.sampler()] if "settlement" in self._roles else []
         if "api" not in self._roles:

@@ -31,11 +31,13 @@ def go_last(nice: int) -> None:
             threading.Event().wait(AGAIN_S)
 
 
-class Anywhere:
-    """While it is entered, this thread may run on any of these processors, and then again where it might before.
+class Elsewhere:
+    """While it is entered, this thread runs on others of these processors than before, and then there again.
 
     For whoever holds what others wait for: kept to a processor on which it has to wait for its turn, it would have
-    those wait that have another to themselves.
+    those wait that have another to themselves. Where it is kept to one, it goes off that one: a thread that merely may
+    go elsewhere is left waiting by Linux, unless a processor has nothing to do for a millisecond (up to 100 ms here).
+    Where it has several, one of them will be free.
     """
 
     def __init__(self, processors: Iterable[int]) -> None:
@@ -45,7 +47,7 @@ class Anywhere:
     def __enter__(self) -> None:
         self._before = mine()
         if self._before < self._all:
-            self._keep_to(self._all)
+            self._keep_to(self._all - self._before if len(self._before) == 1 else self._all)
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None

@@ -12,8 +12,9 @@ from zjops.domain.errors import StoreUnavailable
 BUSY_TIMEOUT_MS = 30_000
 CONNECT_TRIES, CONNECT_PAUSE_S = 100, 0.05
 BEGIN_PAUSE_S, BEGIN_PAUSE_MOST_S = 0.0005, 0.003
-CHECKPOINT_PAGES = 8_000
-"""32 MB of log before it is folded into the file: a page that changes often is written there once, not each time."""
+STAND_PAUSE_S = 0.0003
+CHECKPOINT_PAGES = 32_000
+"""128 MB of log before a commit folds it into the file: where nobody else does (`simulator.store.folding`)."""
 PAGES_MOST = 4_294_967_294
 """SQLite's own bound of a file."""
 SCHEMA_VERSION = 8
@@ -79,6 +80,18 @@ def begin_patiently(connection: sqlite3.Connection) -> None:
     while not begun_at_once(connection, last=time.monotonic() >= until):
         time.sleep(pause)  # noqa: TID251 - another process lets go of a lock without a signal
         pause = min(BEGIN_PAUSE_MOST_S, 1.5 * pause)
+
+
+def begun_soon(connection: sqlite3.Connection, within_s: float) -> bool:
+    """Whether it began within this time, for which the calling thread stands still and leaves its processor to others.
+
+    Whoever holds the lock may be kept from going on by the very thread that waits for it: one that others go before
+    holds what one of those wants (priority inversion). Standing still gives it the time that it needs.
+    """
+    until = time.monotonic() + within_s
+    while not (begun := begun_at_once(connection)) and time.monotonic() < until:
+        time.sleep(STAND_PAUSE_S)  # noqa: TID251 - another process lets go of a lock without a signal
+    return begun
 
 
 def begun_at_once(connection: sqlite3.Connection, *, last: bool = False) -> bool:

@@ -10,31 +10,31 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from simulator.store.connecting import (
     SCHEMA_VERSION,
     begin_patiently,
-    begun_at_once,
+    begun_soon,
     check_version,
     connect,
     connect_patiently,
     limit_pages,
     translate,
 )  # fmt: skip
+from simulator.store.folding import Folding
 from simulator.store.port import Row, T, Work
 from simulator.store.queries import queries, schema
+from simulator.store.sharing import Sharing
 from zjops.domain.errors import StoreUnavailable
 
 GROUP_ROWS = 500
 """How many transactions may share one commit."""
 READERS = 2
-QUICK_COMMIT_S, STALLED_COMMIT_S = 0.001, 0.010
-COMMITS_SEEN, QUICKER_ONES = 9, 2
-"""Where the disk takes less than the first, a thread would take longer than it. Of the last commits the third quickest
-counts, for what a thread took holds its wait for the interpreter's lock as well; and none may have stalled."""
+COMMITS_SEEN, QUICKER_ONES, STALLED = 9, 2, 10
+"""Where the disk is quick, a thread would take longer than it. Of the last commits the third quickest counts, for what
+a thread took holds its wait for the interpreter's lock as well; and none may have stalled, so many times as long."""
 _Job = tuple[Work[Any], "asyncio.Future[Any]"]
 _Read = tuple[Work[Any], "Future[Any]"]
 
@@ -132,15 +132,15 @@ class SqliteStore:
     while the disk is quick: 0.3 ms here, for which a thread needed 1.1 and, one time in ten, 4.9.
     """
 
-    def __init__(self, path: Path, hurry: AbstractContextManager[None] | None = None) -> None:
-        """`hurry` is entered while others may have to wait for what is done: the lock to write is held."""
-        self._path, self._hurry = path, hurry or nullcontext()
+    def __init__(self, path: Path, sharing: Sharing | None = None) -> None:
+        self._path, self._sharing = path, sharing or Sharing()
         self._waiting: list[_Job] = []
         self._runner: asyncio.Task[None] | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
         self._reads: queue.SimpleQueue[_Read | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._folding: Folding | None = None
         self._took: deque[float] = deque(maxlen=COMMITS_SEEN)
         self._changes = -1
         self.before_commit: Callable[[], None] | None = None
@@ -154,6 +154,9 @@ class SqliteStore:
         self._threads = [threading.Thread(target=self._read_loop, name="store", daemon=True) for _ in range(READERS)]
         for thread in self._threads:
             thread.start()
+        if self._sharing.folds:
+            self._folding = Folding(str(self._path))
+            self._folding.start()
 
     def _create(self) -> None:
         try:
@@ -179,6 +182,9 @@ class SqliteStore:
         if self._runner is not None:
             await self._runner
         threads, self._threads = self._threads, []
+        folding, self._folding = self._folding, None
+        if folding is not None:
+            await asyncio.to_thread(folding.stop)
         for _ in threads:
             self._reads.put(None)
         for thread in threads:
@@ -225,10 +231,10 @@ class SqliteStore:
         assert connection is not None
         told: list[tuple[Any, BaseException | None]] = []
         try:
-            if not begun_at_once(connection):
+            if not begun_soon(connection, self._sharing.stands_s):
                 await loop.run_in_executor(self._writer, begin_patiently, connection)
             run, quick = self._alone if len(group) == 1 else self._in_savepoint, self._quick()
-            with self._hurry:
+            with self._sharing.hurry:
                 for work, _ in group:
                     told.append(run(connection, work))
                 if quick and connection.in_transaction:
@@ -249,7 +255,8 @@ class SqliteStore:
         if self.before_commit is not None:
             return False
         took = sorted(self._took)
-        return len(took) == COMMITS_SEEN and took[QUICKER_ONES] < QUICK_COMMIT_S and took[-1] < STALLED_COMMIT_S
+        quick_s = self._sharing.quick_s
+        return len(took) == COMMITS_SEEN and took[QUICKER_ONES] < quick_s and took[-1] < STALLED * quick_s
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         began, changes, wait = time.perf_counter(), connection.total_changes, self.before_commit

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from simulator import processor
 from simulator.processor import AUTOGROUP
 from zjops.domain.processors import mine
 
@@ -35,14 +36,26 @@ def test_who_goes_last_does_so_also_where_sessions_have_no_group() -> None:
 
 
 @pytest.mark.skipif(len(mine()) < 2, reason="with one processor there is nowhere else to go")
-def test_who_is_in_a_hurry_may_run_anywhere_and_goes_back_where_it_was() -> None:
+def test_who_is_in_a_hurry_goes_off_its_one_processor_and_back_where_it_was() -> None:
     first = min(mine())
     told = _told(
         f"from zjops.domain.processors import mine\nall_of_them = mine()\nos.sched_setaffinity(0, {{{first}}})\n"
         "seen = []\n"
-        "try:\n    with Anywhere(all_of_them):\n        seen.append(mine() == all_of_them)\n        raise KeyError\n"
+        f"try:\n    with Elsewhere(all_of_them):\n        seen.append(mine() == all_of_them - {{{first}}})\n"
+        "        raise KeyError\n"
         "except KeyError:\n    seen.append(sorted(mine()))\n"
-        "with Anywhere(()):\n    seen.append(sorted(mine()))\n"
+        "with Elsewhere(()):\n    seen.append(sorted(mine()))\n"
         "print(*seen, sep=';')"
     )
     assert " ".join(told) == f"True;[{first}];[{first}]"
+
+
+def test_who_has_several_processors_may_run_on_all_while_in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[frozenset[int]] = []
+    monkeypatch.setattr(processor, "mine", lambda: kept[-1] if kept else frozenset({1, 2, 3}))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, chosen: kept.append(frozenset(chosen)))
+    with processor.Elsewhere(range(4)):
+        assert kept == [frozenset({0, 1, 2, 3})]
+    assert kept[1:] == [frozenset({1, 2, 3})]
+    with processor.Elsewhere({1, 2, 3}):
+        assert len(kept) == 2, "there is nowhere else"

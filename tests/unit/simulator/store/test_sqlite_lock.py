@@ -6,12 +6,14 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simulator.store import connecting, sqlite
+from simulator.store.sharing import Sharing
 from simulator.store.sqlite import SqliteStore
 from zjops.domain.errors import StoreUnavailable
 
@@ -59,8 +61,7 @@ async def test_what_waits_for_the_lock_goes_on_when_it_is_free(
             loop.call_soon_threadsafe(tried.set)
         return honest(connection, last=last)
 
-    for module in (sqlite, connecting):
-        monkeypatch.setattr(module, "begun_at_once", counted)
+    monkeypatch.setattr(connecting, "begun_at_once", counted)
     other.execute("BEGIN IMMEDIATE")
     waiting = [asyncio.create_task(store.transact(_put(f"n{number}"))) for number in range(3)]
     await asyncio.wait_for(tried.wait(), 30)
@@ -84,6 +85,55 @@ async def test_a_lock_that_is_never_free_is_an_error_for_all_who_wait_and_for_no
     assert await _there(store, "after")
     assert not await _there(store, "n0")
     assert _timeout(store) == 0
+
+
+async def test_who_stands_still_has_the_lock_as_soon_as_it_is_free_and_needs_no_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite", Sharing(stands_s=30.0))
+    await store.start()
+    with closing(sqlite3.connect(store._path, isolation_level=None, check_same_thread=False)) as other:
+        pauses: list[float] = []
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                other.execute("COMMIT")
+
+        monkeypatch.setattr(connecting.time, "sleep", pause)
+        monkeypatch.setattr(sqlite, "begin_patiently", None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            await store.transact(_put("soon"))
+            assert await _there(store, "soon")
+            assert pauses == [connecting.STAND_PAUSE_S] * 3
+        finally:
+            await store.stop()
+
+
+async def test_who_has_stood_still_long_enough_has_a_thread_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite", Sharing(stands_s=0.002))
+    await store.start()
+    with closing(sqlite3.connect(store._path, isolation_level=None, check_same_thread=False)) as other:
+        loop, honest, patient = asyncio.get_running_loop(), connecting.begin_patiently, asyncio.Event()
+
+        def patiently(connection: sqlite3.Connection) -> None:
+            assert threading.current_thread() is not threading.main_thread()
+            loop.call_soon_threadsafe(patient.set)
+            honest(connection)
+
+        monkeypatch.setattr(sqlite, "begin_patiently", patiently)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            waiting = asyncio.create_task(store.transact(_put("late")))
+            await asyncio.wait_for(patient.wait(), 30)
+            other.execute("COMMIT")
+            await asyncio.wait_for(waiting, 30)
+            assert await _there(store, "late")
+        finally:
+            await store.stop()
 
 
 async def test_an_error_that_is_no_lock_is_told_at_once(store: SqliteStore) -> None:
@@ -150,7 +200,7 @@ class Hurry:
 
 async def test_it_is_in_a_hurry_while_others_wait_for_it_whatever_becomes_of_the_work(tmp_path: Path) -> None:
     hurry, seen = Hurry(), list[bool]()
-    store = SqliteStore(tmp_path / "store.sqlite", hurry)
+    store = SqliteStore(tmp_path / "store.sqlite", Sharing(hurry))
     await store.start()
 
     def good(tx: Any) -> None:
