@@ -8,7 +8,6 @@ there in the newest state. After any disagreement the count of blocks begins ane
 from __future__ import annotations
 
 import enum
-from functools import partial
 from typing import Any, NamedTuple
 
 from simulator.broker.port import Broker
@@ -28,9 +27,6 @@ from zjops.domain.merkle import shares
 from zjops.domain.webhooks import WebhookType
 
 FINALS_PAGE = 200
-PART = 128
-"""So many jobs are confirmed in a transaction, for which submissions wait: all thousand of a batch hold the lock for
-20 ms."""
 _COMPLETED, _CONFIRMED = JobState.COMPLETED.value, JobState.CONFIRMED.value
 
 
@@ -124,17 +120,15 @@ class Confirmer:
         False when it is not any more as it was judged.
         """
         now = self._desk.clock.now_ms()
-        rows, listening = await self._desk.store.read(partial(_outcomes, batch_id=batch["id"]))
+        rows = await self._desk.store.read(lambda tx: tx.all("batch_outcomes", batch_id=batch["id"]))
         if len(rows) != batch["count"]:
             # Another relayer has moved it.
             return False
-        # Made before the transactions: a thousand events take long, and submissions wait for the lock.
-        parts, fresh = self._parts(batch, rows, now), 0
-        for number, told in enumerate(parts, 1):
-            work = partial(self._confirm, batch=batch, told=told, listening=listening, now=now)
-            if not await self._desk.transact(partial(work, last=number == len(parts))):
-                return False
-            fresh += len(told.fresh)
+        # Made before the transaction: a thousand events take long, and submissions wait for the lock.
+        told = self._told(batch, rows, now)
+        fresh = await self._desk.transact(lambda tx: self._confirm_all(tx, batch, told, now))
+        if fresh is None:
+            return False
         telemetry = self._desk.telemetry
         telemetry.count("blockchain_confirmations_total", outcome="confirmed" if fresh else "reanchored")
         telemetry.count("blockchain_gas_used_total", batch["gas_used"])
@@ -146,40 +140,30 @@ class Confirmer:
         telemetry.observe("blockchain_confirmation_duration_seconds", seconds)
         return True
 
-    def _parts(self, batch: Row, rows: list[Row], now: int) -> list[_Told]:
-        """All that is to be written of a batch that is final, a transaction each."""
-        whole = list(zip(rows, shares(batch["gas_used"], batch["count"]), strict=True))
-        return [self._told(batch, whole[start : start + PART], now) for start in range(0, len(whole), PART)]
-
-    def _told(self, batch: Row, jobs: list[tuple[Row, int]], now: int) -> _Told:
-        """What is to be written of these jobs and their shares of the gas."""
-        fresh = [(row, gas) for row, gas in jobs if row["confirmed_at"] is None]
+    def _told(self, batch: Row, rows: list[Row], now: int) -> _Told:
+        """All that is to be written of a batch that is final."""
+        fresh = [(row, gas) for row, gas in zip(rows, shares(batch["gas_used"], batch["count"]), strict=True)
+                 if row["confirmed_at"] is None]  # fmt: skip
         return _Told(
             [(batch["tx_hash"], batch["block_number"], now, row["id"])
-             for row, _ in jobs if row["confirmed_at"] is not None],
+             for row in rows if row["confirmed_at"] is not None],
             [(_status(row), batch["tx_hash"], batch["block_number"], gas, now, now, row["id"]) for row, gas in fresh],
             [self._event(row, batch, gas, now) for row, gas in fresh],
             [row for row, _ in fresh],
         )  # fmt: skip
 
-    def _confirm(
-        self, tx: Tx, *, batch: Row, told: _Told, listening: frozenset[str], now: int, last: bool
-    ) -> bool:  # fmt: skip
-        """Confirm some jobs of a batch: state, receipt, gas share and event; with the last ones the batch is final.
+    def _confirm_all(self, tx: Tx, batch: Row, told: _Told, now: int) -> int | None:
+        """Confirm every job of a batch: state, receipt, gas share and event, all or nothing; how many were not before.
 
-        All or nothing. Whoever goes on after a crash finds those that are confirmed, and does not tell of them again.
-
-        False when the batch is final already, or is not any more what was judged.
+        None when the batch is final already, or is not any more what was judged.
         """
-        if tx.one("batch_get", id=batch["id"]) != batch or batch["state"] != "mined":
-            return False
+        if tx.one("batch_get", id=batch["id"]) != batch or not tx.run("batch_final", id=batch["id"], now=now):
+            return None
         tx.many("job_reanchored", told.again)
         tx.many("job_confirmed", told.confirmed)
         tx.many("outbox_put", told.events)
-        self._enqueue_deliveries(tx, told.fresh, listening, now)
-        if last:
-            tx.run("batch_final", id=batch["id"], now=now)
-        return True
+        self._enqueue_deliveries(tx, told.fresh, batch, now)
+        return len(told.fresh)
 
     def _event(self, row: Row, batch: Row, gas: int, now: int) -> OutboxRow:
         event = job_event(
@@ -189,19 +173,14 @@ class Confirmer:
         )  # fmt: skip
         return event_row(self._desk.ids.name(), EventType.CONFIRMED, event, now, row["traceparent"])
 
-    def _enqueue_deliveries(self, tx: Tx, rows: list[Row], listening: frozenset[str], now: int) -> None:
+    def _enqueue_deliveries(self, tx: Tx, rows: list[Row], batch: Row, now: int) -> None:
         """Write webhooks of the few jobs that somebody listens to."""
+        told = {row["tenant"] for row in tx.all("tenants_told", batch_id=batch["id"])}
         for row in rows:
-            if row["callback_url"] or row["tenant"] in listening:
+            if row["callback_url"] or row["tenant"] in told:
                 whole = tx.one("job_get", id=row["id"])
                 assert whole is not None
                 enqueue_deliveries(tx, self._desk.ids, whole, WebhookType.CONFIRMED, now)
-
-
-def _outcomes(tx: Tx, *, batch_id: int) -> tuple[list[Row], frozenset[str]]:
-    """The jobs of a batch, and their tenants whose endpoints hear of a change."""
-    listening = frozenset(row["tenant"] for row in tx.all("tenants_told", batch_id=batch_id))
-    return tx.all("batch_outcomes", batch_id=batch_id), listening
 
 
 def _status(row: Row) -> str:

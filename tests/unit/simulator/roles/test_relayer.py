@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from simulator.chain.port import Commit, Outlook, Sent
 from simulator.platform import Platform
 from simulator.policy.fees import Fees
-from simulator.relayer import PAUSED, Relayer, confirming
-from simulator.relayer.confirming import Confirmer
-from simulator.store.port import Tx
+from simulator.relayer import PAUSED, Relayer
 from tests.support.relaying import FAILS, batches_of, chain_of, heir_of, jobs_of, relayer_of, run, signed_of, submit
 from tests.support.tables import tables
 from tests.support.virtual import START_MS, settled
-from zjops.domain.events import EventType
-from zjops.domain.ids import job_id
 
 
 def test_a_batch_closes_by_count_at_once_and_by_age_otherwise(tmp_path: Path) -> None:
@@ -314,48 +307,3 @@ def test_a_lost_transaction_among_several_is_sent_again_and_the_later_ones_follo
         assert await chain.next_sequence() == 17
 
     run(tmp_path, story, batch_max_jobs=5)
-
-
-def test_a_kill_between_two_parts_of_a_batch_confirms_each_job_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    honest, asked = Confirmer._confirm, list[bool]()
-
-    def killed(self: Confirmer, tx: Tx, *, last: bool, **rest: Any) -> bool:
-        asked.append(last)
-        if len(asked) == 3:
-            raise Killed
-        return honest(self, tx, last=last, **rest)
-
-    async def story(platform: Platform) -> None:
-        clock, store = platform.ports.clock, platform.ports.store
-        await relayer_of(platform).stop()
-        await submit(platform, 5)
-        await clock.sleep(60)
-        victim = heir_of(platform)
-        await victim._lease.hold()
-        monkeypatch.setattr(confirming, "PART", 2)
-        monkeypatch.setattr(Confirmer, "_confirm", killed)
-
-        async def steps() -> None:
-            async with asyncio.timeout(600):
-                while True:
-                    await victim.step()
-                    await clock.sleep(0.5)
-
-        with pytest.raises(Killed):
-            await steps()
-        assert [b["state"] for b in await batches_of(platform)] == ["mined"]
-        assert sum(job["confirmed_at"] is not None for job in await jobs_of(platform)) == 4
-        await victim._lease.release()
-        fresh = heir_of(platform)
-        await fresh.start()
-        await settled(platform)
-        await fresh.stop()
-        assert asked == [False, False, True] * 2
-        assert [b["state"] for b in await batches_of(platform)] == ["final"]
-        told = tables(store).execute("SELECT payload FROM outbox WHERE subject = ?", [EventType.CONFIRMED.subject])
-        jobs = [json.loads(payload)["data"]["job_id"] for (payload,) in told]
-        assert sorted(jobs) == sorted(job_id(job["id"]) for job in await jobs_of(platform))
-
-    run(tmp_path, story)
