@@ -89,7 +89,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     logs_kept: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
     # Published outbox rows are kept this long, so that a lost tail of a stream can be published again (C82).
     outbox_keep_s: Annotated[int, msgspec.Meta(ge=1, le=366 * DAY_S)] = 3600
-    # While much is under way, roles behind the API wait this long for more: fewer and larger parts cost less.
+    # While much is under way, roles behind the API wait this long for more: fewer and larger parts cost less. With 0,
+    # submissions that come close together do not wait for each other either.
     linger_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.02
     # Whether all others stay off the processor on which the API answers, while it has something to do.
     api_apart: bool = True

@@ -32,6 +32,17 @@ CRASHED = 70
 """The exit status of a process one of whose loops broke (EX_SOFTWARE)."""
 
 
+def sharing_of(roles: Sequence[str], settings: Settings, processors: frozenset[int]) -> Sharing:
+    """How a process of these roles shares the store, on these processors of the whole platform.
+
+    The API is waited for: its commits fold no log, and it makes room for whoever holds the store's lock.
+    """
+    if "api" in roles:
+        return Sharing(stands_s=STANDS_S, folds=True)
+    hurry: AbstractContextManager[None] = Elsewhere(processors) if settings.api_apart else nullcontext()
+    return Sharing(hurry, quick_s=QUICK_S)
+
+
 class RoleProcess:
     """Hosts roles until told to stop; its exit status says why it ended."""
 
@@ -73,13 +84,6 @@ class RoleProcess:
             self._status = CRASHED
             self._ended.set()
 
-    def _sharing(self, settings: Settings) -> Sharing:
-        """The API is waited for: its commits fold no log, and it makes room for whoever holds the store's lock."""
-        if "api" in self._roles:
-            return Sharing(stands_s=STANDS_S, folds=True)
-        hurry: AbstractContextManager[None] = Elsewhere(self._processors) if settings.api_apart else nullcontext()
-        return Sharing(hurry, quick_s=QUICK_S)
-
     async def _compose(self, run: RunFile, settings: Settings) -> Service:
         from simulator import environment
         from simulator.web import WebServer, health_app
@@ -90,7 +94,8 @@ class RoleProcess:
 
         faults, watch = environment.faults_of(self._home, self._name, self._telemetry)
         platform = await environment.local(
-            self._home, run, self._roles, settings, self._telemetry, faults, self._sharing(settings)
+            self._home, run, self._roles, settings, self._telemetry, faults,
+            sharing_of(self._roles, settings, self._processors),
         )  # fmt: skip
         extra = [platform.sampler()] if "settlement" in self._roles else []
         if "api" not in self._roles:

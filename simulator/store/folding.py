@@ -42,11 +42,12 @@ class Folding:
     """A thread with a connection of its own. Several may be at work on one file; they keep out of each other's way."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        """Opens the file. Raises `sqlite3.Error`."""
+        self._connection = connect(path)
+        # Nothing here waits in the library: a stop would wait with it.
+        self._connection.execute("PRAGMA busy_timeout=0")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store folding", daemon=True)
-
-    def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
@@ -55,9 +56,7 @@ class Folding:
         self._thread.join()
 
     def _run(self) -> None:
-        with closing(connect(self._path)) as connection:
-            # Nothing here waits in the library: a stop would wait with it.
-            connection.execute("PRAGMA busy_timeout=0")
+        with closing(self._connection) as connection:
             wait_s, before = PAUSE_MOST_S, 0
             while not self._ended.wait(wait_s):
                 try:
@@ -78,7 +77,9 @@ class Folding:
                 break
         if log.pages >= LOCK_FROM:
             for _ in range(LOCK_TRIES):
-                if not (log := fold(connection, "FULL")).busy or self._ended.wait(BEGIN_PAUSE_S):
+                log = fold(connection, "FULL")
+                # Where somebody writes it does what it can, says that it was in the way, and may have been enough.
+                if not log.busy or 0 <= log.pages < LOCK_FROM or self._ended.wait(BEGIN_PAUSE_S):
                     break
         return log
 

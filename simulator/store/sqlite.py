@@ -154,9 +154,6 @@ class SqliteStore:
         self._threads = [threading.Thread(target=self._read_loop, name="store", daemon=True) for _ in range(READERS)]
         for thread in self._threads:
             thread.start()
-        if self._sharing.folds:
-            self._folding = Folding(str(self._path))
-            self._folding.start()
 
     def _create(self) -> None:
         try:
@@ -170,6 +167,8 @@ class SqliteStore:
                 )
                 # From here on the only wait is for the lock to write, and we do that ourselves.
                 connection.execute("PRAGMA busy_timeout=0")
+                if self._sharing.folds:
+                    self._folding = Folding(str(self._path))
             except BaseException:
                 connection.close()
                 raise

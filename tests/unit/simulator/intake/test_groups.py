@@ -84,5 +84,31 @@ def test_a_client_that_sends_one_after_the_other_waits_but_once_in_a_while() -> 
     assert _one_after_the_other(2 * SPARED + 4, 0.0005) == [0.0, *[CLOSE_S, *[0.0] * SPARED] * 2, CLOSE_S]
 
 
+def _pairs(count: int, *, lingers: bool = True) -> list[float]:
+    """How long each of several pairs waits for its transaction, one half a pair behind the other."""
+
+    async def work() -> list[float]:
+        clock = VirtualClock(0)
+        store = _Slow(clock)
+        groups, new, waits = Groups(store, clock, 60, lingers=lingers), cast(Submission, object()), list[float]()
+        await groups.accept(new)
+        for _ in range(count):
+            began, first = clock.monotonic(), asyncio.create_task(groups.accept(new))
+            await clock.sleep(0)
+            await asyncio.gather(first, groups.accept(new))
+            waits.append(round(store.begun[-1] - began, 6))
+        return waits
+
+    return run_virtual(work())
+
+
+def test_where_somebody_came_meanwhile_the_next_one_waits_too() -> None:
+    assert _pairs(3) == [CLOSE_S] * 3
+
+
+def test_where_time_is_free_nobody_waits() -> None:
+    assert CLOSE_S not in _pairs(3, lingers=False)
+
+
 def test_who_comes_later_than_that_does_not_wait() -> None:
     assert _one_after_the_other(5, CLOSE_S) == [0.0] * 5

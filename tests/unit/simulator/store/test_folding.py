@@ -24,7 +24,11 @@ def _put(name: str) -> Any:
 def _in_the_file(path: Path) -> int:
     """Rows that lie in the file itself: what is only in the log is not looked at."""
     with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as connection:
-        return int(connection.execute("SELECT count(*) FROM settings").fetchone()[0])
+        try:
+            return int(connection.execute("SELECT count(*) FROM settings").fetchone()[0])
+        except sqlite3.DatabaseError:
+            # The table itself is in the log still, or the file is just being written.
+            return 0
 
 
 @pytest.mark.parametrize(
@@ -41,9 +45,7 @@ def test_it_folds_again_when_about_so_much_has_come(new_pages: int, seconds: flo
     assert pause_s(new_pages, seconds) == pytest.approx(told)
 
 
-async def test_what_was_committed_lies_in_the_file_soon_and_writers_wait_for_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_was_committed_lies_in_the_file_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folding, "PAUSE_MOST_S", 0.01)
     store = SqliteStore(tmp_path / "store.sqlite", Sharing(folds=True))
     await store.start()
@@ -106,15 +108,19 @@ def _passes(monkeypatch: pytest.MonkeyPatch, said: list[Log]) -> list[str]:
             [*[Log(0, 20_000, 7)] * 2, *[Log(1, -1, -1)] * 2, Log(0, 9, 9)],
             ["PASSIVE"] * 2 + ["FULL"] * 3,
         ),
+        ([*[Log(0, 20_000, 7)] * 2, Log(1, 20_040, 20_040), Log(1, 40, 40)], ["PASSIVE"] * 2 + ["FULL"] * 2),
     ],
 )  # fmt: skip
 def test_what_came_meanwhile_follows_and_only_a_log_that_never_starts_anew_is_folded_with_the_lock(
     monkeypatch: pytest.MonkeyPatch, path: str, said: list[Log], asked: list[str]
 ) -> None:
-    told = _passes(monkeypatch, said)
-    with closing(connect(path)) as connection:
-        assert Folding(path)._fold(connection) == said[-1]
-    assert told == asked
+    told, one = _passes(monkeypatch, said), Folding(path)
+    try:
+        with closing(connect(path)) as connection:
+            assert one._fold(connection) == said[-1]
+        assert told == asked
+    finally:
+        one.stop()
 
 
 def test_a_log_that_somebody_reads_from_its_middle_is_not_waited_for(path: str) -> None:
@@ -137,15 +143,15 @@ def test_a_file_that_cannot_be_folded_is_tried_again_and_a_stop_waits_for_no_pau
         tried.append(how)
         if len(tried) == 1:
             raise sqlite3.OperationalError("disk I/O error")
-        made = honest(connection, how)
+        monkeypatch.setattr(folding, "PAUSE_MOST_S", 3_600.0)
         monkeypatch.setattr(folding, "PAUSE_LEAST_S", 3_600.0)
-        return made
+        return honest(connection, how)
 
     monkeypatch.setattr(folding, "PAUSE_MOST_S", 0.01)
     monkeypatch.setattr(folding, "fold", told)
     one = Folding(path)
-    one.start()
-    while len(tried) < 2:
+    while len(tried) < 2 and one._thread.is_alive():
         one._ended.wait(0.01)
     one.stop()
     assert not one._thread.is_alive()
+    assert tried == ["PASSIVE"] * 2
