@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +33,14 @@ def demo(
     from zjops.demo.run import run
 
     end_in_order()
-    if not run(as_json=json, keep=keep, step=step, out=out, watch=_watch if watch else None):
+    try:
+        held = run(as_json=json, keep=keep, step=step, out=out, watch=_watch if watch else None)
+    finally:
+        if watch:
+            from zjops.cli.top import leave_in_time
+
+            leave_in_time()
+    if not held:
         raise typer.Exit(CHECK_FAILED)
 
 
@@ -47,7 +55,8 @@ def _watch(home: Path, story: Story) -> None:
     try:
         watch(SystemClock(), Limits(), None, home, read_only=only, says=story.told, opened=story.begin)
     finally:
-        # The terminal had signals to itself.
+        # The terminal had signals to itself. The platform is taken down now, which may take longer than a terminal may.
+        signal.alarm(0)
         end_in_order()
 
 

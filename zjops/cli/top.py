@@ -248,7 +248,7 @@ def _run(
     try:
         app.run()
     finally:
-        signal.alarm(LEAVES_WITHIN_S if reads_still() else 0)
+        leave_in_time()
     if app.return_code:
         raise typer.Exit(app.return_code)
 
@@ -264,6 +264,11 @@ def _for_good() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def leave_in_time() -> None:
+    """Have an alarm end the process if it is still there after a while, where a thread would keep it for ever."""
+    signal.alarm(LEAVES_WITHIN_S if reads_still() else 0)
 
 
 def reads_still() -> bool:
