@@ -28,7 +28,7 @@ from zjops.load.records import parse_line  # noqa: E402
 from zjops.load.scenario import Phase, Scenario  # noqa: E402
 from zjops.load.thresholds import share_of  # noqa: E402
 
-AWAY_S = 1
+AWAY_S = 3
 """What every refusal says of when to come back."""
 Answer = Callable[[str, dict[str, str], bytes, int], tuple[int, Any]]
 
@@ -323,5 +323,5 @@ def test_the_processor_is_looked_at_in_each_phase_of_its_own(bench: Bench) -> No
 def test_connections_are_opened_beforehand_where_the_scenario_says_so(
     bench: Bench, connected: bool, opened: int
 ) -> None:
-    bench.run(accept, rate=10, in_ms=1_000, connected=connected)
+    bench.run(accept, rate=10, in_ms=3_000, connected=connected)
     assert bench.apis[0].opened == opened
