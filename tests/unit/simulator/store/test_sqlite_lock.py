@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +87,23 @@ async def test_a_lock_that_is_never_free_is_an_error_for_all_who_wait_and_for_no
     assert _timeout(store) == 0
 
 
+@asynccontextmanager
+async def _locked(folder: Path, stands_s: float) -> AsyncIterator[tuple[SqliteStore, sqlite3.Connection]]:
+    """A store that stands still for so long, and another process's connection that has the lock."""
+    store = SqliteStore(folder / "store.sqlite", Sharing(stands_s=stands_s))
+    await store.start()
+    try:
+        with closing(sqlite3.connect(store._path, isolation_level=None, check_same_thread=False)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield store, other
+    finally:
+        await store.stop()
+
+
 async def test_who_stands_still_has_the_lock_as_soon_as_it_is_free_and_needs_no_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = SqliteStore(tmp_path / "store.sqlite", Sharing(stands_s=30.0))
-    await store.start()
-    with closing(sqlite3.connect(store._path, isolation_level=None, check_same_thread=False)) as other:
+    async with _locked(tmp_path, 30.0) as (store, other):
         pauses: list[float] = []
 
         def pause(seconds: float) -> None:
@@ -102,21 +113,15 @@ async def test_who_stands_still_has_the_lock_as_soon_as_it_is_free_and_needs_no_
 
         monkeypatch.setattr(connecting.time, "sleep", pause)
         monkeypatch.setattr(sqlite, "begin_patiently", None)
-        other.execute("BEGIN IMMEDIATE")
-        try:
-            await store.transact(_put("soon"))
-            assert await _there(store, "soon")
-            assert pauses == [connecting.STAND_PAUSE_S] * 3
-        finally:
-            await store.stop()
+        await store.transact(_put("soon"))
+        assert await _there(store, "soon")
+        assert pauses == [connecting.STAND_PAUSE_S] * 3
 
 
 async def test_who_has_stood_still_long_enough_has_a_thread_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = SqliteStore(tmp_path / "store.sqlite", Sharing(stands_s=0.002))
-    await store.start()
-    with closing(sqlite3.connect(store._path, isolation_level=None, check_same_thread=False)) as other:
+    async with _locked(tmp_path, 0.002) as (store, other):
         loop, honest, patient = asyncio.get_running_loop(), connecting.begin_patiently, asyncio.Event()
 
         def patiently(connection: sqlite3.Connection) -> None:
@@ -125,15 +130,11 @@ async def test_who_has_stood_still_long_enough_has_a_thread_wait(
             honest(connection)
 
         monkeypatch.setattr(sqlite, "begin_patiently", patiently)
-        other.execute("BEGIN IMMEDIATE")
-        try:
-            waiting = asyncio.create_task(store.transact(_put("late")))
-            await asyncio.wait_for(patient.wait(), 30)
-            other.execute("COMMIT")
-            await asyncio.wait_for(waiting, 30)
-            assert await _there(store, "late")
-        finally:
-            await store.stop()
+        waiting = asyncio.create_task(store.transact(_put("late")))
+        await asyncio.wait_for(patient.wait(), 30)
+        other.execute("COMMIT")
+        await asyncio.wait_for(waiting, 30)
+        assert await _there(store, "late")
 
 
 async def test_an_error_that_is_no_lock_is_told_at_once(store: SqliteStore) -> None:
