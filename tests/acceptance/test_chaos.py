@@ -101,7 +101,8 @@ def test_an_experiment_is_run_judged_and_reported(stage: Stage, zjops: Cli, tmp_
     assert (told["schema"], told["experiment"], told["verdict"]) == ("zjops.chaos/1", "kill-worker", "pass")
     assert told["audit"]["ok"]
     assert told["audit"]["client_accepted"] > 100
-    assert told["noticed_by"] == "worker does not answer"
+    # Whichever comes first: a machine that starts a worker anew may be too busy for its requests as well.
+    assert told["noticed_by"].endswith(("does not answer", " ms")), told["noticed_by"]
     assert 1.0 < told["healed_after_s"] < 20.0
     assert [window["name"] for window in told["windows"]] == ["before", "during", "after"]
     assert told["windows"][1]["away"] == ["worker"]
