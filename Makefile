@@ -28,7 +28,9 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 $(STAMP): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 16) and \
+	  "error: Python 3.11 to 3.15 is needed, and %s is %d.%d; name another: make PYTHON=..." % \
+	  (sys.executable, *sys.version_info[:2]))'
 	@[ -x $(BIN)/pip ] || .ci/venv $(PYTHON) $(VENV)
 	$(PIP) install $(PIP_FROM) --require-hashes -r requirements.txt
 	$(PIP) install $(PIP_FROM) --no-deps --no-build-isolation -e .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import msgspec
@@ -38,6 +39,10 @@ def build_document(operations: list[Operation], token_url: str) -> dict[str, Any
     paths: dict[str, dict[str, Any]] = {}
     for one in operations:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, refs)
+    for schema in components.values():
+        if "description" in schema:
+            # Up to Python 3.12 a docstring keeps its indentation, and what is indented is code to a reader of it.
+            schema["description"] = inspect.cleandoc(schema["description"])
     components |= COMPONENTS
     return {
         "openapi": "3.1.0",
