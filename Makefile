@@ -28,8 +28,8 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 $(STAMP): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 16) and \
-	  "error: Python 3.11 to 3.15 is needed, and %s is %d.%d; name another: make PYTHON=..." % \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and \
+	  "error: Python 3.11 to 3.14 is needed, and %s is %d.%d; name another: make PYTHON=..." % \
 	  (sys.executable, *sys.version_info[:2]))'
 	@[ -x $(BIN)/pip ] || .ci/venv $(PYTHON) $(VENV)
 	$(PIP) install $(PIP_FROM) --require-hashes -r requirements.txt

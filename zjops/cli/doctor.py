@@ -43,8 +43,8 @@ def _row(check: str, state: str, detail: str, mend: str = "") -> Row:
 
 def _python() -> Row:
     version = ".".join(map(str, sys.version_info[:3]))
-    if not (3, 11) <= sys.version_info[:2] <= (3, 15):
-        return _row("Python", "fail", version, "install Python 3.11 to 3.15")
+    if not (3, 11) <= sys.version_info[:2] <= (3, 14):
+        return _row("Python", "fail", version, "install Python 3.11 to 3.14")
     if _plainly_built():
         return _row("Python", "ok", f"{version}, built without optimisation: slower", "make clean demo PYTHON=…")
     return _row("Python", "ok", version)
